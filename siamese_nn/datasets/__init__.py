@@ -1,0 +1,27 @@
+"""From photos and pair files to `tf.data`: everything up to the network's input."""
+
+from typing import TYPE_CHECKING, Any
+
+from .images import ImageError, load_image, load_images
+from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
+from .pairs import Pairs, class_table, letter_counts, letter_table
+from .splits import (
+    IdentityLeakError,
+    IdentityLeakWarning,
+    propose_letters,
+    require_disjoint,
+    shared_identities,
+    split_by_letter,
+    split_identities,
+)
+
+if TYPE_CHECKING:
+    from .pipelines import pair_dataset
+
+
+def __getattr__(name: str) -> Any:
+    if name == "pair_dataset":  # TensorFlow takes seconds to import, and pair files don't need it
+        from .pipelines import pair_dataset
+
+        return pair_dataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

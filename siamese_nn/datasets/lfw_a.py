@@ -1,0 +1,309 @@
+"""LFW-a: from the archive or folder that people download to `train/`, `test/` and `unused/`, whole or not at all."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from ..files import write_text
+from .download import listed, read_photos, source_kind
+from .pair_files import PairFileError, _parse, _stem, read_pairs
+from .pairs import Pairs
+
+logger = logging.getLogger(__name__)
+
+_PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
+_GROUPS = (*_PAIR_FILES, "unused")
+_STAGING, _PLAN, _PROOF = ".organizing", "plan.json", "lfw_a.json"
+_LFW_A_COUNTS = {"photos": 13233, "people": 5749, "train": 6685, "test": 2741, "unused": 3807}
+_LFW_A_SHA256 = (
+    "00d8df7b4024af09127d38426bb2801931ae2a405b29347d34b920468cc4a451"  # see `_digest`: lines "name sha256"
+)
+
+
+def organize_lfw_a(
+    source: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    *,
+    train_pairs: str | os.PathLike,
+    test_pairs: str | os.PathLike,
+    move: bool = False,
+) -> dict[str, int]:
+    """Sorts the photos of LFW-a into `train/`, `test/` and `unused/`, by the people whom two pair files name.
+
+    The photos are gathered in `output_dir/.organizing/` and put in place by renames; `output_dir/lfw_a.json` comes
+    last and proves that nothing is missing. After an interruption, also in the middle of `move=True`, the same
+    call finishes the work. A call on a finished folder returns at once.
+
+    Args:
+        source: `lfw2.zip`, `lfwa.tar.gz`, or an unpacked folder, with photos `First_Last/First_Last_0001.jpg`.
+        output_dir: where the three flat folders go, beside copies of the two pair files. Outside of `source`.
+        train_pairs: the LFW View 1 pair file whose people go to `train/`, with all of their photos.
+        test_pairs: the same for `test/`; people whom neither file names go to `unused/`.
+        move: move the photos of a source folder instead of copying them; their emptied folders stay.
+
+    Returns:
+        The number of photos by folder: `{"train": 6685, "test": 2741, "unused": 3807}` for the real LFW-a.
+
+    Raises:
+        ValueError: before anything is written, if the source is damaged or holds anything but photos in people's
+            folders, a person is in both pair files, a photo of theirs is missing, or the folder was made
+            from other pair files or was changed since.
+        FileExistsError: if `output_dir` holds a folder or pair file of that name that isn't from here.
+        FileNotFoundError: if `source` or a pair file does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("Ann", "Bo", "Cy", "Di", "Ed"):
+        ...     (folder / "lfw2" / name).mkdir(parents=True)
+        ...     for number in (1, 2):
+        ...         photo = folder / "lfw2" / name / f"{name}_{number:04d}.jpg"
+        ...         _ = photo.write_bytes(bytes([255, 216, 255, number]))  # a JPEG's first bytes
+        >>> write_text(folder / "train.txt", "1\\nAnn 1 2\\nAnn 1 Bo 1\\n")
+        >>> write_text(folder / "test.txt", "1\\nCy 1 2\\nCy 1 Di 1\\n")
+        >>> pair_files = {"train_pairs": folder / "train.txt", "test_pairs": folder / "test.txt"}
+        >>> organize_lfw_a(folder / "lfw2", folder / "sorted", **pair_files)
+        {'train': 4, 'test': 4, 'unused': 2}
+    """
+    source, output_dir = Path(source), Path(output_dir)
+    given = {"train": Path(train_pairs), "test": Path(test_pairs)}
+    pair_bytes = {_PAIR_FILES[group]: file.read_bytes() for group, file in given.items()}
+    plan = {
+        "source": str(source.resolve()),
+        "move": move,
+        "pairs_sha256": {name: hashlib.sha256(content).hexdigest() for name, content in pair_bytes.items()},
+    }
+    proof = _read_json(output_dir / _PROOF) or _read_json(output_dir / _STAGING / _PROOF)
+    if proof and proof.get("pairs_sha256") != plan["pairs_sha256"]:
+        raise ValueError(
+            f"{output_dir} was organised with other pair files than {given['train']} and {given['test']}. Pass those, "
+            "or choose another `output_dir`"
+        )
+    _refuse_foreign_files(output_dir, pair_bytes)
+    if proof is None:
+        proof = _stage(source, output_dir, given, pair_bytes, plan)
+    _publish(output_dir)
+    if _digest(_places(output_dir)) != proof["photos_sha256"]:
+        raise ValueError(
+            f"{output_dir}: photos were added or removed since it was organised. Delete its train/, test/, unused/ and "
+            f"{_PROOF}, and organise it again"
+        )
+    logger.info("%s: %s", output_dir, proof["counts"])
+    return proof["counts"]
+
+
+def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
+    """Reads the pairs of a folder that `organize_lfw_a` made.
+
+    Args:
+        data_dir: the `output_dir` of `organize_lfw_a`.
+
+    Returns:
+        The training and the test pairs: 2,200 and 1,000 for the real LFW-a.
+
+    Raises:
+        FileNotFoundError: if the folder isn't organised, or only half; the message has the command that does it.
+        PairFileError: if photos have gone since.
+
+    Example:
+        >>> load_lfw_a("no/such/folder")
+        Traceback (most recent call last):
+        FileNotFoundError: ...Run `siamese-nn organize SOURCE no/such/folder`...
+    """
+    data_dir = Path(data_dir)
+    _require_organized(data_dir)
+    return tuple(read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
+
+
+def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
+    """Checks that a local copy is the real LFW-a, to the last byte of each photo.
+
+    Args:
+        data: `lfw2.zip`, `lfwa.tar.gz`, an unpacked folder, or a folder that `organize_lfw_a` made.
+
+    Returns:
+        The number of `photos` and `people`; for an organised folder also of photos in `train`, `test`, `unused`.
+
+    Raises:
+        ValueError: if it isn't the real one: how it differs.
+        FileNotFoundError: if `data` does not exist, or was organised only half.
+
+    Example:
+        >>> import tempfile
+        >>> check_lfw_a(tempfile.mkdtemp())
+        Traceback (most recent call last):
+        ValueError: ...0 photos instead of 13233, 0 people instead of 5749...
+    """
+    data = Path(data)
+    if any((data / name).exists() for name in (_STAGING, _PROOF, *_GROUPS)):
+        _require_organized(data)
+        photos, counts = {Path(place).name: data / place for place in _places(data)}, _counts(_places(data))
+    else:
+        photos, counts = read_photos(data), {}
+    counts = {"photos": len(photos), "people": len({_person(name) for name in photos}), **counts}
+    wrong = [
+        f"{n} {kind} instead of {_LFW_A_COUNTS[kind]}"
+        for kind, n in counts.items()
+        if n != _LFW_A_COUNTS[kind]
+    ]
+    if not wrong:
+        hashes = []
+        for name, content in tqdm(photos.items(), desc="Checking photos", unit=" photos", disable=None):
+            content = content if isinstance(content, bytes) else content.read_bytes()
+            hashes.append(f"{name} {hashlib.sha256(content).hexdigest()}")
+        if _digest(hashes) != _LFW_A_SHA256:
+            wrong = ["as many photos and people, but other names or bytes"]
+    if wrong:
+        raise ValueError(f"{data} is not the LFW-a that the report uses: {', '.join(wrong)}. Fetch it again")
+    return counts
+
+
+def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, bytes], plan: dict) -> dict:
+    """Gathers all that `output_dir` will hold in its staging folder, and returns the proof that it is all there."""
+    staging, move, kind = output_dir / _STAGING, plan["move"], source_kind(source)
+    if move and kind != "folder":
+        raise ValueError(f"`move=True` needs a folder. Received: the archive {source}. Leave `move` out")
+    inside, outside = source.resolve(), output_dir.resolve()
+    if outside.is_relative_to(inside) or inside.is_relative_to(outside / _STAGING):
+        raise ValueError(f"`source` and `output_dir` must lie apart. Received: {source}, {output_dir}")
+    group_of, asked = _read_pair_files(given)
+    moved = _moved_before(staging, plan)
+    photos = read_photos(source)
+    places = {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in (*photos, *moved)}
+    missing = asked - {Path(name).stem for name in places}
+    if missing:
+        raise PairFileError(
+            f"{source} must hold every photo that {given['train']} and {given['test']} ask for. Unpack or fetch it again. "
+            f"Received it without {len(missing)}:{listed(missing)}"
+        )
+    if not moved:
+        _begin_staging(staging, plan)
+    for name, content in tqdm(photos.items(), desc="Sorting photos", unit=" photos", disable=None):
+        _put(content, staging / places[name], move)
+    for name, content in pair_bytes.items():
+        (staging / name).write_bytes(content)
+    proof = {
+        "counts": _counts(places.values()),
+        "photos_sha256": _digest(places.values()),
+        "source_kind": kind,
+        "pairs_sha256": plan["pairs_sha256"],
+    }
+    write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")  # from here on only renames are left
+    return proof
+
+
+def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
+    """Returns the group of each person, and the stems of the photos that the pairs ask for."""
+    folds = {group: _parse(file) for group, file in given.items()}
+    photos = {
+        group: {photo for fold in folds[group] for _, pair in fold for photo in pair} for group in folds
+    }
+    people = {group: {name for name, _ in photos[group]} for group in photos}
+    both = people["train"] & people["test"]
+    if both:
+        raise ValueError(
+            f"A person's photos go either to train/ or to test/. {given['train']} and {given['test']} both name "
+            f"{len(both)} people; take them out of one:{listed(both)}"
+        )
+    group_of = {name: group for group in people for name in people[group]}
+    return group_of, {_stem(photo) for group in photos.values() for photo in group}
+
+
+def _refuse_foreign_files(output_dir: Path, pair_bytes: dict[str, bytes]) -> None:
+    if (output_dir / _PROOF).exists():
+        return
+    staging = output_dir / _STAGING
+    staged = (staging / _PROOF).exists()
+    foreign = [n for n in _GROUPS if (output_dir / n).exists() and (not staged or (staging / n).exists())]
+    files = ((output_dir / name, content) for name, content in pair_bytes.items())
+    foreign += [file.name for file, content in files if file.exists() and file.read_bytes() != content]
+    if foreign:
+        raise FileExistsError(
+            f"{output_dir} already holds {', '.join(foreign)}, and `organize_lfw_a` did not make it so. Move that away, or "
+            "choose another `output_dir`"
+        )
+
+
+def _moved_before(staging: Path, plan: dict) -> set[str]:
+    """Returns what a killed `move=True` has left in the staging folder: the only copies, never to be thrown away."""
+    old = _read_json(staging / _PLAN)
+    if not old or not old["move"]:
+        return set()
+    moved = {place.partition("/")[2] for place in _places(staging)}
+    if moved and old != plan:
+        raise FileExistsError(
+            f"{staging} holds {len(moved)} photos that an interrupted `move=True` took from {old['source']}. Finish that "
+            "first, with the same source, pair files and `move=True`"
+        )
+    return moved
+
+
+def _begin_staging(staging: Path, plan: dict) -> None:
+    for group in _GROUPS:
+        if (staging / group).exists():
+            shutil.rmtree(staging / group)  # of an interrupted copy: its originals are where they were
+    write_text(staging / _PLAN, json.dumps(plan))  # before the first photo is moved
+    for group in _GROUPS:
+        (staging / group).mkdir()
+
+
+def _put(content: bytes | Path, place: Path, move: bool) -> None:
+    """Writes one photo. Killed half way it is written again: an original goes only after its copy is whole."""
+    if isinstance(content, bytes):
+        place.write_bytes(content)
+    elif move:
+        shutil.move(content, place)
+    else:
+        shutil.copyfile(content, place)
+
+
+def _publish(output_dir: Path) -> None:
+    staging = output_dir / _STAGING
+    for name in (*_GROUPS, *_PAIR_FILES.values(), _PROOF):
+        if (staging / name).exists():
+            (staging / name).replace(output_dir / name)
+    (staging / _PLAN).unlink(missing_ok=True)
+    if staging.exists() and not any(staging.iterdir()):
+        staging.rmdir()
+
+
+def _require_organized(data_dir: Path) -> None:
+    if not (data_dir / _PROOF).is_file():
+        half = "only half organised" if (data_dir / _STAGING).exists() else "not organised"
+        raise FileNotFoundError(
+            f"{data_dir} is {half}: it has no {_PROOF}. Run `siamese-nn organize SOURCE {data_dir}` with LFW-a's archive "
+            "or folder as SOURCE; after an interruption, with the same SOURCE again"
+        )
+
+
+def _read_json(path: Path) -> dict | None:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} must be as `organize_lfw_a` left it, and is damaged. Delete it") from error
+
+
+def _places(folder: Path) -> list[str]:
+    groups = [group for group in _GROUPS if (folder / group).is_dir()]
+    return [f"{group}/{entry.name}" for group in groups for entry in os.scandir(folder / group)]
+
+
+def _counts(places: Iterable[str]) -> dict[str, int]:
+    groups = [place.partition("/")[0] for place in places]
+    return {group: groups.count(group) for group in _GROUPS}
+
+
+def _person(name: str) -> str:
+    return name.rpartition("_")[0]
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()

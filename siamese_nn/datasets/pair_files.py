@@ -1,0 +1,175 @@
+"""LFW's pair files, View 1 and View 2: read strictly, written atomically."""
+
+import os
+import re
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from ..files import write_text
+from .pairs import Pairs
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+
+
+class PairFileError(ValueError):
+    """A pair file that cannot be used as it stands; the message says file, line, fault and remedy."""
+
+
+def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> Pairs:
+    """Reads an LFW pair file.
+
+    Both published forms are understood. View 1 (`pairsDevTrain.txt`) starts with a count N, then come N lines
+    `name i j` (one person) and N lines `name i name j` (two people). View 2 (`pairs.txt`) starts with the
+    number of folds and N, then repeats that for each fold; see `read_folds` for the folds one by one.
+
+    Args:
+        pairs_file: the pair file.
+        image_dir: where the photos are: flat (`First_Last_0001.jpg`, as `organize_lfw_a` makes it) or in a folder
+            a person (`First_Last/First_Last_0001.jpg`), as `.jpg`, `.jpeg` or `.png`.
+
+    Returns:
+        The pairs in the file's order.
+
+    Raises:
+        PairFileError: on a malformed line, a wrong count, a pair given twice (mirrored counts as twice), or
+            missing photos, all of them listed.
+        FileNotFoundError: if `pairs_file` or `image_dir` does not exist.
+
+    Reference:
+        Huang et al., "Labeled Faces in the Wild", UMass Amherst technical report 07-49, section 3.
+    """
+    return reduce(add, read_folds(pairs_file, image_dir))
+
+
+def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> list[Pairs]:
+    """Reads an LFW pair file fold by fold: ten `Pairs` for View 2, one for View 1. See `read_pairs`."""
+    pairs_file, image_dir = Path(pairs_file), Path(image_dir)
+    folds = _parse(pairs_file)
+    photos = _photos_by_stem(image_dir)
+    missing = {
+        stem: line for fold in folds for line, photo in fold for stem in map(_stem, photo) if stem not in photos
+    }
+    if missing:
+        listed = "\n".join(f"  {stem} (line {line})" for stem, line in missing.items())
+        raise PairFileError(
+            f"{pairs_file}: {len(missing)} of its photos are not in {image_dir}, neither there nor in a folder a "
+            f"person. Complete the folder, or pass the right one as `image_dir`. Missing:\n{listed}"
+        )
+    return [
+        Pairs(
+            left=[photos[_stem(left)] for _, (left, _) in fold],
+            right=[photos[_stem(right)] for _, (_, right) in fold],
+            same=[left[0] == right[0] for _, (left, right) in fold],
+            left_identities=[left[0] for _, (left, _) in fold],
+            right_identities=[right[0] for _, (_, right) in fold],
+        )
+        for fold in folds
+    ]
+
+
+def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -> None:
+    """Writes an LFW pair file: the View 1 form for one `Pairs`, the View 2 form for a list of folds.
+
+    Args:
+        pairs: the pairs. Both forms hold as many pairs of the same as of different people, in every fold the
+            same number, and the photos are named `First_Last_0001`.
+        pairs_file: the file to write.
+
+    Raises:
+        ValueError: if the pairs do not fit the form.
+    """
+    folds = [pairs] if isinstance(pairs, Pairs) else list(pairs)
+    sizes = [(int(fold.same.sum()), int((1 - fold.same).sum())) for fold in folds]
+    count = sizes[0][0] if sizes else 0
+    if not count or set(sizes) != {(count, count)}:
+        raise ValueError(
+            "An LFW pair file holds, in every fold, the same number of same and of different pairs, at least one. "
+            f"Received (same, different): {sizes}. Balance them first"
+        )
+    lines = [str(count) if isinstance(pairs, Pairs) else f"{len(folds)}\t{count}"]
+    for fold in folds:
+        for wanted in (1, 0):
+            for left, right, _ in (fold[i] for i in (fold.same == wanted).nonzero()[0]):
+                (name, first), (other, second) = _split_photo(left), _split_photo(right)
+                lines.append("\t".join((name, first, second) if wanted else (name, first, other, second)))
+    write_text(pairs_file, "\n".join(lines) + "\n")
+
+
+def _split_photo(path: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(.+)_(\d+)", Path(path).stem)
+    if match is None:
+        raise ValueError(f"A photo in a pair file is named First_Last_0001. Received: {path}")
+    return match[1], str(int(match[2]))
+
+
+def _stem(photo: tuple[str, int]) -> str:
+    return f"{photo[0]}_{photo[1]:04d}"
+
+
+def _photos_by_stem(image_dir: Path) -> dict[str, str]:
+    """Lists a flat folder, or one with a folder a person, once: 4,000 look-ups cost one listing."""
+    if not image_dir.is_dir():
+        raise FileNotFoundError(f"`image_dir` must be an existing folder. Received: {image_dir}")
+    photos = {}
+    for entry in sorted(os.scandir(image_dir), key=lambda entry: entry.name):
+        entries = sorted(os.scandir(entry.path), key=lambda e: e.name) if entry.is_dir() else [entry]
+        for photo in entries:
+            stem, ending = os.path.splitext(photo.name)
+            if ending.lower() in IMAGE_ENDINGS:
+                photos.setdefault(stem, photo.path)
+    return photos
+
+
+def _parse(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, int], tuple[str, int]]]]]:
+    """Returns, fold by fold, the line number and the two (name, number) photos of each pair."""
+    try:
+        lines = pairs_file.read_text(encoding="utf-8-sig").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise PairFileError(f"{pairs_file}: not a UTF-8 text file ({error.reason}). Fetch it anew") from error
+    header = lines[0].split()
+    if not (1 <= len(header) <= 2 and all(re.fullmatch(r"[1-9]\d*", field) for field in header)):
+        raise PairFileError(
+            f"{pairs_file}:1: the first line must be the number of same pairs (View 1), or the number of folds and "
+            f"of same pairs in each (View 2). Received: {lines[0][:80]!r}"
+        )
+    count, n_folds = int(header[-1]), int(header[0]) if len(header) == 2 else 1
+    expected = 2 * count * n_folds
+    folds = [[] for _ in range(n_folds)]
+    seen: dict[frozenset, int] = {}
+    for position, line in enumerate(lines[1 : expected + 1]):
+        number = position + 2
+        same = position % (2 * count) < count
+        pair = _parse_line(pairs_file, number, line, same, count)
+        first = seen.setdefault(frozenset(pair), number)
+        if first != number:
+            raise PairFileError(f"{pairs_file}:{number}: the pair of line {first} again: {line!r}. Remove one of them")
+        folds[position // (2 * count)].append((number, pair))
+    if len(lines) - 1 != expected:
+        raise PairFileError(
+            f"{pairs_file}:{min(len(lines), expected + 2)}: the first line promises {expected} pairs ({n_folds} x ({count} "
+            f"same + {count} different)), the file holds {len(lines) - 1}. Correct the count or fetch the file anew"
+        )
+    return folds
+
+
+def _parse_line(pairs_file: Path, number: int, line: str, same: bool, count: int):
+    fields = line.split()
+    want = "name, i, j (one person)" if same else "name, i, other name, j (two people)"
+    if len(fields) != (3 if same else 4):
+        raise PairFileError(
+            f"{pairs_file}:{number}: expected {want}, for the first line promises {count} pairs of one person, then "
+            f"{count} of two. Received {len(fields)} fields: {line[:120]!r}"
+        )
+    name, other = fields[0], fields[0] if same else fields[2]
+    numbers = (fields[1], fields[-1])
+    if not all(re.fullmatch(r"0*[1-9]\d*", n) and n.isascii() for n in numbers):
+        raise PairFileError(
+            f"{pairs_file}:{number}: photo numbers must be whole and at least 1, in {want}. Received: {line[:120]!r}"
+        )
+    left, right = (name, int(numbers[0])), (other, int(numbers[1]))
+    if left == right or (name == other) != same:
+        fault = "a photo paired with itself" if left == right else "one person on both sides of a pair of two people"
+        raise PairFileError(f"{pairs_file}:{number}: {fault}: {line[:120]!r}. Correct or remove the line")
+    return left, right

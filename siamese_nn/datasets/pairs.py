@@ -1,0 +1,135 @@
+"""Pairs of face photos: who is on them, and whether it is the same person."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from prettytable import PrettyTable
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A list of photo pairs, immutable; a slice or a selection of it is a `Pairs` again.
+
+    Args:
+        left: paths of the left photos, `(n,)` strings.
+        right: paths of the right photos, `(n,)` strings.
+        same: 1 where both photos show the same person, else 0, `(n,)` int8.
+        left_identities: the people on the left photos, `(n,)` strings.
+        right_identities: the people on the right photos, `(n,)` strings.
+
+    Raises:
+        ValueError: if the five columns differ in length, or a label is neither 0 nor 1, or contradicts the
+            two names.
+
+    Example:
+        >>> pairs = Pairs(["a_1.jpg", "a_1.jpg"], ["a_2.jpg", "b_1.jpg"], [1, 0], ["a", "a"], ["a", "b"])
+        >>> len(pairs), pairs[0], sorted(pairs.identities())
+        (2, ('a_1.jpg', 'a_2.jpg', 1), ['a', 'b'])
+        >>> len(pairs[pairs.same == 0])
+        1
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    same: np.ndarray
+    left_identities: np.ndarray
+    right_identities: np.ndarray
+
+    def __post_init__(self):
+        for name in ("left", "right", "left_identities", "right_identities"):
+            values = [os.fspath(value) for value in getattr(self, name)]
+            object.__setattr__(self, name, np.array(values, dtype=np.str_).reshape(len(values)))
+        same = np.asarray(self.same)
+        if not np.isin(same, (0, 1)).all():
+            raise ValueError(f"`same` must hold only 0 and 1. Received: {np.unique(same)[:5]}")
+        object.__setattr__(self, "same", same.astype(np.int8))
+        lengths = {name: len(column) for name, column in vars(self).items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"The columns of `Pairs` must have one length. Received: {lengths}")
+        wrong = (self.left_identities == self.right_identities) != (self.same == 1)
+        if wrong.any():
+            raise ValueError(
+                "`same` must be 1 where both names are equal and 0 elsewhere. "
+                f"Received another label for {int(wrong.sum())} pairs, the first of them {self[int(wrong.argmax())]}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+    def __getitem__(self, index: Any) -> "tuple[str, str, int] | Pairs":
+        if isinstance(index, (int, np.integer)):
+            return str(self.left[index]), str(self.right[index]), int(self.same[index])
+        return Pairs(*(column[index] for column in vars(self).values()))
+
+    def __add__(self, other: "Pairs") -> "Pairs":
+        columns = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Pairs(*(np.concatenate(both) for both in columns))
+
+    def __repr__(self) -> str:
+        same = int(self.same.sum())
+        return f"Pairs({same} same, {len(self) - same} different, {len(self.identities())} people)"
+
+    def identities(self) -> set[str]:
+        """Returns the names of all people on any photo."""
+        return set(self.left_identities.tolist()) | set(self.right_identities.tolist())
+
+    def keys(self) -> list[tuple[str, str]]:
+        """Returns the `pair_key` of each pair, which is equal for a pair and its mirror."""
+        return [pair_key(left, right) for left, right in zip(self.left.tolist(), self.right.tolist(), strict=True)]
+
+    def distinct_images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the distinct paths, `(m,)` and sorted, and where each pair finds its photos among them, `(n, 2)` int64."""
+        paths, where = np.unique(np.concatenate([self.left, self.right]), return_inverse=True)
+        return paths, where.reshape(2, len(self)).T.astype(np.int64)
+
+
+def pair_key(left: str, right: str) -> tuple[str, str]:
+    """Returns the file names of two photos in alphabetical order."""
+    first, second = sorted((os.path.basename(left), os.path.basename(right)))
+    return first, second
+
+
+def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:
+    """Counts the pairs by the first letter of the left name, as the report's Table 1 does.
+
+    Returns:
+        `{"same": {"A": 101, ...}, "different": {"A": 144, ...}}`, with all of A to Z, then any other first
+        letter that occurs.
+    """
+    counts = {
+        kind: Counter(name[:1].upper() for name in pairs.left_identities[pairs.same == label].tolist())
+        for kind, label in (("same", 1), ("different", 0))
+    }
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    others = sorted((set(counts["same"]) | set(counts["different"])) - set(alphabet))
+    return {kind: {letter: count[letter] for letter in [*alphabet, *others]} for kind, count in counts.items()}
+
+
+def letter_table(pairs: Pairs) -> PrettyTable:
+    """Returns `letter_counts` as a table: a row a letter, and the totals."""
+    counts = letter_counts(pairs)
+    table = PrettyTable(["Letter", "Same", "Different"], align="r")
+    for letter in counts["same"]:
+        table.add_row([letter, counts["same"][letter], counts["different"][letter]])
+    table.add_divider()
+    table.add_row(["Total", *(sum(count.values()) for count in counts.values())])
+    return table
+
+
+def class_table(sets: Mapping[str, Pairs]) -> PrettyTable:
+    """Returns the table of classes: for each named set, how many pairs are of the same and of different people.
+
+    Args:
+        sets: the sets by name, for instance `{"train": train, "validation": val, "test": test}`.
+    """
+    table = PrettyTable(["Set", "Same", "Different", "Pairs", "People", "Photos"], align="r")
+    table.align["Set"] = "l"
+    for name, pairs in sets.items():
+        same = int(pairs.same.sum())
+        photos = len(pairs.distinct_images()[0])
+        table.add_row([name, same, len(pairs) - same, len(pairs), len(pairs.identities()), photos])
+    return table

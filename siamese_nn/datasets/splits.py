@@ -1,0 +1,224 @@
+"""Train/validation splits, and the check that no person stands on both sides."""
+
+import logging
+import warnings
+
+import numpy as np
+
+from .pairs import Pairs, letter_counts, pair_key
+
+logger = logging.getLogger(__name__)
+
+
+class IdentityLeakError(ValueError):
+    """People stand on both sides of a split that promises to keep them apart."""
+
+
+class IdentityLeakWarning(UserWarning):
+    """A split that is known to leak was asked for by name."""
+
+
+def shared_identities(a: Pairs, b: Pairs) -> set[str]:
+    """Returns the names of the people who occur in both `a` and `b`."""
+    return a.identities() & b.identities()
+
+
+def require_disjoint(a: Pairs, b: Pairs, *, names: tuple[str, str] = ("the first", "the second")) -> None:
+    """Makes sure that nobody occurs in both sets of pairs.
+
+    Args:
+        a: one set of pairs.
+        b: the other.
+        names: what to call them in the error.
+
+    Raises:
+        IdentityLeakError: if somebody does; the message says who, and how many pairs of `b` are touched.
+
+    Example:
+        >>> ada = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
+        >>> both = Pairs(["Ada_1.jpg"], ["Bob_1.jpg"], [0], ["Ada"], ["Bob"])
+        >>> require_disjoint(ada, both)
+        Traceback (most recent call last):
+        ...
+        siamese_nn.datasets.splits.IdentityLeakError: 1 person occurs in both the first and the second pairs ...
+    """
+    leak = _describe_leak(a, b, names)
+    if leak:
+        raise IdentityLeakError(f"{leak}. Use `datasets.split_identities`, which keeps every person on one side")
+
+
+def _describe_leak(a: Pairs, b: Pairs, names: tuple[str, str]) -> str:
+    shared = sorted(shared_identities(a, b))
+    if not shared:
+        return ""
+    touched = int((np.isin(b.left_identities, shared) | np.isin(b.right_identities, shared)).sum())
+    people = "1 person occurs" if len(shared) == 1 else f"{len(shared)} people occur"
+    more = f" and {len(shared) - 10} more" if len(shared) > 10 else ""
+    return (
+        f"{people} in both {names[0]} and {names[1]} pairs ({', '.join(shared[:10])}{more}); "
+        f"{touched} of the {len(b)} pairs of {names[1]} are touched"
+    )
+
+
+def split_by_letter(
+    pairs: Pairs, *, same_letters: str = "ABCDE", different_letters: str = "ABC"
+) -> tuple[Pairs, Pairs]:
+    """Splits as the report did: by the first letter of the LEFT name only. This leaks, and warns whom.
+
+    People on the right of a validation pair may stand on either side of a training pair, so the validation
+    accuracy is that of a partly known test. It is here to repeat the report; use `split_identities` otherwise.
+
+    Args:
+        pairs: the pairs to split.
+        same_letters: first letters whose pairs of one person go to validation.
+        different_letters: first letters whose pairs of two people go to validation.
+
+    Returns:
+        The training and the validation pairs, in their former order. On View 1 of LFW with the default
+        letters: 757 same + 721 different, and 343 + 379.
+
+    Raises:
+        ValueError: if one side would be empty.
+    """
+    letters = np.char.upper(_first_letters(pairs.left_identities))
+    same_set, different_set = _letters(same_letters, "same_letters"), _letters(different_letters, "different_letters")
+    validates = np.where(pairs.same == 1, np.isin(letters, same_set), np.isin(letters, different_set))
+    train, val = _both_sides(pairs, validates)
+    leak = _describe_leak(train, val, ("training", "validation"))
+    if leak:
+        warnings.warn(f"The report's letter split leaks: {leak}", IdentityLeakWarning, stacklevel=2)
+    return train, val
+
+
+def split_identities(
+    pairs: Pairs, *, letters: str = "ABCDE", rebalance: bool = True, seed: int = 0, exclude: Pairs | None = None
+) -> tuple[Pairs, Pairs]:
+    """Splits so that every person is on one side: validation holds the people whose first letter is in `letters`.
+
+    A pair of two people from different sides cannot be used as it is (on View 1 of LFW with A-E: 464 of 2,200).
+    With `rebalance` the photos of such pairs are paired anew, each within its own side, until both sides hold
+    as many different pairs as same ones. A side that has at least as many already gets none.
+
+    Args:
+        pairs: the pairs to split.
+        letters: first letters of the validation people, in any case. See `propose_letters`.
+        rebalance: whether to pair the photos of the lost pairs anew.
+        seed: of the new pairs, a whole number of at least 0.
+        exclude: pairs that must not be made, such as those of the test file.
+
+    Returns:
+        The training and the validation pairs: those of `pairs` in their former order, then the new ones. On
+        View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (554 and 82 different without `rebalance`).
+
+    Raises:
+        ValueError: if one side would be empty, or the lost photos cannot give as many pairs as are wanted.
+
+    Example:
+        >>> photos = [f"{name}_{i}.jpg" for name in ("Ada", "Bob", "Fay", "Gus") for i in (1, 2)]
+        >>> pairs = Pairs(photos[::2] + ["Ada_1.jpg", "Bob_1.jpg"], photos[1::2] + ["Fay_1.jpg", "Gus_1.jpg"],
+        ...     [1, 1, 1, 1, 0, 0], ["Ada", "Bob", "Fay", "Gus", "Ada", "Bob"],
+        ...     ["Ada", "Bob", "Fay", "Gus", "Fay", "Gus"])
+        >>> train, val = split_identities(pairs, rebalance=False)
+        >>> train, val
+        (Pairs(2 same, 0 different, 2 people), Pairs(2 same, 0 different, 2 people))
+    """
+    wanted = _letters(letters, "letters")
+    left = np.isin(np.char.upper(_first_letters(pairs.left_identities)), wanted)
+    right = np.isin(np.char.upper(_first_letters(pairs.right_identities)), wanted)
+    straddling = pairs[left != right]
+    within = left == right
+    train, val = _both_sides(pairs[within], left[within])
+    if rebalance:
+        on_val = left[left != right]
+        taken = {*pairs.keys(), *(exclude.keys() if exclude is not None else ())}
+        train += _new_different_pairs(train, "training", _photos(straddling, ~on_val), taken, [seed, 0])
+        val += _new_different_pairs(val, "validation", _photos(straddling, on_val), taken, [seed, 1])
+    logger.info("%d pairs straddle the split by identity; train: %s, validation: %s", len(straddling), train, val)
+    return train, val
+
+
+def propose_letters(pairs: Pairs, share: float) -> str:
+    """Proposes the letters for `split_identities` that put about this share of the same pairs into validation.
+
+    The first letters are independent of each other where pairs of one person are concerned, so the nearest set is
+    found exactly (a subset-sum by dynamic programming). Different pairs follow through `rebalance`.
+
+    Args:
+        pairs: the pairs to split.
+        share: the wanted share of validation pairs, between 0 and 1.
+
+    Returns:
+        The letters in alphabetical order: of all the nearest sets one of the fewest letters.
+
+    Raises:
+        ValueError: if `share` is not between 0 and 1, or no set leaves same pairs on both sides.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"`share` must lie between 0 and 1. Received: share={share}")
+    counts = {letter: count for letter, count in letter_counts(pairs)["same"].items() if count}
+    total = sum(counts.values())
+    best: dict[int, str] = {0: ""}
+    for letter, count in counts.items():
+        for reached, letters in list(best.items()):
+            longer = letters + letter
+            if len(longer) < len(best.get(reached + count, longer + "?")):
+                best[reached + count] = longer
+    sizes = [size for size in best if 0 < size < total]
+    if not sizes:
+        raise ValueError(
+            "A split by letters needs same pairs of at least two first letters. "
+            f"Received: {total} same pairs, first letters {sorted(counts)}"
+        )
+    return best[min(sizes, key=lambda size: (abs(size - share * total), len(best[size]), best[size]))]
+
+
+def _letters(letters: str, name: str) -> list[str]:
+    if not isinstance(letters, str) or not letters.isalpha():
+        raise ValueError(f'`{name}` must be letters such as "ABCDE". Received: {name}={letters!r}')
+    return sorted(set(letters.upper()))
+
+
+def _first_letters(names: np.ndarray) -> np.ndarray:
+    return np.array([name[:1] for name in names.tolist()], dtype=np.str_)
+
+
+def _both_sides(pairs: Pairs, validates: np.ndarray) -> tuple[Pairs, Pairs]:
+    train, val = pairs[~validates], pairs[validates]
+    if not len(train) or not len(val):
+        raise ValueError(
+            f"A split must leave pairs on both sides. Received letters that give {len(train)} training and {len(val)} "
+            "validation pairs; `datasets.propose_letters` finds letters for a wanted share"
+        )
+    return train, val
+
+
+def _photos(pairs: Pairs, on_left: np.ndarray) -> dict[str, str]:
+    """Returns one photo of each pair, with its person: the left one where `on_left`, else the right one."""
+    photos = np.where(on_left, pairs.left, pairs.right)
+    people = np.where(on_left, pairs.left_identities, pairs.right_identities)
+    return dict(zip(photos.tolist(), people.tolist(), strict=True))
+
+
+def _new_different_pairs(pairs: Pairs, side: str, photos: dict[str, str], taken: set, seed: list[int]) -> Pairs:
+    """Pairs `photos` of different people anew until `pairs` would balance, each photo as seldom as possible."""
+    wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
+    rng = np.random.default_rng(seed)
+    paths = sorted(photos)
+    taken, chosen, fruitless = set(taken), [], 0
+    while len(chosen) < wanted and fruitless < 50:
+        before = len(chosen)
+        # A round pairs up a fresh order, so that every photo is used once before one is used twice.
+        order = rng.permutation(len(paths)).tolist()
+        for left, right in ((paths[i], paths[j]) for i, j in zip(order[::2], order[1::2], strict=False)):
+            key = pair_key(left, right)
+            if photos[left] != photos[right] and key not in taken and len(chosen) < wanted:
+                taken.add(key)
+                chosen.append((left, right))
+        fruitless = 0 if len(chosen) > before else fruitless + 1
+    if len(chosen) < wanted:
+        raise ValueError(
+            f"The {side} side lacks {wanted} different pairs, and the photos of the pairs lost to the split give only "
+            f"{len(chosen)}. Choose other `letters`, or pass `rebalance=False`"
+        )
+    left, right = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
+    return Pairs(left, right, [0] * wanted, [photos[path] for path in left], [photos[path] for path in right])

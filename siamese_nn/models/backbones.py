@@ -1,0 +1,140 @@
+"""Backbones: functional models from an image to a feature vector."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+_INITIALIZERS = ("normal", "glorot_normal")
+
+
+def report_cnn(
+    input_shape: tuple[int, int, int],
+    *,
+    filters: int = 8,
+    units: int = 2048,
+    kernel_sizes: Sequence[int] = (10, 7, 4, 4),
+    initializer: str = "normal",
+    drop_rate: float | None = None,
+    last_pooling: bool = False,
+) -> tf.keras.Model:
+    """The network of the LFW-a report: four valid convolutions with ReLU, max-pooling between them, sigmoid units.
+
+    Args:
+        input_shape: height, width and channels of the images, for instance `(125, 125, 1)`.
+        filters: filters `f` of the first convolution; the others have `2f`, `4f` and `8f`.
+        units: size of the feature vector.
+        kernel_sizes: height and width of the four convolutions.
+        initializer: `"normal"`, the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0, 0.2) for
+            the dense layer; or `"glorot_normal"` for both. Biases are normal(0.5, 0.01), those of the first
+            convolution 0.
+        drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10 (never below
+            0.1) and 0.1 after the last. `None` drops nothing.
+        last_pooling: whether to pool after the fourth convolution too, as the report's drop-out runs did.
+
+    Returns:
+        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, units)`, in (0, 1).
+
+    Raises:
+        ValueError: if the image is too small for the convolutions, or an argument is out of range.
+
+    Example:
+        >>> report_cnn((125, 125, 1), filters=8, units=256).output_shape
+        (None, 256)
+
+    Reference:
+        The report, section 5.1; L2 penalties 2e-4 (convolutions) and 1e-3 (dense layer).
+    """
+    rates = None
+    if drop_rate is not None:
+        if not 0.1 <= drop_rate < 1:
+            raise ValueError(f"`drop_rate` must lie in [0.1, 1), or be None. Received: drop_rate={drop_rate}")
+        rates = [max(drop_rate - step, 0.1) for step in (0.0, 0.05, 0.1)] + [0.1]
+    return _one_shot_cnn(
+        input_shape,
+        [filters, 2 * filters, 4 * filters, 8 * filters],
+        kernel_sizes,
+        units,
+        initializer=initializer,
+        drop_rates=rates,
+        last_pooling=last_pooling,
+        name="report_cnn",
+    )
+
+
+def koch_cnn(input_shape: tuple[int, int, int] = (105, 105, 1)) -> tf.keras.Model:
+    """The network of the one-shot paper: 64, 128, 128 and 256 filters, 4096 sigmoid units.
+
+    Args:
+        input_shape: height, width and channels of the images; the paper's are 105 x 105, grey.
+
+    Returns:
+        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, 4096)`, in (0, 1).
+
+    Raises:
+        ValueError: if the image is too small for the convolutions.
+
+    Reference:
+        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, figure 4.
+    """
+    return _one_shot_cnn(input_shape, [64, 128, 128, 256], (10, 7, 4, 4), 4096, name="koch_cnn")
+
+
+def _one_shot_cnn(
+    input_shape: tuple[int, int, int],
+    filters: Sequence[int],
+    kernel_sizes: Sequence[int],
+    units: int,
+    *,
+    name: str,
+    initializer: str = "normal",
+    drop_rates: Sequence[float] | None = None,
+    last_pooling: bool = False,
+) -> tf.keras.Model:
+    if initializer not in _INITIALIZERS:
+        raise ValueError(f"`initializer` must be one of {_INITIALIZERS}. Received: initializer={initializer!r}")
+    if min(*filters, units) < 1 or len(kernel_sizes) != 4 or min(kernel_sizes) < 1:
+        raise ValueError(
+            "`filters` and `units` must be at least 1, `kernel_sizes` four sizes of at least 1. "
+            f"Received: filters={filters[0]}, units={units}, kernel_sizes={tuple(kernel_sizes)}"
+        )
+    _require_room(input_shape, kernel_sizes, last_pooling)
+
+    def kernel(deviation: float) -> tf.keras.initializers.Initializer:
+        if initializer == "glorot_normal":
+            return tf.keras.initializers.GlorotNormal()
+        return tf.keras.initializers.RandomNormal(0.0, deviation)
+
+    image = features = tf.keras.Input(input_shape, name="image")
+    for i, (n_filters, size) in enumerate(zip(filters, kernel_sizes, strict=True)):
+        features = tf.keras.layers.Conv2D(
+            n_filters,
+            size,
+            activation="relu",
+            kernel_initializer=kernel(0.01),
+            bias_initializer=tf.keras.initializers.RandomNormal(0.5, 0.01) if i else "zeros",
+            kernel_regularizer=tf.keras.regularizers.L2(2e-4),
+        )(features)
+        if i < 3 or last_pooling:
+            features = tf.keras.layers.MaxPooling2D()(features)
+        if drop_rates is not None:
+            features = tf.keras.layers.Dropout(drop_rates[i])(features)
+    features = tf.keras.layers.Dense(
+        units,
+        activation="sigmoid",
+        kernel_initializer=kernel(0.2),
+        bias_initializer=tf.keras.initializers.RandomNormal(0.5, 0.01),
+        kernel_regularizer=tf.keras.regularizers.L2(1e-3),
+    )(tf.keras.layers.Flatten()(features))
+    return tf.keras.Model(image, features, name=name)
+
+
+def _require_room(input_shape: tuple[int, int, int], kernel_sizes: Sequence[int], last_pooling: bool) -> None:
+    sides = list(input_shape[:2])
+    for i, size in enumerate(kernel_sizes):
+        sides = [(side - size + 1) // (2 if i < 3 or last_pooling else 1) for side in sides]
+        if min(sides) < 1:
+            raise ValueError(
+                f"An image of {input_shape[0]} x {input_shape[1]} pixels is too small for convolutions of "
+                f"{tuple(kernel_sizes)} with pooling: nothing is left after convolution {i + 1}. Use larger images or "
+                "smaller `kernel_sizes`"
+            )

@@ -1,0 +1,144 @@
+"""What a training has come to: scores, figures and pictures of a run."""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from prettytable import PrettyTable
+
+from .. import plots
+from ..datasets import Pairs
+from ..evaluation import choose_threshold, score_pairs, score_raw_pixels, verification_report
+from ..files import replacing, write_text
+from .recipes import Recipe
+
+_WHICH = {"best": "model.keras", "last": "last.keras"}
+_N_SHOWN = 12
+
+
+def measure(
+    run_dir: str | os.PathLike, recipe: Recipe, sets: dict[str, Pairs], *, device: str, status: str
+) -> dict[str, Any]:
+    """Scores a run's models on all its pairs and writes scores, figures and pictures into its folder.
+
+    Args:
+        run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was interrupted.
+        recipe: the run's recipe.
+        sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
+        device: on what it was trained, in words.
+        status: `"finished"` or `"interrupted"`.
+
+    Returns:
+        What `results.json` holds, which is written last, as the proof that all is there.
+    """
+    run_dir = Path(run_dir)
+    history = read_history(run_dir)
+    scores, figures = {}, {}
+    for which, file in _WHICH.items():
+        if (run_dir / file).exists():
+            model = tf.keras.models.load_model(run_dir / file)
+            scores[which] = {name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()}
+            figures[which] = _figures(sets, scores[which], model)
+    options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
+    pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
+    results = {
+        "status": status,
+        "seed": recipe.seed,
+        "split": recipe.split,
+        "device": device,
+        "epochs": len(history["epoch"]),
+        "best_epoch": int(np.argmin(history["val_loss"])) + 1,
+        "seconds": sum(history["seconds"]),
+        "people": {name: len(pairs.identities()) for name, pairs in sets.items()},
+        "figures": figures,
+        "raw_pixels": _figures(sets, pixels),
+    }
+    write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
+    _draw(run_dir, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
+    write_text(run_dir / "results.json", json.dumps(results, indent=2) + "\n")
+    return results
+
+
+def read_history(run_dir: str | os.PathLike) -> dict[str, list[float]]:
+    """Reads a run's `history.csv`: for each logged quantity its values, epoch by epoch."""
+    with (Path(run_dir) / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+def results_table(results: dict[str, Any]) -> PrettyTable:
+    """Shows a run's figures, a row for each model and set of pairs.
+
+    Args:
+        results: as `train` returns it, or as `results.json` holds it.
+    """
+    table = PrettyTable(
+        ["Model", "Pairs", "n", "People", "Loss", "Accuracy at 0.5", "At threshold", "95% interval", "AUC", "EER"], align="r"
+    )
+    table.align["Model"] = table.align["Pairs"] = "l"
+    rows = {
+        "best epoch": results["figures"]["best"],
+        "last epoch": results["figures"].get("last", {}),
+        "raw pixels": results["raw_pixels"],
+    }
+    for model, sets in rows.items():
+        for name, figures in sets.items():
+            low, high = figures["accuracy_interval"]
+            table.add_row(
+                [
+                    model,
+                    name,
+                    figures["n_same"] + figures["n_different"],
+                    results["people"][name],
+                    f"{figures['loss']:.4f}" if "loss" in figures else "-",
+                    f"{figures['accuracy_at_half']:.1%}" if "accuracy_at_half" in figures else "-",
+                    f"{figures['accuracy']:.1%}",
+                    f"{low:.1%} to {high:.1%}",
+                    f"{figures['auc']:.3f}",
+                    f"{figures['eer']:.1%}",
+                ],
+                divider=name == list(sets)[-1],
+            )
+    return table
+
+
+def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray], model: tf.keras.Model | None = None) -> dict:
+    threshold = choose_threshold(scores["validation"], sets["validation"].same)
+    figures = {}
+    for name in scores:
+        same = sets[name].same
+        figures[name] = verification_report(scores[name], same, threshold=threshold).as_dict()
+        if model is not None:
+            cross_entropy = tf.keras.losses.binary_crossentropy(same.astype(np.float32), scores[name])
+            figures[name]["loss"] = float(cross_entropy) + sum(float(penalty) for penalty in model.losses)
+            at_half = verification_report(scores[name], same, threshold=0.5)
+            figures[name]["accuracy_at_half"] = at_half.accuracy
+            figures[name]["accuracy_at_half_interval"] = at_half.accuracy_interval
+    return figures
+
+
+def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]]) -> dict:
+    return {
+        name: {
+            "left": [os.path.basename(path) for path in pairs.left],
+            "right": [os.path.basename(path) for path in pairs.right],
+            "same": pairs.same.tolist(),
+            **{which: scores[which][name].tolist() for which in scores},
+        }
+        for name, pairs in sets.items()
+    }
+
+
+def _draw(run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str, np.ndarray], threshold: float) -> None:
+    for quantity in ("accuracy", "loss"):
+        with replacing(run_dir / f"{quantity}.png") as partial:
+            plots.save(plots.learning_curves(history, quantity), partial)
+    name = "test" if "test" in sets else "validation"
+    # A fixed draw, neither the best nor the worst.
+    chosen = np.sort(np.random.default_rng(0).permutation(len(sets[name]))[:_N_SHOWN])
+    with replacing(run_dir / "pairs.png") as partial:
+        plots.save(plots.pairs_grid(sets[name][chosen], scores[name][chosen], threshold), partial)

@@ -1,0 +1,115 @@
+"""A recipe: everything that decides a training, as plain data."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import tensorflow as tf
+
+from .. import models
+from ..datasets import Pairs, split_by_letter, split_identities
+
+_BACKBONES = ("report_cnn", "koch_cnn")
+_MODELS: dict[str, Callable[[tf.keras.Model], tf.keras.Model]] = {"l1_sigmoid": models.l1_sigmoid}
+_OPTIMIZERS = ("adam", "rmsprop", "sgd")
+_SPLITS = ("identities", "report")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training but its photos. The defaults are the report's experiment 5.1, without its leak.
+
+    Args:
+        model: the Siamese model: `"l1_sigmoid"`, trained with binary cross-entropy.
+        backbone: `"report_cnn"` or `"koch_cnn"`.
+        filters, units, initializer, drop_rate, last_pooling: of `models.report_cnn`; `koch_cnn` has its own.
+        image_size: height and width of the images, in pixels.
+        crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
+        channels: 1 for grey, 3 for RGB.
+        batch_size: pairs a step.
+        optimizer: `"adam"`, `"rmsprop"` or `"sgd"`, with Keras's settings.
+        learning_rate: its learning rate.
+        epochs: the most epochs to train.
+        patience: epochs without a better validation loss after which training stops.
+        split: `"identities"`: nobody is on both sides. `"report"`: the report's letter split, which leaks people.
+        letters: first letters of the validation people, of the split by identities.
+        seed: of weights, order and split.
+
+    Raises:
+        ValueError: on an unknown option.
+    """
+
+    model: str = "l1_sigmoid"
+    backbone: str = "report_cnn"
+    filters: int = 8
+    units: int = 2048
+    initializer: str = "normal"
+    drop_rate: float | None = None
+    last_pooling: bool = False
+    image_size: tuple[int, int] = (125, 125)
+    crop: tuple[int, int] | None = None
+    channels: int = 1
+    batch_size: int = 128
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    epochs: int = 100
+    patience: int = 3
+    split: str = "identities"
+    letters: str = "ABCDE"
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, known in (
+            ("model", tuple(_MODELS)),
+            ("backbone", _BACKBONES),
+            ("optimizer", _OPTIMIZERS),
+            ("split", _SPLITS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {known}. Received: {name}={getattr(self, name)!r}")
+        for name in ("filters", "units", "batch_size", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
+        if not self.learning_rate > 0 or self.seed < 0:
+            raise ValueError(
+                "`learning_rate` must be positive and `seed` at least 0. "
+                f"Received: learning_rate={self.learning_rate}, seed={self.seed}"
+            )
+        for name in ("image_size", "crop"):  # a list when it comes from JSON
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def as_dict(self) -> dict:
+        """Returns the fields, ready for JSON; `Recipe(**fields)` is the recipe again."""
+        return asdict(self)
+
+    def split_pairs(self, pairs: Pairs, *, exclude: Pairs | None = None) -> tuple[Pairs, Pairs]:
+        """Splits `pairs` into training and validation as `split` says; see the functions of `datasets`."""
+        if self.split == "report":
+            return split_by_letter(pairs)
+        return split_identities(pairs, letters=self.letters, seed=self.seed, exclude=exclude)
+
+    def build_model(self) -> tf.keras.Model:
+        """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed."""
+        input_shape = (*self.image_size, self.channels)
+        if self.backbone == "koch_cnn":
+            backbone = models.koch_cnn(input_shape)
+        else:
+            backbone = models.report_cnn(
+                input_shape,
+                filters=self.filters,
+                units=self.units,
+                initializer=self.initializer,
+                drop_rate=self.drop_rate,
+                last_pooling=self.last_pooling,
+            )
+        model = _MODELS[self.model](backbone)
+        optimizer = tf.keras.optimizers.get({"class_name": self.optimizer, "config": {"learning_rate": self.learning_rate}})
+        model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"])
+        return model
+
+
+REPORT_EXPERIMENTS = {"5.1": Recipe(split="report")}
+"""The report's experiments as it ran them, by the numbers of its tables."""
+
+RECIPES = {"toy": Recipe(image_size=(80, 80), units=256)}
+"""Recipes by name: `toy` learns the drawn faces in about a minute on two cores."""
