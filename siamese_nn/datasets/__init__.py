@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images
+from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
 from .splits import (
@@ -14,6 +16,7 @@ from .splits import (
     split_by_letter,
     split_identities,
 )
+from .toy_faces import make_toy_faces
 
 if TYPE_CHECKING:
     from .pipelines import pair_dataset

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from collections.abc import Iterable
@@ -12,18 +11,14 @@ from tqdm.auto import tqdm
 
 from ..files import write_text
 from .download import listed, read_photos, source_kind
-from .pair_files import PairFileError, _parse, _stem, read_pairs
+from .pair_files import IMAGE_ENDINGS, PairFileError, _parse, _stem, read_pairs
 from .pairs import Pairs
-
-logger = logging.getLogger(__name__)
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
 _GROUPS = (*_PAIR_FILES, "unused")
 _STAGING, _PLAN, _PROOF = ".organizing", "plan.json", "lfw_a.json"
 _LFW_A_COUNTS = {"photos": 13233, "people": 5749, "train": 6685, "test": 2741, "unused": 3807}
-_LFW_A_SHA256 = (
-    "00d8df7b4024af09127d38426bb2801931ae2a405b29347d34b920468cc4a451"  # see `_digest`: lines "name sha256"
-)
+_LFW_A_SHA256 = "00d8df7b4024af09127d38426bb2801931ae2a405b29347d34b920468cc4a451"
 
 
 def organize_lfw_a(
@@ -94,7 +89,6 @@ def organize_lfw_a(
             f"{output_dir}: photos were added or removed since it was organised. Delete its train/, test/, unused/ and "
             f"{_PROOF}, and organise it again"
         )
-    logger.info("%s: %s", output_dir, proof["counts"])
     return proof["counts"]
 
 
@@ -147,11 +141,7 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
     else:
         photos, counts = read_photos(data), {}
     counts = {"photos": len(photos), "people": len({_person(name) for name in photos}), **counts}
-    wrong = [
-        f"{n} {kind} instead of {_LFW_A_COUNTS[kind]}"
-        for kind, n in counts.items()
-        if n != _LFW_A_COUNTS[kind]
-    ]
+    wrong = [f"{n} {k} instead of {_LFW_A_COUNTS[k]}" for k, n in counts.items() if n != _LFW_A_COUNTS[k]]
     if not wrong:
         hashes = []
         for name, content in tqdm(photos.items(), desc="Checking photos", unit=" photos", disable=None):
@@ -201,9 +191,7 @@ def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, by
 def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
     """Returns the group of each person, and the stems of the photos that the pairs ask for."""
     folds = {group: _parse(file) for group, file in given.items()}
-    photos = {
-        group: {photo for fold in folds[group] for _, pair in fold for photo in pair} for group in folds
-    }
+    photos = {group: {p for fold in folds[group] for _, pair in fold for p in pair} for group in folds}
     people = {group: {name for name, _ in photos[group]} for group in photos}
     both = people["train"] & people["test"]
     if both:
@@ -239,7 +227,7 @@ def _moved_before(staging: Path, plan: dict) -> set[str]:
     if moved and old != plan:
         raise FileExistsError(
             f"{staging} holds {len(moved)} photos that an interrupted `move=True` took from {old['source']}. Finish that "
-            "first, with the same source, pair files and `move=True`"
+            "first: the same source and pair files, `move=True`"
         )
     return moved
 
@@ -254,13 +242,10 @@ def _begin_staging(staging: Path, plan: dict) -> None:
 
 
 def _put(content: bytes | Path, place: Path, move: bool) -> None:
-    """Writes one photo. Killed half way it is written again: an original goes only after its copy is whole."""
     if isinstance(content, bytes):
         place.write_bytes(content)
-    elif move:
-        shutil.move(content, place)
-    else:
-        shutil.copyfile(content, place)
+    else:  # across file systems too, a moved original goes only after its copy is whole
+        (shutil.move if move else shutil.copyfile)(content, place)
 
 
 def _publish(output_dir: Path) -> None:
@@ -292,8 +277,10 @@ def _read_json(path: Path) -> dict | None:
 
 
 def _places(folder: Path) -> list[str]:
+    """Lists the photos as "train/First_Last_0001.jpg"; a .DS_Store beside them does no harm."""
     groups = [group for group in _GROUPS if (folder / group).is_dir()]
-    return [f"{group}/{entry.name}" for group in groups for entry in os.scandir(folder / group)]
+    places = [f"{group}/{entry.name}" for group in groups for entry in os.scandir(folder / group)]
+    return [place for place in places if place.lower().endswith(IMAGE_ENDINGS)]
 
 
 def _counts(places: Iterable[str]) -> dict[str, int]:

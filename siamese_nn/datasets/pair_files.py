@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import reduce
+from itertools import chain
 from operator import add
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
     pairs_file, image_dir = Path(pairs_file), Path(image_dir)
     folds = _parse(pairs_file)
     photos = _photos_by_stem(image_dir)
-    missing = {
-        stem: line for fold in folds for line, photo in fold for stem in map(_stem, photo) if stem not in photos
-    }
+    missing: dict[str, int] = {}
+    for line, pair in chain.from_iterable(folds):
+        for stem in map(_stem, pair):
+            if stem not in photos:
+                missing.setdefault(stem, line)
     if missing:
         listed = "\n".join(f"  {stem} (line {line})" for stem, line in missing.items())
         raise PairFileError(

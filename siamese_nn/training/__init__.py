@@ -1,7 +1,7 @@
 """Recipes, the training itself, and what a run folder holds."""
 
 from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standard_callbacks
-from .measure import read_history, results_table
+from .measure import describe, examples_table, read_history, results_table
 from .recipes import RECIPES, REPORT_EXPERIMENTS, Recipe
 from .train import train
 
@@ -12,6 +12,8 @@ __all__ = [
     "Recipe",
     "RunState",
     "completed_epochs",
+    "describe",
+    "examples_table",
     "read_history",
     "results_table",
     "standard_callbacks",

@@ -17,7 +17,6 @@ from ..files import replacing, write_text
 from .recipes import Recipe
 
 _WHICH = {"best": "model.keras", "last": "last.keras"}
-_N_SHOWN = 12
 
 
 def measure(
@@ -59,8 +58,9 @@ def measure(
     }
     write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
     _draw(run_dir, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
-    write_text(run_dir / "results.json", json.dumps(results, indent=2) + "\n")
-    return results
+    text = json.dumps(results, indent=2) + "\n"
+    write_text(run_dir / "results.json", text)
+    return json.loads(text)
 
 
 def read_history(run_dir: str | os.PathLike) -> dict[str, list[float]]:
@@ -106,6 +106,50 @@ def results_table(results: dict[str, Any]) -> PrettyTable:
     return table
 
 
+def examples_table(scores: dict[str, Any], results: dict[str, Any]) -> PrettyTable:
+    """Shows some test (or else validation) pairs of a run, drawn at random, with the best model's verdict on them.
+
+    Args:
+        scores: what the run's `scores.json` holds.
+        results: what the run's `results.json` holds.
+    """
+    name = "test" if "test" in scores else "validation"
+    rows = scores[name]
+    threshold = results["figures"]["best"][name]["threshold"]
+    table = PrettyTable(["Left", "Right", "Truth", "Score", "Verdict", ""], align="l")
+    for i in _drawn(len(rows["same"])):
+        verdict = rows["best"][i] >= threshold
+        words = ["same" if same else "different" for same in (rows["same"][i], verdict)]
+        table.add_row(
+            [rows["left"][i], rows["right"][i], words[0], f"{rows['best'][i]:.3f}", words[1], "" if words[0] == words[1] else "wrong"]
+        )
+    return table
+
+
+def describe(results: dict[str, Any]) -> str:
+    """Says in words how a run's figures came about: what was held out, how the threshold was chosen, seed and device."""
+    people = results["people"]
+    apart = (
+        "nobody is in two of the three sets"
+        if results["split"] == "identities"
+        else "the report's letter split: training and validation SHARE people, so its validation figures flatter"
+    )
+    best = results["figures"]["best"]["validation"]
+    minutes = results["seconds"] / 60
+    return (
+        f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.\n"
+        f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs. "
+        "Intervals: Wilson, over pairs; people recur in pairs, so the true ones are wider.\n"
+        f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
+        f"training on {results['device']}" + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
+    )
+
+
+def _drawn(n_pairs: int, n_drawn: int = 12) -> np.ndarray:
+    """A fixed draw of pairs to show, neither the best nor the worst."""
+    return np.sort(np.random.default_rng(0).permutation(n_pairs)[:n_drawn])
+
+
 def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray], model: tf.keras.Model | None = None) -> dict:
     threshold = choose_threshold(scores["validation"], sets["validation"].same)
     figures = {}
@@ -138,7 +182,6 @@ def _draw(run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str
         with replacing(run_dir / f"{quantity}.png") as partial:
             plots.save(plots.learning_curves(history, quantity), partial)
     name = "test" if "test" in sets else "validation"
-    # A fixed draw, neither the best nor the worst.
-    chosen = np.sort(np.random.default_rng(0).permutation(len(sets[name]))[:_N_SHOWN])
+    chosen = _drawn(len(sets[name]))
     with replacing(run_dir / "pairs.png") as partial:
         plots.save(plots.pairs_grid(sets[name][chosen], scores[name][chosen], threshold), partial)

@@ -1,0 +1,33 @@
+# Two commands for a fresh machine with Python 3.11 and make: `make train` and `make test`.
+PYTHON ?= python3.11
+BIN = .venv/bin
+ADDONS_BIN = .venv-addons/bin
+
+.PHONY: train test test-addons notebooks lint clean
+
+train: .venv/installed
+	$(BIN)/siamese-nn train
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+test-addons: .venv-addons/installed
+	$(ADDONS_BIN)/python -m pytest
+
+notebooks: .venv/installed
+	$(BIN)/jupyter-execute --timeout=600 notebooks/*.ipynb
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The second stack: TensorFlow 2.15 with TensorFlow Addons.
+.venv-addons/installed: EXTRAS = dev,addons
+.venv/installed: EXTRAS = dev
+%/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $*
+	$*/bin/pip install --quiet --editable '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-addons build *.egg-info

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nn import datasets
+from siamese_nn.datasets import ImageError
+
+
+@pytest.fixture
+def colours(tmp_path):
+    pixels = np.zeros((100, 80, 3), np.uint8)
+    pixels[:50, :, 0] = 255
+    pixels[50:, :, 2] = 255
+    Image.fromarray(pixels).save(tmp_path / "colours.png")
+    return tmp_path / "colours.png"
+
+
+def test_shape_channels_and_values(colours):
+    image = datasets.load_image(colours, image_size=(50, 40), channels=3)
+    assert image.shape == (50, 40, 3) and image.dtype == np.uint8
+    assert image[0, 0].tolist() == [255, 0, 0] and image[-1, -1].tolist() == [0, 0, 255]
+    grey = datasets.load_image(colours, image_size=(50, 40))
+    assert grey.shape == (50, 40, 1) and grey[0, 0, 0] == round(0.299 * 255)
+
+
+def test_crop_takes_the_middle(tmp_path):
+    pixels = np.zeros((100, 100), np.uint8)
+    pixels[40:60, 30:70] = 200
+    Image.fromarray(pixels).save(tmp_path / "middle.png")
+    image = datasets.load_image(tmp_path / "middle.png", image_size=(20, 40), crop=(20, 40))
+    assert (image == 200).all()
+
+
+def test_paths_keep_their_order(colours, tmp_path):
+    Image.new("L", (80, 100), 7).save(tmp_path / "grey.jpg")
+    images = datasets.load_images([tmp_path / "grey.jpg", colours], image_size=(10, 8))
+    assert (images[0] == 7).all() and images[1, 0, 0, 0] == round(0.299 * 255)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_broken_images_are_named(colours, tmp_path, ending):
+    whole = tmp_path / f"whole.{ending}"
+    Image.effect_noise((80, 100), 90).save(whole)
+    cut = tmp_path / f"cut.{ending}"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "text.jpg").write_text("hello")
+    for path in (cut, tmp_path / "text.jpg", tmp_path / "absent.jpg"):
+        with pytest.raises(ImageError, match=path.name):
+            datasets.load_images([colours, path], image_size=(10, 8))
+
+
+def test_options_are_checked(colours):
+    with pytest.raises(ImageError, match="crop=\\(200, 200\\)"):
+        datasets.load_image(colours, crop=(200, 200))
+    for option in ({"image_size": (0, 5)}, {"image_size": 5}, {"crop": (1.5, 2)}, {"channels": 2}):
+        with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be"):
+            datasets.load_image(colours, **option)
+
+
+def test_the_real_photos_decode(lfw_a_dir):
+    pairs, _ = datasets.load_lfw_a(lfw_a_dir)
+    images = datasets.load_images(pairs.distinct_images()[0], progress=False)
+    assert images.shape == (3443, 125, 125, 1)
+    assert (images.std(axis=(1, 2, 3)) > 5).all()

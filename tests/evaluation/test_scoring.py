@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from siamese_nn import datasets, evaluation, models
+from siamese_nn.evaluation import scoring
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.l1_sigmoid(models.report_cnn((80, 80, 1), filters=2, units=16))
+
+
+@pytest.mark.parametrize("crop", [None, (160, 160)])
+def test_scores_are_the_models_own(model, toy_pairs, crop):
+    dataset = datasets.pair_dataset(toy_pairs, image_size=(80, 80), shuffle=False, crop=crop)
+    expected = model.predict(dataset, verbose=0)[:, 0]
+    np.testing.assert_allclose(evaluation.score_pairs(model, toy_pairs, crop=crop), expected, rtol=1e-4)
+
+
+def test_many_chunks_give_the_same(model, toy_pairs, monkeypatch):
+    whole = evaluation.score_pairs(model, toy_pairs)
+    monkeypatch.setattr(scoring, "_CHUNK", 7)
+    np.testing.assert_allclose(evaluation.score_pairs(model, toy_pairs), whole, rtol=1e-5)
+
+
+def test_each_distinct_photo_is_embedded_once(model, toy_pairs, monkeypatch):
+    tower = models.embedding_model(model)
+    seen = []
+    predict = tower.predict
+    monkeypatch.setattr(tower, "predict", lambda images, **options: seen.append(len(images)) or predict(images, **options))
+    evaluation.score_pairs(model, toy_pairs)
+    assert sum(seen) == len(toy_pairs.distinct_images()[0])
+
+
+def test_raw_pixels(toy_pairs):
+    left, right = (datasets.load_images(side[:3], image_size=(30, 30)) / 255 for side in (toy_pairs.left, toy_pairs.right))
+    expected = -np.sqrt(((left - right) ** 2).sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose(evaluation.score_raw_pixels(toy_pairs[:3], image_size=(30, 30)), expected, rtol=1e-5)
+
+
+def test_no_pairs_are_refused(model, toy_pairs):
+    with pytest.raises(ValueError, match="at least one pair"):
+        evaluation.score_pairs(model, toy_pairs[:0])

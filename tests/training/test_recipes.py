@@ -1,0 +1,64 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from siamese_nn import datasets, training
+from siamese_nn.training import Recipe
+
+
+def test_json_gives_the_recipe_back():
+    recipe = Recipe(crop=(160, 160), drop_rate=0.2, seed=4)
+    assert Recipe(**json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+def test_the_model_is_the_recipes():
+    recipe = Recipe(filters=4, units=32, image_size=(80, 80), optimizer="sgd", learning_rate=0.5)
+    model = recipe.build_model()
+    assert model.input_shape == [(None, 80, 80, 1)] * 2
+    assert isinstance(model.optimizer, tf.keras.optimizers.SGD)
+    assert float(model.optimizer.learning_rate) == 0.5
+    assert model.loss == "binary_crossentropy"
+
+
+def test_weights_depend_on_the_global_seed_alone():
+    weights = []
+    for seed in (0, 0, 1):
+        tf.keras.utils.set_random_seed(seed)
+        weights.append(Recipe(filters=2, units=8, image_size=(80, 80)).build_model().get_weights()[0])
+    assert np.array_equal(weights[0], weights[1]) and not np.array_equal(weights[0], weights[2])
+
+
+def test_splits_are_by_identity_unless_the_reports_is_asked_for(toy_pairs, toy_test):
+    train, val = Recipe().split_pairs(toy_pairs, exclude=toy_test)
+    datasets.require_disjoint(train, val)
+    with pytest.warns(datasets.IdentityLeakWarning):
+        train, val = Recipe(split="report").split_pairs(toy_pairs)
+    assert datasets.shared_identities(train, val)
+
+
+def test_experiment_5_1_is_the_reports():
+    recipe = training.REPORT_EXPERIMENTS["5.1"]
+    row = (recipe.filters, recipe.units, recipe.batch_size, recipe.learning_rate, recipe.optimizer, recipe.split)
+    assert row == (8, 2048, 128, 0.001, "adam", "report")
+    assert (recipe.image_size, recipe.patience, recipe.initializer) == ((125, 125), 3, "normal")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"model": "x"},
+        {"backbone": "x"},
+        {"optimizer": "x"},
+        {"split": "x"},
+        {"batch_size": 0},
+        {"epochs": 0},
+        {"patience": 0},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+    ],
+)
+def test_options_are_checked(option):
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
+        Recipe(**option)

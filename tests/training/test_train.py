@@ -1,0 +1,171 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from siamese_nn import datasets, evaluation, training
+from siamese_nn.training import Recipe
+
+DROP_RATE = 0.2 if tf.keras.__version__.startswith("3") else None  # Keras 2 keeps no drop-out state
+SMALL = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE)
+
+# Kills itself as kill -9 would, right before the n-th time that a file is put in place, or in the midst of an epoch.
+DRIVER = """
+import os, signal, sys
+toy, run_dir, kill_before, kill_in_epoch, recipe = sys.argv[1:]
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+replace, count = os.replace, 0
+def counting(source, target):
+    global count
+    if str(target).startswith(run_dir):
+        count += 1
+        if count == int(kill_before):
+            die()
+    replace(source, target)
+os.replace = counting
+import json, tensorflow as tf
+from siamese_nn import datasets, training
+from siamese_nn.training import Recipe
+class Die(tf.keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == int(kill_in_epoch) and batch == 1:
+            die()
+module = sys.modules["siamese_nn.training.train"]
+standard = module.standard_callbacks
+module.standard_callbacks = lambda *a, **k: [Die(), *standard(*a, **k)]
+recipe = Recipe(**json.loads(recipe))
+pairs = datasets.read_pairs(toy + "/pairsDevTrain.txt", toy + "/lfw2")
+test = datasets.read_pairs(toy + "/pairsDevTest.txt", toy + "/lfw2")
+training.train(recipe, *recipe.split_pairs(pairs, exclude=test), run_dir, test=test, verbose=0)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, toy_pairs, toy_test):
+    """An unbroken run: its folder and results."""
+    folder = tmp_path_factory.mktemp("runs") / "unbroken"
+    train, val = SMALL.split_pairs(toy_pairs, exclude=toy_test)
+    return folder, training.train(SMALL, train, val, folder, test=toy_test, verbose=0), (train, val, toy_test)
+
+
+def test_killed_at_several_moments_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
+    unbroken, results, _ = run
+    broken = tmp_path / "broken"
+
+    def go(kill_before=0, kill_in_epoch=-1) -> int:
+        words = [str(toy_dir), str(broken), str(kill_before), str(kill_in_epoch), json.dumps(SMALL.as_dict())]
+        return subprocess.run([sys.executable, "-c", DRIVER, *words]).returncode
+
+    killed = -signal.SIGKILL
+    # Files are put in place in this order: recipe.json; model.keras (when better), state.npz, history.csv an epoch; ...
+    assert go(kill_before=3) == killed  # model.keras of the first epoch is there, its state is not
+    assert (broken / "model.keras").exists() and training.completed_epochs(broken) == 0
+    assert go(kill_in_epoch=1) == killed
+    assert training.completed_epochs(broken) == 1
+    assert go(kill_before=9) == killed  # epochs 2 and 3 are done, last.keras is not yet in place or just is
+    assert training.completed_epochs(broken) == 3 and not (broken / "results.json").exists()
+    assert go() == 0
+
+    again = json.loads((broken / "results.json").read_text())
+    assert again["figures"] == results["figures"] and again["best_epoch"] == results["best_epoch"]
+    for file in ("model.keras", "last.keras"):
+        a, b = (tf.keras.models.load_model(folder / file) for folder in (unbroken, broken))
+        for one, other in zip(a.get_weights(), b.get_weights(), strict=True):
+            assert np.array_equal(one, other)
+    assert not list(broken.glob(".partial*")) and not (broken / "state.npz").exists()
+
+
+def test_the_figures_are_those_of_the_saved_model(run):
+    folder, results, (_, val, test) = run
+    model = tf.keras.models.load_model(folder / "model.keras")
+    threshold = evaluation.choose_threshold(evaluation.score_pairs(model, val), val.same)
+    scores = evaluation.score_pairs(model, test)
+    figures = results["figures"]["best"]["test"]
+    assert figures["threshold"] == threshold
+    assert figures["accuracy"] == ((scores >= threshold) == test.same).mean()
+    assert figures["accuracy_at_half"] == ((scores >= 0.5) == test.same).mean()
+    data = datasets.pair_dataset(test, image_size=(80, 80), shuffle=False)
+    assert figures["loss"] == pytest.approx(model.evaluate(data, verbose=0)[0], rel=1e-4)
+    held = json.loads((folder / "scores.json").read_text())["test"]
+    np.testing.assert_allclose(held["best"], scores, rtol=1e-5)
+    assert held["same"] == test.same.tolist()
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run):
+    folder, results, _ = run
+    history = training.read_history(folder)
+    assert results["epochs"] == len(history["epoch"]) <= SMALL.epochs
+    assert results["best_epoch"] == 1 + int(np.argmin(history["val_loss"]))
+    assert results["figures"]["best"]["validation"]["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-4)
+
+
+def test_the_folder_has_pictures_and_words(run):
+    folder, results, _ = run
+    for name in ("accuracy", "loss", "pairs"):
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.width > 400
+    table = training.results_table(results).get_string()
+    assert "best epoch" in table and "raw pixels" in table and "%" in table
+    words = training.describe(results)
+    assert "nobody is in two" in words and "Seed 0" in words and "CPU" in words
+    scores = json.loads((folder / "scores.json").read_text())
+    assert len(training.examples_table(scores, results).rows) == 12
+
+
+def test_a_finished_run_is_not_trained_again(run, monkeypatch):
+    folder, results, (train, val, test) = run
+    monkeypatch.setattr(Recipe, "build_model", lambda self: pytest.fail("trained again"))
+    assert training.train(SMALL, train, val, folder, test=test, verbose=0) == results
+
+
+def test_a_folder_of_another_run_is_refused(run, tmp_path):
+    folder, _, (train, val, test) = run
+    with pytest.raises(ValueError, match="another recipe; they differ in units, seed"):
+        training.train(replace(SMALL, units=9, seed=1), train, val, folder, test=test)
+    with pytest.raises(ValueError, match="another data; they differ in train"):
+        training.train(SMALL, train[:-1], val, folder, test=test)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="other files"):
+        training.train(SMALL, train, val, tmp_path, test=test)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, toy_test, tmp_path):
+    with pytest.raises(datasets.IdentityLeakError, match="training and validation"):
+        training.train(SMALL, toy_pairs[::2], toy_pairs[1::2], tmp_path / "run")
+    train, val = SMALL.split_pairs(toy_pairs)
+    for split in ("identities", "report"):
+        with pytest.raises(datasets.IdentityLeakError, match="training and test"):
+            training.train(replace(SMALL, split=split), train, val, tmp_path / "run", test=toy_test + train[:1])
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_leaves_a_usable_run_that_goes_on(run, tmp_path, monkeypatch):
+    _, results, (train, val, test) = run
+    module = sys.modules["siamese_nn.training.train"]
+    standard = module.standard_callbacks
+
+    class CtrlC(tf.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if training.completed_epochs(tmp_path / "run") == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "standard_callbacks", lambda *a, **k: [CtrlC(), *standard(*a, **k)])
+    with pytest.raises(KeyboardInterrupt):
+        training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)
+    held = json.loads((tmp_path / "run/results.json").read_text())
+    assert held["status"] == "interrupted" and held["epochs"] == 1
+    assert "INTERRUPTED" in training.describe(held)
+    training.results_table(held)
+    monkeypatch.setattr(module, "standard_callbacks", standard)
+    again = training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)
+    assert again["status"] == "finished" and again["figures"] == results["figures"]
