@@ -18,6 +18,34 @@ from .splits import (
 )
 from .toy_faces import make_toy_faces
 
+__all__ = [
+    "IdentityLeakError",
+    "IdentityLeakWarning",
+    "ImageError",
+    "PairFileError",
+    "Pairs",
+    "check_lfw_a",
+    "class_table",
+    "download_lfw_a",
+    "download_pairs",
+    "letter_counts",
+    "letter_table",
+    "load_image",
+    "load_images",
+    "load_lfw_a",
+    "make_toy_faces",
+    "organize_lfw_a",
+    "pair_dataset",
+    "propose_letters",
+    "read_folds",
+    "read_pairs",
+    "require_disjoint",
+    "shared_identities",
+    "split_by_letter",
+    "split_identities",
+    "write_pairs",
+]
+
 if TYPE_CHECKING:
     from .pipelines import pair_dataset
 
