@@ -22,4 +22,4 @@ else:
         results = training.train(recipe, *recipe.split_pairs(pairs), Path(folder) / "run")
         print(training.results_table(results))
         subprocess.run([sys.executable, __file__, str(Path(folder) / "run/model.keras")], check=True)
-    print(f"Python {sys.version.split()[0]}: 1 passed, 0 failed")
+    print(f"Python {sys.version.split()[0]} works")
