@@ -10,7 +10,11 @@ from ..datasets import Pairs, split_by_letter, split_identities
 
 _BACKBONES = ("report_cnn", "koch_cnn")
 _MODELS: dict[str, Callable[[tf.keras.Model], tf.keras.Model]] = {"l1_sigmoid": models.l1_sigmoid}
-_OPTIMIZERS = ("adam", "rmsprop", "sgd")
+_OPTIMIZERS = {
+    "adam": tf.keras.optimizers.Adam,
+    "rmsprop": tf.keras.optimizers.RMSprop,
+    "sgd": tf.keras.optimizers.SGD,
+}
 _SPLITS = ("identities", "report")
 
 
@@ -61,7 +65,7 @@ class Recipe:
         for name, known in (
             ("model", tuple(_MODELS)),
             ("backbone", _BACKBONES),
-            ("optimizer", _OPTIMIZERS),
+            ("optimizer", tuple(_OPTIMIZERS)),
             ("split", _SPLITS),
         ):
             if getattr(self, name) not in known:
@@ -103,7 +107,7 @@ class Recipe:
                 last_pooling=self.last_pooling,
             )
         model = _MODELS[self.model](backbone)
-        optimizer = tf.keras.optimizers.get({"class_name": self.optimizer, "config": {"learning_rate": self.learning_rate}})
+        optimizer = _OPTIMIZERS[self.optimizer](self.learning_rate)
         model.compile(optimizer, loss="binary_crossentropy", metrics=["accuracy"])
         return model
 

@@ -13,7 +13,7 @@ from PIL import Image
 from siamese_nn import datasets, evaluation, training
 from siamese_nn.training import Recipe
 
-DROP_RATE = 0.2 if tf.keras.__version__.startswith("3") else None  # Keras 2 keeps no drop-out state
+DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
 SMALL = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE)
 
 # Kills itself as kill -9 would, right before the n-th time that a file is put in place, or in the midst of an epoch.
