@@ -27,7 +27,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     """A parser with what every benchmark takes."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     arguments = argparse.ArgumentParser(description=description)
-    arguments.add_argument("--data", type=Path, help="an organised folder of LFW-a (default: faces drawn into data/toy)")
+    arguments.add_argument(
+        "--data", type=Path, help="an organised folder of LFW-a (default: faces drawn into data/toy)"
+    )
     arguments.add_argument("--contestant", help=argparse.SUPPRESS)
     return arguments
 
@@ -38,7 +40,8 @@ def photos(data: Path | None) -> tuple[datasets.Pairs, datasets.Pairs]:
         return datasets.load_lfw_a(data)
     faces = datasets.make_toy_faces("data/toy/drawn")
     return tuple(
-        datasets.read_pairs(faces / file, faces / "lfw2") for file in ("pairsDevTrain.txt", "pairsDevTest.txt")
+        datasets.read_pairs(faces / file, faces / "lfw2")
+        for file in ("pairsDevTrain.txt", "pairsDevTest.txt")
     )
 
 
@@ -48,6 +51,8 @@ def run_in_turn(script: str, contestants: list[str], rounds: int, *words: str) -
     for _ in range(rounds):
         for name in contestants:
             command = [sys.executable, script, "--contestant", name, *words]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            done = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
             results[name].append(json.loads(done.stdout.splitlines()[-1]))
     return results

@@ -30,7 +30,9 @@ def measure(contestant: str, data) -> None:
     def score(pairs):
         if batch is None:
             return evaluation.score_pairs(model, pairs)
-        sides = (datasets.load_images(side, progress=False) / np.float32(255) for side in (pairs.left, pairs.right))
+        sides = (
+            datasets.load_images(side, progress=False) / np.float32(255) for side in (pairs.left, pairs.right)
+        )
         return model.predict(tuple(sides), batch_size=batch, verbose=0)[:, 0]
 
     score(pairs[:200])  # traced and warm

@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="siamese-nn", description="One-shot face verification with Siamese networks, from photos to figures."
+        prog="siamese-nn",
+        description="One-shot face verification with Siamese networks, from photos to figures.",
     )
     parser.add_argument("--version", action="version", version=f"siamese_nn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -49,14 +50,21 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data")
     command.set_defaults(run=_download)
 
-    command = commands.add_parser("organize", help="sort LFW-a into train/, test/ and unused/ by its pair files")
+    command = commands.add_parser(
+        "organize", help="sort LFW-a into train/, test/ and unused/ by its pair files"
+    )
     command.add_argument("source", type=Path, help="lfw2.zip, lfwa.tar.gz, or the unpacked folder")
     command.add_argument("output", type=Path, help="the folder to make, for instance data/lfw-a")
     for side in ("Train", "Test"):
         command.add_argument(
-            f"--{side.lower()}-pairs", type=Path, metavar="FILE", help=f"default: pairsDev{side}.txt beside SOURCE"
+            f"--{side.lower()}-pairs",
+            type=Path,
+            metavar="FILE",
+            help=f"default: pairsDev{side}.txt beside SOURCE",
         )
-    command.add_argument("--move", action="store_true", help="move the photos of a folder instead of copying them")
+    command.add_argument(
+        "--move", action="store_true", help="move the photos of a folder instead of copying them"
+    )
     command.set_defaults(run=_organize)
 
     command = commands.add_parser("check", help="verify a copy of LFW-a by counts and by hash")
@@ -65,13 +73,21 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("pairs", help="count an organised folder's pairs, by letter and by split")
     command.add_argument("data", type=Path, help="organised folder")
-    command.add_argument("--letters", default="ABCDE", help="first letters of the validation people (default: ABCDE)")
+    command.add_argument(
+        "--letters", default="ABCDE", help="first letters of the validation people (default: ABCDE)"
+    )
     command.set_defaults(run=_pairs)
 
     command = commands.add_parser("train", help="train a recipe and measure it on people it has never seen")
-    command.add_argument("--recipe", help="toy, or a report's experiment such as 5.1 (default: toy on drawn faces, else 5.1)")
-    command.add_argument("--data", default="toy", help="organised folder; toy, the default, draws one into data/toy")
-    command.add_argument("--run-dir", type=Path, metavar="FOLDER", help="default: runs/DATA-RECIPE-SPLIT-SEED")
+    command.add_argument(
+        "--recipe", help="toy, or a report's experiment such as 5.1 (default: toy on drawn faces, else 5.1)"
+    )
+    command.add_argument(
+        "--data", default="toy", help="organised folder; toy, the default, draws one into data/toy"
+    )
+    command.add_argument(
+        "--run-dir", type=Path, metavar="FOLDER", help="default: runs/DATA-RECIPE-SPLIT-SEED"
+    )
     command.add_argument(
         "--split",
         choices=["identities", "report"],
@@ -104,7 +120,9 @@ def _organize(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     counts = datasets.check_lfw_a(options.data)
-    print(f"{options.data}: LFW-a, whole: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    print(
+        f"{options.data}: LFW-a, whole: " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    )
 
 
 def _pairs(options: argparse.Namespace) -> None:

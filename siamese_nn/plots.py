@@ -14,7 +14,9 @@ from .datasets.pairs import Pairs
 _RIGHT, _WRONG = "#1b7f4b", "#c0392b"
 
 
-def learning_curves(history: Mapping[str, Sequence[float]], quantity: str = "loss", *, ax: Axes | None = None) -> Axes:
+def learning_curves(
+    history: Mapping[str, Sequence[float]], quantity: str = "loss", *, ax: Axes | None = None
+) -> Axes:
     """Draws a quantity by epoch, for training and validation (the report's figures 5 and 6).
 
     Args:
@@ -63,7 +65,9 @@ def pairs_grid(
         )
     columns = min(columns, len(pairs))
     rows = -(-len(pairs) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.3 * rows), layout="constrained", squeeze=False)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.2 * columns, 2.3 * rows), layout="constrained", squeeze=False
+    )
     axes = axes.ravel()
     for ax in axes[len(pairs) :]:
         ax.remove()

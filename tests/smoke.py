@@ -16,7 +16,9 @@ else:
     from siamese_nn import datasets, training
 
     with tempfile.TemporaryDirectory() as folder:
-        faces = datasets.make_toy_faces(Path(folder) / "toy", n_train_identities=52, train_pairs=60, test_pairs=20)
+        faces = datasets.make_toy_faces(
+            Path(folder) / "toy", n_train_identities=52, train_pairs=60, test_pairs=20
+        )
         pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
         recipe = training.Recipe(image_size=(80, 80), filters=2, units=8, epochs=2)
         results = training.train(recipe, *recipe.split_pairs(pairs), Path(folder) / "run")

@@ -41,7 +41,7 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
     [
         (["train", "--data", "nowhere"], "nowhere"),
         (["train", "--data", "nowhere", "--recipe", "no"], "`--recipe` must be one of"),
-        (["organize", "nowhere.zip", "out"], "nowhere"),
+        (["organize", "nowhere.zip", "out"], "siamese-nn download pairs"),
         (["pairs", "nowhere"], "nowhere"),
     ],
 )

@@ -52,10 +52,16 @@ def load_image(
                     )
                 box = (left, top, left + crop[1], top + crop[0])
             photo = photo.convert(_MODES[channels])
-            pixels = np.asarray(photo.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR, box=box))
+            pixels = np.asarray(
+                photo.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR, box=box)
+            )
     except FileNotFoundError as error:
         raise ImageError(f"{path}: no such image") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError is Pillow's word for a broken PNG
+    except (
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:  # SyntaxError is Pillow's word for a broken PNG
         raise ImageError(f"{path}: not a whole JPEG or PNG image ({error}). Replace the file") from error
     return pixels.reshape(*image_size, channels)
 
@@ -99,8 +105,12 @@ def check_image_options(image_size: tuple[int, int], crop: tuple[int, int] | Non
     """Raises `ValueError` unless the three are what `load_image` takes."""
     for name, size in (("image_size", image_size), ("crop", crop)):
         if (size is not None or name == "image_size") and not (
-            isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+            isinstance(size, (tuple, list))
+            and len(size) == 2
+            and all(isinstance(n, int) and n > 0 for n in size)
         ):
-            raise ValueError(f"`{name}` must be (height, width) in whole pixels of at least 1. Received: {name}={size!r}")
+            raise ValueError(
+                f"`{name}` must be (height, width) in whole pixels of at least 1. Received: {name}={size!r}"
+            )
     if channels not in _MODES:
         raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={channels!r}")

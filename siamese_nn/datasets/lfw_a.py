@@ -1,4 +1,4 @@
-"""LFW-a: from the archive or folder that people download to `train/`, `test/` and `unused/`, whole or not at all."""
+"""LFW-a: the downloaded archive or folder sorted into `train/`, `test/`, `unused/`, whole or not at all."""
 
 import hashlib
 import json
@@ -10,9 +10,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..files import write_text
-from .download import listed, read_photos, source_kind
-from .pair_files import IMAGE_ENDINGS, PairFileError, _parse, _stem, read_pairs
+from .pair_files import IMAGE_ENDINGS, PairFileError, parse_pair_file, photo_stem, read_pairs
 from .pairs import Pairs
+from .photo_sources import listed, read_photos, source_kind
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
 _GROUPS = (*_PAIR_FILES, "unused")
@@ -31,12 +31,12 @@ def organize_lfw_a(
 ) -> dict[str, int]:
     """Sorts the photos of LFW-a into `train/`, `test/` and `unused/`, by the people whom two pair files name.
 
-    The photos are gathered in `output_dir/.organizing/` and put in place by renames; `output_dir/lfw_a.json` comes
-    last and proves that nothing is missing. After an interruption, also in the middle of `move=True`, the same
-    call finishes the work. A call on a finished folder returns at once.
+    The photos are gathered in `output_dir/.organizing/` and put in place by renames; `output_dir/lfw_a.json`
+    comes last and proves that nothing is missing. After an interruption, also in the middle of `move=True`,
+    the same call finishes the work. A call on a finished folder returns at once.
 
     Args:
-        source: `lfw2.zip`, `lfwa.tar.gz`, or an unpacked folder, with photos `First_Last/First_Last_0001.jpg`.
+        source: `lfw2.zip`, `lfwa.tar.gz`, or an unpacked folder, with `First_Last/First_Last_0001.jpg`.
         output_dir: where the three flat folders go, beside copies of the two pair files. Outside of `source`.
         train_pairs: the LFW View 1 pair file whose people go to `train/`, with all of their photos.
         test_pairs: the same for `test/`; people whom neither file names go to `unused/`.
@@ -46,9 +46,9 @@ def organize_lfw_a(
         The number of photos by folder: `{"train": 6685, "test": 2741, "unused": 3807}` for the real LFW-a.
 
     Raises:
-        ValueError: before anything is written, if the source is damaged or holds anything but photos in people's
-            folders, a person is in both pair files, a photo of theirs is missing, or the folder was made
-            from other pair files or was changed since.
+        ValueError: before anything is written, if the source is damaged or holds anything but photos in
+            people's folders, a person is in both pair files, a photo of theirs is missing, or the folder was
+            made from other pair files or was changed since.
         FileExistsError: if `output_dir` holds a folder or pair file of that name that isn't from here.
         FileNotFoundError: if `source` or a pair file does not exist.
 
@@ -68,7 +68,7 @@ def organize_lfw_a(
     """
     source, output_dir = Path(source), Path(output_dir)
     given = {"train": Path(train_pairs), "test": Path(test_pairs)}
-    pair_bytes = {_PAIR_FILES[group]: file.read_bytes() for group, file in given.items()}
+    pair_bytes = {_PAIR_FILES[group]: _pair_file_bytes(file) for group, file in given.items()}
     plan = {
         "source": str(source.resolve()),
         "move": move,
@@ -77,8 +77,8 @@ def organize_lfw_a(
     proof = _read_json(output_dir / _PROOF) or _read_json(output_dir / _STAGING / _PROOF)
     if proof and proof.get("pairs_sha256") != plan["pairs_sha256"]:
         raise ValueError(
-            f"{output_dir} was organised with other pair files than {given['train']} and {given['test']}. Pass those, "
-            "or choose another `output_dir`"
+            f"{output_dir} was organised with other pair files than {given['train']} and {given['test']}. "
+            "Pass those, or choose another `output_dir`"
         )
     _refuse_foreign_files(output_dir, pair_bytes)
     if proof is None:
@@ -86,8 +86,8 @@ def organize_lfw_a(
     _publish(output_dir)
     if _digest(_places(output_dir)) != proof["photos_sha256"]:
         raise ValueError(
-            f"{output_dir}: photos were added or removed since it was organised. Delete its train/, test/, unused/ and "
-            f"{_PROOF}, and organise it again"
+            f"{output_dir}: photos were added or removed since it was organised. Delete its train/, test/, "
+            f"unused/ and {_PROOF}, and organise it again"
         )
     return proof["counts"]
 
@@ -102,7 +102,7 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
         The training and the test pairs: 2,200 and 1,000 for the real LFW-a.
 
     Raises:
-        FileNotFoundError: if the folder isn't organised, or only half; the message has the command that does it.
+        FileNotFoundError: if the folder isn't organised, or only half; the message says what does it.
         PairFileError: if photos have gone since.
 
     Example:
@@ -122,7 +122,7 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
         data: `lfw2.zip`, `lfwa.tar.gz`, an unpacked folder, or a folder that `organize_lfw_a` made.
 
     Returns:
-        The number of `photos` and `people`; for an organised folder also of photos in `train`, `test`, `unused`.
+        The number of `photos` and `people`; for an organised folder also `train`, `test`, `unused`.
 
     Raises:
         ValueError: if it isn't the real one: how it differs.
@@ -155,7 +155,7 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
 
 
 def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, bytes], plan: dict) -> dict:
-    """Gathers all that `output_dir` will hold in its staging folder, and returns the proof that it is all there."""
+    """Gathers all that `output_dir` will hold in its staging folder; returns the proof that it is there."""
     staging, move, kind = output_dir / _STAGING, plan["move"], source_kind(source)
     if move and kind != "folder":
         raise ValueError(f"`move=True` needs a folder. Received: the archive {source}. Leave `move` out")
@@ -169,8 +169,8 @@ def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, by
     missing = asked - {Path(name).stem for name in places}
     if missing:
         raise PairFileError(
-            f"{source} must hold every photo that {given['train']} and {given['test']} ask for. Unpack or fetch it again. "
-            f"Received it without {len(missing)}:{listed(missing)}"
+            f"{source} must hold every photo that {given['train']} and {given['test']} ask for. "
+            f"Unpack or fetch it again. Received it without {len(missing)}:{listed(missing)}"
         )
     if not moved:
         _begin_staging(staging, plan)
@@ -188,19 +188,27 @@ def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, by
     return proof
 
 
+def _pair_file_bytes(file: Path) -> bytes:
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} must be an LFW pair file, and does not exist. `siamese-nn download pairs` fetches it"
+        )
+    return file.read_bytes()
+
+
 def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
     """Returns the group of each person, and the stems of the photos that the pairs ask for."""
-    folds = {group: _parse(file) for group, file in given.items()}
+    folds = {group: parse_pair_file(file) for group, file in given.items()}
     photos = {group: {p for fold in folds[group] for _, pair in fold for p in pair} for group in folds}
     people = {group: {name for name, _ in photos[group]} for group in photos}
     both = people["train"] & people["test"]
     if both:
         raise ValueError(
-            f"A person's photos go either to train/ or to test/. {given['train']} and {given['test']} both name "
-            f"{len(both)} people; take them out of one:{listed(both)}"
+            f"A person's photos go either to train/ or to test/. {given['train']} and {given['test']} both "
+            f"name {len(both)} people; take them out of one:{listed(both)}"
         )
     group_of = {name: group for group in people for name in people[group]}
-    return group_of, {_stem(photo) for group in photos.values() for photo in group}
+    return group_of, {photo_stem(photo) for group in photos.values() for photo in group}
 
 
 def _refuse_foreign_files(output_dir: Path, pair_bytes: dict[str, bytes]) -> None:
@@ -213,21 +221,21 @@ def _refuse_foreign_files(output_dir: Path, pair_bytes: dict[str, bytes]) -> Non
     foreign += [file.name for file, content in files if file.exists() and file.read_bytes() != content]
     if foreign:
         raise FileExistsError(
-            f"{output_dir} already holds {', '.join(foreign)}, and `organize_lfw_a` did not make it so. Move that away, or "
-            "choose another `output_dir`"
+            f"{output_dir} already holds {', '.join(foreign)}, and `organize_lfw_a` did not make it so. "
+            "Move that away, or choose another `output_dir`"
         )
 
 
 def _moved_before(staging: Path, plan: dict) -> set[str]:
-    """Returns what a killed `move=True` has left in the staging folder: the only copies, never to be thrown away."""
+    """Returns what a killed `move=True` has left in staging: the only copies, never thrown away."""
     old = _read_json(staging / _PLAN)
     if not old or not old["move"]:
         return set()
     moved = {place.partition("/")[2] for place in _places(staging)}
     if moved and old != plan:
         raise FileExistsError(
-            f"{staging} holds {len(moved)} photos that an interrupted `move=True` took from {old['source']}. Finish that "
-            "first: the same source and pair files, `move=True`"
+            f"{staging} holds {len(moved)} photos that an interrupted `move=True` took from {old['source']}. "
+            "Finish that first: the same source and pair files, `move=True`"
         )
     return moved
 
@@ -262,8 +270,8 @@ def _require_organized(data_dir: Path) -> None:
     if not (data_dir / _PROOF).is_file():
         half = "only half organised" if (data_dir / _STAGING).exists() else "not organised"
         raise FileNotFoundError(
-            f"{data_dir} is {half}: it has no {_PROOF}. Run `siamese-nn organize SOURCE {data_dir}` with LFW-a's archive "
-            "or folder as SOURCE; after an interruption, with the same SOURCE again"
+            f"{data_dir} is {half}: it has no {_PROOF}. Run `siamese-nn organize SOURCE {data_dir}` with "
+            "LFW-a's archive or folder as SOURCE; after an interruption, with the same SOURCE again"
         )
 
 

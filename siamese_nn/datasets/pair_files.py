@@ -47,11 +47,11 @@ def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> P
 def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> list[Pairs]:
     """Reads an LFW pair file fold by fold: ten `Pairs` for View 2, one for View 1. See `read_pairs`."""
     pairs_file, image_dir = Path(pairs_file), Path(image_dir)
-    folds = _parse(pairs_file)
+    folds = parse_pair_file(pairs_file)
     photos = _photos_by_stem(image_dir)
     missing: dict[str, int] = {}
     for line, pair in chain.from_iterable(folds):
-        for stem in map(_stem, pair):
+        for stem in map(photo_stem, pair):
             if stem not in photos:
                 missing.setdefault(stem, line)
     if missing:
@@ -62,8 +62,8 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
         )
     return [
         Pairs(
-            left=[photos[_stem(left)] for _, (left, _) in fold],
-            right=[photos[_stem(right)] for _, (_, right) in fold],
+            left=[photos[photo_stem(left)] for _, (left, _) in fold],
+            right=[photos[photo_stem(right)] for _, (_, right) in fold],
             same=[left[0] == right[0] for _, (left, right) in fold],
             left_identities=[left[0] for _, (left, _) in fold],
             right_identities=[right[0] for _, (_, right) in fold],
@@ -107,7 +107,8 @@ def _split_photo(path: str) -> tuple[str, str]:
     return match[1], str(int(match[2]))
 
 
-def _stem(photo: tuple[str, int]) -> str:
+def photo_stem(photo: tuple[str, int]) -> str:
+    """Returns the file name, without its ending, of a (name, number) photo."""
     return f"{photo[0]}_{photo[1]:04d}"
 
 
@@ -125,7 +126,7 @@ def _photos_by_stem(image_dir: Path) -> dict[str, str]:
     return photos
 
 
-def _parse(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, int], tuple[str, int]]]]]:
+def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, int], tuple[str, int]]]]]:
     """Returns, fold by fold, the line number and the two (name, number) photos of each pair."""
     try:
         lines = pairs_file.read_text(encoding="utf-8-sig").rstrip().split("\n")
@@ -147,7 +148,9 @@ def _parse(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, int], tupl
         pair = _parse_line(pairs_file, number, line, same, count)
         first = seen.setdefault(frozenset(pair), number)
         if first != number:
-            raise PairFileError(f"{pairs_file}:{number}: the pair of line {first} again: {line!r}. Remove one of them")
+            raise PairFileError(
+                f"{pairs_file}:{number}: the pair of line {first} again: {line!r}. Remove one of them"
+            )
         folds[position // (2 * count)].append((number, pair))
     if len(lines) - 1 != expected:
         raise PairFileError(
@@ -173,6 +176,10 @@ def _parse_line(pairs_file: Path, number: int, line: str, same: bool, count: int
         )
     left, right = (name, int(numbers[0])), (other, int(numbers[1]))
     if left == right or (name == other) != same:
-        fault = "a photo paired with itself" if left == right else "one person on both sides of a pair of two people"
+        fault = (
+            "a photo paired with itself"
+            if left == right
+            else "one person on both sides of a pair of two people"
+        )
         raise PairFileError(f"{pairs_file}:{number}: {fault}: {line[:120]!r}. Correct or remove the line")
     return left, right

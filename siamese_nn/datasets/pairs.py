@@ -79,7 +79,9 @@ class Pairs:
 
     def keys(self) -> list[tuple[str, str]]:
         """Returns the `pair_key` of each pair, which is equal for a pair and its mirror."""
-        return [pair_key(left, right) for left, right in zip(self.left.tolist(), self.right.tolist(), strict=True)]
+        return [
+            pair_key(left, right) for left, right in zip(self.left.tolist(), self.right.tolist(), strict=True)
+        ]
 
     def distinct_images(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the distinct paths, `(m,)` and sorted, and where each pair finds its photos among them, `(n, 2)` int64."""
@@ -106,7 +108,9 @@ def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:
     }
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     others = sorted((set(counts["same"]) | set(counts["different"])) - set(alphabet))
-    return {kind: {letter: count[letter] for letter in [*alphabet, *others]} for kind, count in counts.items()}
+    return {
+        kind: {letter: count[letter] for letter in [*alphabet, *others]} for kind, count in counts.items()
+    }
 
 
 def letter_table(pairs: Pairs) -> PrettyTable:

@@ -73,7 +73,9 @@ def pair_dataset(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     if seed < 0 or (initial_epoch or 0) < 0:
-        raise ValueError(f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}")
+        raise ValueError(
+            f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}"
+        )
     paths, where = pairs.distinct_images()
     fetch = _image_source(paths, image_size, crop, channels, memory_limit)
     with tf.device("CPU"):
@@ -112,7 +114,11 @@ def _epochs(initial_epoch: int | None) -> tf.data.Dataset:
 
 
 def _image_source(
-    paths: np.ndarray, image_size: tuple[int, int], crop: tuple[int, int] | None, channels: int, memory_limit: int
+    paths: np.ndarray,
+    image_size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    channels: int,
+    memory_limit: int,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns the function from indices into `paths` to uint8 images."""
     options = {"image_size": image_size, "crop": crop, "channels": channels}

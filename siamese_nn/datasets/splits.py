@@ -44,7 +44,9 @@ def require_disjoint(a: Pairs, b: Pairs, *, names: tuple[str, str] = ("the first
     """
     leak = _describe_leak(a, b, names)
     if leak:
-        raise IdentityLeakError(f"{leak}. Use `datasets.split_identities`, which keeps every person on one side")
+        raise IdentityLeakError(
+            f"{leak}. Use `datasets.split_identities`, which keeps every person on one side"
+        )
 
 
 def _describe_leak(a: Pairs, b: Pairs, names: tuple[str, str]) -> str:
@@ -81,7 +83,10 @@ def split_by_letter(
         ValueError: if one side would be empty.
     """
     letters = np.char.upper(_first_letters(pairs.left_identities))
-    same_set, different_set = _letters(same_letters, "same_letters"), _letters(different_letters, "different_letters")
+    same_set, different_set = (
+        _letters(same_letters, "same_letters"),
+        _letters(different_letters, "different_letters"),
+    )
     validates = np.where(pairs.same == 1, np.isin(letters, same_set), np.isin(letters, different_set))
     train, val = _both_sides(pairs, validates)
     leak = _describe_leak(train, val, ("training", "validation"))
@@ -91,7 +96,12 @@ def split_by_letter(
 
 
 def split_identities(
-    pairs: Pairs, *, letters: str = "ABCDE", rebalance: bool = True, seed: int = 0, exclude: Pairs | None = None
+    pairs: Pairs,
+    *,
+    letters: str = "ABCDE",
+    rebalance: bool = True,
+    seed: int = 0,
+    exclude: Pairs | None = None,
 ) -> tuple[Pairs, Pairs]:
     """Splits so that every person is on one side: validation holds the people whose first letter is in `letters`.
 
@@ -133,7 +143,9 @@ def split_identities(
         taken = {*pairs.keys(), *(exclude.keys() if exclude is not None else ())}
         train += _new_different_pairs(train, "training", _photos(straddling, ~on_val), taken, [seed, 0])
         val += _new_different_pairs(val, "validation", _photos(straddling, on_val), taken, [seed, 1])
-    logger.info("%d pairs straddle the split by identity; train: %s, validation: %s", len(straddling), train, val)
+    logger.info(
+        "%d pairs straddle the split by identity; train: %s, validation: %s", len(straddling), train, val
+    )
     return train, val
 
 
@@ -199,7 +211,9 @@ def _photos(pairs: Pairs, on_left: np.ndarray) -> dict[str, str]:
     return dict(zip(photos.tolist(), people.tolist(), strict=True))
 
 
-def _new_different_pairs(pairs: Pairs, side: str, photos: dict[str, str], taken: set, seed: list[int]) -> Pairs:
+def _new_different_pairs(
+    pairs: Pairs, side: str, photos: dict[str, str], taken: set, seed: list[int]
+) -> Pairs:
     """Pairs `photos` of different people anew until `pairs` would balance, each photo as seldom as possible."""
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
     rng = np.random.default_rng(seed)

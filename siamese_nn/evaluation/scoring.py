@@ -32,7 +32,10 @@ def score_pairs(
         ImageError: if a photo is missing or broken; it is named.
         ValueError: if `model` has no tower, or there are no pairs.
     """
-    from ..models import comparison_model, embedding_model  # imports TensorFlow, which the model needed anyway
+    from ..models import (  # imports TensorFlow, which the model needed anyway
+        comparison_model,
+        embedding_model,
+    )
 
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
@@ -42,7 +45,11 @@ def score_pairs(
     features = []
     for start in range(0, len(paths), _CHUNK):
         images = load_images(
-            paths[start : start + _CHUNK], image_size=(height, width), crop=crop, channels=channels, progress=False
+            paths[start : start + _CHUNK],
+            image_size=(height, width),
+            crop=crop,
+            channels=channels,
+            progress=False,
         )
         features.append(tower.predict(images.astype(np.float32) / 255, batch_size=batch_size, verbose=0))
     features = np.concatenate(features)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-_INITIALIZERS = ("normal", "glorot_normal")
+_INITIALIZERS = ("normal", "glorot_normal", "he_normal")
+_CONVOLUTION, _DENSE = 0.01, 0.2  # the one-shot paper's standard deviations
 
 
 def report_cnn(
@@ -25,8 +26,9 @@ def report_cnn(
         units: size of the feature vector.
         kernel_sizes: height and width of the four convolutions.
         initializer: `"normal"`, the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0, 0.2) for
-            the dense layer; or `"glorot_normal"` for both. Biases are normal(0.5, 0.01), those of the first
-            convolution 0.
+            the dense layer, with biases from normal(0.5, 0.01), those of the first convolution 0; `"glorot_normal"` for
+            both, with the same biases; or `"he_normal"`, which learns faster: He's for the convolutions, Glorot's for the
+            dense layer, biases 0.
         drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10 (never below
             0.1) and 0.1 after the last. `None` drops nothing.
         last_pooling: whether to pool after the fourth convolution too, as the report's drop-out runs did.
@@ -91,7 +93,9 @@ def _one_shot_cnn(
     last_pooling: bool = False,
 ) -> tf.keras.Model:
     if initializer not in _INITIALIZERS:
-        raise ValueError(f"`initializer` must be one of {_INITIALIZERS}. Received: initializer={initializer!r}")
+        raise ValueError(
+            f"`initializer` must be one of {_INITIALIZERS}. Received: initializer={initializer!r}"
+        )
     if min(*filters, units) < 1 or len(kernel_sizes) != 4 or min(kernel_sizes) < 1:
         raise ValueError(
             "`filters` and `units` must be at least 1, `kernel_sizes` four sizes of at least 1. "
@@ -99,10 +103,19 @@ def _one_shot_cnn(
         )
     _require_room(input_shape, kernel_sizes, last_pooling)
 
-    def kernel(deviation: float) -> tf.keras.initializers.Initializer:
-        if initializer == "glorot_normal":
-            return tf.keras.initializers.GlorotNormal()
-        return tf.keras.initializers.RandomNormal(0.0, deviation)
+    def options(deviation: float, first: bool = False) -> dict:
+        initializers = tf.keras.initializers
+        bias = initializers.RandomNormal(0.5, 0.01)
+        return {
+            "kernel_initializer": {
+                "normal": initializers.RandomNormal(0.0, deviation),
+                "glorot_normal": initializers.GlorotNormal(),
+                "he_normal": initializers.HeNormal()
+                if deviation == _CONVOLUTION
+                else initializers.GlorotNormal(),
+            }[initializer],
+            "bias_initializer": "zeros" if first or initializer == "he_normal" else bias,
+        }
 
     image = features = tf.keras.Input(input_shape, name="image")
     for i, (n_filters, size) in enumerate(zip(filters, kernel_sizes, strict=True)):
@@ -110,9 +123,8 @@ def _one_shot_cnn(
             n_filters,
             size,
             activation="relu",
-            kernel_initializer=kernel(0.01),
-            bias_initializer=tf.keras.initializers.RandomNormal(0.5, 0.01) if i else "zeros",
             kernel_regularizer=tf.keras.regularizers.L2(2e-4),
+            **options(_CONVOLUTION, first=i == 0),
         )(features)
         if i < 3 or last_pooling:
             features = tf.keras.layers.MaxPooling2D()(features)
@@ -121,9 +133,8 @@ def _one_shot_cnn(
     features = tf.keras.layers.Dense(
         units,
         activation="sigmoid",
-        kernel_initializer=kernel(0.2),
-        bias_initializer=tf.keras.initializers.RandomNormal(0.5, 0.01),
         kernel_regularizer=tf.keras.regularizers.L2(1e-3),
+        **options(_DENSE),
     )(tf.keras.layers.Flatten()(features))
     return tf.keras.Model(image, features, name=name)
 

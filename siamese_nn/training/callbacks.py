@@ -93,7 +93,9 @@ class RunState(tf.keras.callbacks.Callback):
         self.history.append({"epoch": epoch + 1, **figures, "seconds": time.monotonic() - self.began})
         progress = {
             "history": self.history,
-            "early_stopping": {name: getattr(self.early_stopping, name) for name in ("best", "wait", "best_epoch")},
+            "early_stopping": {
+                name: getattr(self.early_stopping, name) for name in ("best", "wait", "best_epoch")
+            },
             "checkpoint": {"best": self.checkpoint.best},
             "stopped": bool(self.model.stop_training),
         }
@@ -102,7 +104,9 @@ class RunState(tf.keras.callbacks.Callback):
         with replacing(self.run_dir / "state.npz") as partial:
             np.savez(partial, progress=np.array(json.dumps(progress, default=float)), **arrays)
         table = io.StringIO()
-        writer = csv.DictWriter(table, list(self.history[0]), restval="", extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(
+            table, list(self.history[0]), restval="", extrasaction="ignore", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(self.history)
         write_text(self.run_dir / "history.csv", table.getvalue())

@@ -40,7 +40,9 @@ def measure(
     for which, file in _WHICH.items():
         if (run_dir / file).exists():
             model = tf.keras.models.load_model(run_dir / file)
-            scores[which] = {name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()}
+            scores[which] = {
+                name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()
+            }
             figures[which] = _figures(sets, scores[which], model)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
@@ -77,7 +79,19 @@ def results_table(results: dict[str, Any]) -> PrettyTable:
         results: as `train` returns it, or as `results.json` holds it.
     """
     table = PrettyTable(
-        ["Model", "Pairs", "n", "People", "Loss", "Accuracy at 0.5", "At threshold", "95% interval", "AUC", "EER"], align="r"
+        [
+            "Model",
+            "Pairs",
+            "n",
+            "People",
+            "Loss",
+            "Accuracy at 0.5",
+            "At threshold",
+            "95% interval",
+            "AUC",
+            "EER",
+        ],
+        align="r",
     )
     table.align["Model"] = table.align["Pairs"] = "l"
     rows = {
@@ -121,7 +135,14 @@ def examples_table(scores: dict[str, Any], results: dict[str, Any]) -> PrettyTab
         verdict = rows["best"][i] >= threshold
         words = ["same" if same else "different" for same in (rows["same"][i], verdict)]
         table.add_row(
-            [rows["left"][i], rows["right"][i], words[0], f"{rows['best'][i]:.3f}", words[1], "" if words[0] == words[1] else "wrong"]
+            [
+                rows["left"][i],
+                rows["right"][i],
+                words[0],
+                f"{rows['best'][i]:.3f}",
+                words[1],
+                "" if words[0] == words[1] else "wrong",
+            ]
         )
     return table
 
@@ -141,7 +162,8 @@ def describe(results: dict[str, Any]) -> str:
         f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs. "
         "Intervals: Wilson, over pairs; people recur in pairs, so the true ones are wider.\n"
         f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
-        f"training on {results['device']}" + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
+        f"training on {results['device']}"
+        + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
     )
 
 
@@ -150,7 +172,9 @@ def _drawn(n_pairs: int, n_drawn: int = 12) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(n_pairs)[:n_drawn])
 
 
-def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray], model: tf.keras.Model | None = None) -> dict:
+def _figures(
+    sets: dict[str, Pairs], scores: dict[str, np.ndarray], model: tf.keras.Model | None = None
+) -> dict:
     threshold = choose_threshold(scores["validation"], sets["validation"].same)
     figures = {}
     for name in scores:
@@ -177,7 +201,9 @@ def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]
     }
 
 
-def _draw(run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str, np.ndarray], threshold: float) -> None:
+def _draw(
+    run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str, np.ndarray], threshold: float
+) -> None:
     for quantity in ("accuracy", "loss"):
         with replacing(run_dir / f"{quantity}.png") as partial:
             plots.save(plots.learning_curves(history, quantity), partial)

@@ -73,7 +73,9 @@ def train(
         _fit(model, recipe, train, val, run_dir, verbose)
     except KeyboardInterrupt:
         if (run_dir / "model.keras").exists():
-            logger.warning("interrupted; measuring the best model so far. The same command goes on with the training")
+            logger.warning(
+                "interrupted; measuring the best model so far. The same command goes on with the training"
+            )
             measure(run_dir, recipe, sets, device=device, status="interrupted")
         raise
     with replacing(run_dir / "last.keras") as partial:
@@ -105,7 +107,9 @@ def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> None:
     path = run_dir / "recipe.json"
     if not path.exists():
         if run_dir.exists() and any(run_dir.iterdir()):
-            raise ValueError(f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}")
+            raise ValueError(
+                f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
+            )
         write_text(path, json.dumps(claim, indent=2) + "\n")
         return
     held = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +133,9 @@ def _prepare_device(seed: int) -> str:
     return f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def _fit(model: tf.keras.Model, recipe: Recipe, train: Pairs, val: Pairs, run_dir: Path, verbose: int | str) -> None:
+def _fit(
+    model: tf.keras.Model, recipe: Recipe, train: Pairs, val: Pairs, run_dir: Path, verbose: int | str
+) -> None:
     progress = read_progress(run_dir)
     done = len(progress["history"])
     callbacks = standard_callbacks(run_dir, patience=recipe.patience)

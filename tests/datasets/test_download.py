@@ -1,4 +1,4 @@
-"""Downloads against a server on this machine: whole files, wrong ones, ones that die half way, and none at all."""
+"""Downloads from a server on this machine: whole files, wrong ones, ones that die half way, none at all."""
 
 import hashlib
 import http.server
@@ -36,7 +36,7 @@ def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.files, server.asked = {}, []
         server.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 

@@ -1,5 +1,6 @@
 """LFW-a put in order: whole or not at all, whatever is in the archive and whenever the process is killed."""
 
+import hashlib
 import io
 import json
 import os
@@ -8,7 +9,6 @@ import stat
 import subprocess
 import sys
 import tarfile
-import textwrap
 import zipfile
 from pathlib import Path
 
@@ -237,6 +237,14 @@ def test_truncated_archives_say_fetch_again(tmp_path, pair_files, form):
 
 
 @pytest.mark.parametrize("form", ["lfw2.zip", "lfwa.tar.gz"])
+def test_archives_with_a_hole_say_fetch_again(tmp_path, pair_files, form):
+    whole = MAKERS[form](tmp_path / form, photos()).read_bytes()
+    for start in range(4, len(whole) - 50, 41):
+        (tmp_path / form).write_bytes(whole[:start] + whole[start + 50 :])
+        assert form in refused(ValueError, "etch it again", tmp_path / form, tmp_path, pair_files)
+
+
+@pytest.mark.parametrize("form", ["lfw2.zip", "lfwa.tar.gz"])
 def test_flipped_byte_in_a_photo_is_noticed(tmp_path, pair_files, form):
     content = bytearray(MAKERS[form](tmp_path / form, photos()).read_bytes())
     content[len(content) // 4] ^= 255
@@ -309,7 +317,7 @@ def die_at(number):
     seen = 0
     def hook(event, arguments):
         nonlocal seen
-        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        writes = event == "open" and bool((arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR))
         if seen >= 0 and (writes or event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir")):
             seen += 1
             if seen == number:
@@ -342,9 +350,8 @@ def test_killed_at_any_operation_the_same_call_finishes(tmp_path, pair_files, mo
     make_folder(tmp_path / "raw", photos())
     repository = Path(lfw_a.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(repository)}
-    script = textwrap.dedent(KILLED_RUNS)
     subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), mode], check=True, env=environment, timeout=60
+        [sys.executable, "-c", KILLED_RUNS, str(tmp_path), mode], check=True, env=environment, timeout=60
     )
     cases = sorted(tmp_path.glob(f"{mode}-*"), key=lambda case: int(case.name.rpartition("-")[2]))
     assert len(cases) > 25  # ten photos, three folders, two pair files, plan, proof, their renames
@@ -379,9 +386,9 @@ def test_interrupted_move_is_never_thrown_away(tmp_path, pair_files, monkeypatch
         organize_lfw_a(source, out, **pair_files, move=True)
     monkeypatch.undo()
     before = snapshot(out)
-    for other, options in ((source, {}), (make_zip(tmp_path / "lfw2.zip", photos()), {})):
-        with pytest.raises(FileExistsError, match="4 photos .*Finish that first"):
-            organize_lfw_a(other, out, **pair_files, **options)
+    for other in (source, make_zip(tmp_path / "lfw2.zip", photos())):  # as a copy, and from elsewhere
+        with pytest.raises(FileExistsError, match=r"4 photos .*Finish that first"):
+            organize_lfw_a(other, out, **pair_files)
     assert snapshot(out) == before
     assert organize_lfw_a(source, out, **pair_files, move=True) == COUNTS
     assert expected(pair_files).items() <= snapshot(out).items()
@@ -403,8 +410,7 @@ def test_load_gives_both_sets_of_pairs(tmp_path, pair_files):
 def test_check_compares_counts_then_bytes(tmp_path, pair_files, monkeypatch):
     whole = {"photos": 10, "people": 5, **COUNTS}
     digest = lfw_a._digest(
-        f"{Path(name).name} {__import__('hashlib').sha256(content).hexdigest()}"
-        for name, content in photos().items()
+        f"{Path(name).name} {hashlib.sha256(content).hexdigest()}" for name, content in photos().items()
     )
     monkeypatch.setattr(lfw_a, "_LFW_A_COUNTS", whole)
     monkeypatch.setattr(lfw_a, "_LFW_A_SHA256", digest)

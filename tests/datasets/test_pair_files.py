@@ -76,7 +76,9 @@ def test_malformed_files_name_line_and_fault(photos, tmp_path, text, message):
 def test_all_missing_photos_are_listed(photos, tmp_path):
     os.remove(photos / "Ada/Ada_0002.jpg")
     os.remove(photos / "Bob/Bob_0001.jpg")
-    with pytest.raises(PairFileError, match=r"2 of its photos(.|\n)*Ada_0002 \(line 2\)(.|\n)*Bob_0001 \(line 3\)"):
+    with pytest.raises(
+        PairFileError, match=r"2 of its photos(.|\n)*Ada_0002 \(line 2\)(.|\n)*Bob_0001 \(line 3\)"
+    ):
         datasets.read_pairs(write(tmp_path, VIEW_1), photos)
 
 

@@ -69,7 +69,9 @@ def test_wrong_columns_are_refused(columns, message):
 def test_real_letters_are_the_reports_table_1(lfw_a_dir, published):
     pairs, test = datasets.load_lfw_a(lfw_a_dir)
     with (published / "lfw_letters.csv").open() as file:
-        rows = {row.pop("kind"): {letter: int(n) for letter, n in row.items()} for row in csv.DictReader(file)}
+        rows = {
+            row.pop("kind"): {letter: int(n) for letter, n in row.items()} for row in csv.DictReader(file)
+        }
     assert datasets.letter_counts(pairs) == rows
     assert (len(pairs), len(test)) == (2200, 1000)
     assert np.array_equal(np.bincount(test.same), [500, 500])

@@ -30,7 +30,9 @@ def test_each_distinct_photo_is_decoded_once(toy_pairs, monkeypatch):
 
     decoded = []
     load = images.load_image
-    monkeypatch.setattr(images, "load_image", lambda path, **options: decoded.append(path) or load(path, **options))
+    monkeypatch.setattr(
+        images, "load_image", lambda path, **options: decoded.append(path) or load(path, **options)
+    )
     dataset = pair_dataset(toy_pairs, image_size=SIZE)
     epoch(dataset), epoch(dataset)
     assert sorted(decoded) == toy_pairs.distinct_images()[0].tolist()
@@ -60,7 +62,9 @@ def test_endless_epochs_follow_each_other_with_whole_last_batches(toy_pairs):
 
 
 def test_cardinality_is_known(toy_pairs):
-    assert pair_dataset(toy_pairs, image_size=SIZE, batch_size=50).cardinality() == math.ceil(len(toy_pairs) / 50)
+    assert pair_dataset(toy_pairs, image_size=SIZE, batch_size=50).cardinality() == math.ceil(
+        len(toy_pairs) / 50
+    )
 
 
 def test_above_the_memory_limit_the_same_values_come_decoded_anew(toy_pairs, caplog):
@@ -98,7 +102,9 @@ def test_colour(toy_pairs):
 
 def test_a_broken_photo_is_named(toy_pairs, tmp_path):
     (tmp_path / "Broken_0001.jpg").write_bytes(b"\xff\xd8\xff")
-    pairs = toy_pairs + Pairs([tmp_path / "Broken_0001.jpg"], [toy_pairs.right[0]], [0], ["Broken"], ["Whole"])
+    pairs = toy_pairs + Pairs(
+        [tmp_path / "Broken_0001.jpg"], [toy_pairs.right[0]], [0], ["Broken"], ["Whole"]
+    )
     with pytest.raises(ImageError, match="Broken_0001.jpg"):
         pair_dataset(pairs, image_size=SIZE)
     with pytest.raises(tf.errors.InvalidArgumentError, match="Broken_0001.jpg"):

@@ -27,15 +27,22 @@ def test_each_distinct_photo_is_embedded_once(model, toy_pairs, monkeypatch):
     tower = models.embedding_model(model)
     seen = []
     predict = tower.predict
-    monkeypatch.setattr(tower, "predict", lambda images, **options: seen.append(len(images)) or predict(images, **options))
+    monkeypatch.setattr(
+        tower, "predict", lambda images, **options: seen.append(len(images)) or predict(images, **options)
+    )
     evaluation.score_pairs(model, toy_pairs)
     assert sum(seen) == len(toy_pairs.distinct_images()[0])
 
 
 def test_raw_pixels(toy_pairs):
-    left, right = (datasets.load_images(side[:3], image_size=(30, 30)) / 255 for side in (toy_pairs.left, toy_pairs.right))
+    left, right = (
+        datasets.load_images(side[:3], image_size=(30, 30)) / 255
+        for side in (toy_pairs.left, toy_pairs.right)
+    )
     expected = -np.sqrt(((left - right) ** 2).sum(axis=(1, 2, 3)))
-    np.testing.assert_allclose(evaluation.score_raw_pixels(toy_pairs[:3], image_size=(30, 30)), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        evaluation.score_raw_pixels(toy_pairs[:3], image_size=(30, 30)), expected, rtol=1e-5
+    )
 
 
 def test_no_pairs_are_refused(model, toy_pairs):

@@ -35,13 +35,22 @@ def test_initial_weights_and_penalties():
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-4)
     glorot = models.report_cnn((125, 125, 1), units=256, initializer="glorot_normal")
     assert glorot.layers[-1].kernel.numpy().std() == pytest.approx(np.sqrt(2 / (4096 + 256)), rel=0.05)
+    he = models.report_cnn((125, 125, 1), units=256, initializer="he_normal")
+    weights = {tuple(w.shape): w.numpy() for w in he.weights}
+    assert weights[7, 7, 8, 16].std() == pytest.approx(np.sqrt(2 / (7 * 7 * 8)), rel=0.05)
+    assert weights[4096, 256].std() == pytest.approx(np.sqrt(2 / (4096 + 256)), rel=0.05)
+    assert (weights[64,] == 0).all() and (weights[256,] == 0).all()
 
 
 def test_drop_rates_fall():
     model = models.report_cnn((125, 125, 1), units=8, drop_rate=0.25)
     rates = [layer.rate for layer in model.layers if isinstance(layer, tf.keras.layers.Dropout)]
     assert rates == pytest.approx([0.25, 0.2, 0.15, 0.1])
-    rates = [layer.rate for layer in models.report_cnn((125, 125, 1), drop_rate=0.1).layers if hasattr(layer, "rate")]
+    rates = [
+        layer.rate
+        for layer in models.report_cnn((125, 125, 1), drop_rate=0.1).layers
+        if hasattr(layer, "rate")
+    ]
     assert rates == pytest.approx([0.1] * 4)
 
 
@@ -62,7 +71,8 @@ def test_the_smallest_image_is_let_through():
 
 
 @pytest.mark.parametrize(
-    "option", [{"initializer": "he"}, {"drop_rate": 1.5}, {"filters": 0}, {"units": 0}, {"kernel_sizes": (3, 3)}]
+    "option",
+    [{"initializer": "x"}, {"drop_rate": 1.5}, {"filters": 0}, {"units": 0}, {"kernel_sizes": (3, 3)}],
 )
 def test_options_are_checked(option):
     with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):

@@ -1,4 +1,3 @@
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,7 +38,9 @@ def test_the_folder_holds_best_model_history_and_logs(tmp_path):
     np.testing.assert_allclose(rows["val_loss"], history["val_loss"])
     best = tf.keras.models.load_model(tmp_path / "model.keras")
     noise = np.random.default_rng(0).random((2, 40, 4), np.float32)[1]
-    assert best.evaluate(noise, noise.sum(1), verbose=0)[0] == pytest.approx(min(history["val_loss"]), rel=1e-5)
+    assert best.evaluate(noise, noise.sum(1), verbose=0)[0] == pytest.approx(
+        min(history["val_loss"]), rel=1e-5
+    )
     assert list((tmp_path / "logs").rglob("events.*"))
     assert not list(tmp_path.glob(".partial*"))
 
@@ -70,7 +71,9 @@ def test_patience_and_best_model_survive(tmp_path):
     def fit_worse(model, epochs):
         callbacks = [WorseAndWorse(), *training.standard_callbacks(tmp_path, patience=3)]
         done = training.completed_epochs(tmp_path)
-        model.fit(np.ones((4, 4)), np.ones(4), epochs=epochs, initial_epoch=done, callbacks=callbacks, verbose=0)
+        model.fit(
+            np.ones((4, 4)), np.ones(4), epochs=epochs, initial_epoch=done, callbacks=callbacks, verbose=0
+        )
 
     fit_worse(some_model(), 2)
     best = (tmp_path / "model.keras").read_bytes()
@@ -82,7 +85,9 @@ def test_patience_and_best_model_survive(tmp_path):
 def test_the_wrong_epoch_or_model_is_refused(tmp_path):
     fit(some_model(), tmp_path, 2)
     with pytest.raises(ValueError, match="must be 2"):
-        some_model().fit(np.ones((4, 4)), np.ones(4), callbacks=training.standard_callbacks(tmp_path), verbose=0)
+        some_model().fit(
+            np.ones((4, 4)), np.ones(4), callbacks=training.standard_callbacks(tmp_path), verbose=0
+        )
     with pytest.raises(ValueError, match="another model or optimizer"):
         fit(some_model("sgd"), tmp_path, 4)
 

@@ -40,7 +40,14 @@ def test_splits_are_by_identity_unless_the_reports_is_asked_for(toy_pairs, toy_t
 
 def test_experiment_5_1_is_the_reports():
     recipe = training.REPORT_EXPERIMENTS["5.1"]
-    row = (recipe.filters, recipe.units, recipe.batch_size, recipe.learning_rate, recipe.optimizer, recipe.split)
+    row = (
+        recipe.filters,
+        recipe.units,
+        recipe.batch_size,
+        recipe.learning_rate,
+        recipe.optimizer,
+        recipe.split,
+    )
     assert row == (8, 2048, 128, 0.001, "adam", "report")
     assert (recipe.image_size, recipe.patience, recipe.initializer) == ((125, 125), 3, "normal")
 

@@ -14,7 +14,9 @@ from siamese_nn import datasets, evaluation, training
 from siamese_nn.training import Recipe
 
 DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
-SMALL = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE)
+SMALL = Recipe(
+    image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE
+)
 
 # Kills itself as kill -9 would, right before the n-th time that a file is put in place, or in the midst of an epoch.
 DRIVER = """
@@ -105,7 +107,9 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run):
     history = training.read_history(folder)
     assert results["epochs"] == len(history["epoch"]) <= SMALL.epochs
     assert results["best_epoch"] == 1 + int(np.argmin(history["val_loss"]))
-    assert results["figures"]["best"]["validation"]["loss"] == pytest.approx(min(history["val_loss"]), rel=1e-4)
+    assert results["figures"]["best"]["validation"]["loss"] == pytest.approx(
+        min(history["val_loss"]), rel=1e-4
+    )
 
 
 def test_the_folder_has_pictures_and_words(run):
@@ -145,7 +149,9 @@ def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, t
     train, val = SMALL.split_pairs(toy_pairs)
     for split in ("identities", "report"):
         with pytest.raises(datasets.IdentityLeakError, match="training and test"):
-            training.train(replace(SMALL, split=split), train, val, tmp_path / "run", test=toy_test + train[:1])
+            training.train(
+                replace(SMALL, split=split), train, val, tmp_path / "run", test=toy_test + train[:1]
+            )
     assert not (tmp_path / "run").exists()
 
 
