@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from siamese_nn.datasets import download, lfw_a
+from siamese_nn.datasets import lfw_a, photo_sources
 from siamese_nn.datasets.lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -259,7 +259,7 @@ def test_what_is_no_archive_is_refused(tmp_path, pair_files):
 
 
 def test_zip_bomb_is_refused(tmp_path, pair_files, monkeypatch):
-    monkeypatch.setattr(download, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(photo_sources, "_MOST_BYTES", 1000)
     for form in ("lfw2.zip", "lfwa.tar.gz"):
         source = MAKERS[form](tmp_path / form, {**photos(), "lfw2/Ed/Ed_0009.jpg": JPEG + bytes(10**6)})
         refused(ValueError, "less than 1000 bytes", source, tmp_path, pair_files)
