@@ -1,0 +1,233 @@
+"""Triplet losses that find their triplets in the batch: semi-hard and hard."""
+
+import tensorflow as tf
+
+from .distances import METRICS, DistanceMetric, check_metric, pairwise_distances
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class TripletSemiHardLoss(tf.keras.losses.Loss):
+    """The triplet loss of FaceNet; see `triplet_semihard_loss`.
+
+    Args:
+        margin: by how much a negative shall be farther than a positive, at least 0.
+        distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(batch, embedding_size)` to the
+            distances `(batch, batch)`; registered with Keras if the model is to be saved.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = TripletSemiHardLoss(margin=0.2, distance_metric="squared-L2")
+        >>> float(loss(tf.constant([0, 0, 1]), tf.constant([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])))
+        0.0
+    """
+
+    def __init__(
+        self, margin: float = 1.0, distance_metric: DistanceMetric = "L2", name: str = "triplet_semihard_loss"
+    ):
+        super().__init__(name=name)
+        _check(margin, distance_metric)
+        self.margin, self.distance_metric = margin, distance_metric
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
+
+    def get_config(self) -> dict:
+        return {
+            "margin": self.margin,
+            "distance_metric": _serialized(self.distance_metric),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "TripletSemiHardLoss":
+        return cls(**_deserialized(config))
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class TripletHardLoss(tf.keras.losses.Loss):
+    """The triplet loss of each anchor's farthest positive and nearest negative; see `triplet_hard_loss`.
+
+    Args:
+        margin: by how much a negative shall be farther than a positive, at least 0; unused where `soft`.
+        soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
+        distance_metric: as in `TripletSemiHardLoss`.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = TripletHardLoss(margin=0.5)
+        >>> float(loss(tf.constant([0, 0, 1]), tf.constant([[0.0], [1.0], [1.0]])))
+        1.0
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        soft: bool = False,
+        distance_metric: DistanceMetric = "L2",
+        name: str = "triplet_hard_loss",
+    ):
+        super().__init__(name=name)
+        _check(margin, distance_metric)
+        self.margin, self.soft, self.distance_metric = margin, soft, distance_metric
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
+
+    def get_config(self) -> dict:
+        metric = _serialized(self.distance_metric)
+        return {"margin": self.margin, "soft": self.soft, "distance_metric": metric, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "TripletHardLoss":
+        return cls(**_deserialized(config))
+
+
+def triplet_semihard_loss(
+    y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 1.0, distance_metric: DistanceMetric = "L2"
+) -> tf.Tensor:
+    """FaceNet's triplet loss over all pairs of one person in the batch, each with a semi-hard negative.
+
+    For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than `p` is, or else
+    the farthest of all; the loss is the mean of `max(0, d(a, p) - d(a, n) + margin)`. It has the values and gradients of
+    TensorFlow Addons' loss of that name, but takes time and memory of the order of batch^2 times photos a person, and
+    batch^2, where that takes batch^3 of both. Without any pair of one person it is 0, where that is NaN.
+
+    Args:
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_pred: embeddings, float `(batch, embedding_size)`, of unit length for FaceNet's setting (`"squared-L2"`, margin 0.2).
+        margin: by how much a negative shall be farther than a positive.
+        distance_metric: see `pairwise_distances`.
+
+    Returns:
+        The mean over the triplets, a scalar: float32 for half-precision embeddings too, else their type.
+
+    Raises:
+        ValueError: on an unknown metric.
+
+    Reference:
+        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, sections 3.1 and 3.2.
+    """
+    distances = pairwise_distances(_precise(y_pred), distance_metric)
+    return _mine_semi_hard(distances, tf.reshape(y_true, [-1]), tf.cast(margin, distances.dtype))
+
+
+def triplet_hard_loss(
+    y_true: tf.Tensor,
+    y_pred: tf.Tensor,
+    margin: float = 1.0,
+    soft: bool = False,
+    distance_metric: DistanceMetric = "L2",
+) -> tf.Tensor:
+    """The triplet loss of each anchor with its farthest positive and its nearest negative ("batch hard").
+
+    It has the values and gradients of TensorFlow Addons' loss of that name; a soft loss that overflows there is finite here.
+
+    Args:
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_pred: embeddings, float `(batch, embedding_size)`.
+        margin: by how much a negative shall be farther than a positive; unused where `soft`.
+        soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
+        distance_metric: see `pairwise_distances`.
+
+    Returns:
+        The mean over the anchors, a scalar: float32 for half-precision embeddings too, else their type.
+
+    Raises:
+        ValueError: on an unknown metric.
+
+    Reference:
+        Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, equation 5.
+    """
+    distances = pairwise_distances(_precise(y_pred), distance_metric)
+    labels = tf.reshape(y_true, [-1])
+    same = labels[:, None] == labels[None, :]
+    positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    violation = _masked_max(distances, positive) - _masked_min(distances, ~same)
+    return tf.reduce_mean(tf.math.softplus(violation) if soft else tf.maximum(violation + margin, 0))
+
+
+def _check(margin: float, distance_metric: DistanceMetric) -> None:
+    if not margin >= 0:
+        raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
+    check_metric(distance_metric)
+
+
+def _serialized(distance_metric: DistanceMetric) -> str | dict:
+    return (
+        tf.keras.utils.serialize_keras_object(distance_metric)
+        if callable(distance_metric)
+        else distance_metric
+    )
+
+
+def _deserialized(config: dict) -> dict:
+    metric = config["distance_metric"]
+    if metric not in METRICS:
+        metric = tf.keras.utils.deserialize_keras_object(metric)
+    return {**config, "distance_metric": metric}
+
+
+def _precise(embeddings: tf.Tensor) -> tf.Tensor:
+    embeddings = tf.convert_to_tensor(embeddings)
+    return tf.cast(embeddings, tf.float32) if embeddings.dtype in (tf.float16, tf.bfloat16) else embeddings
+
+
+def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The row maxima where `mask` holds; of a row where it never does, its minimum."""
+    least = tf.reduce_min(values, axis=1, keepdims=True)
+    return tf.reduce_max((values - least) * tf.cast(mask, values.dtype), axis=1) + least[:, 0]
+
+
+def _masked_min(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The row minima where `mask` holds; of a row where it never does, its maximum."""
+    most = tf.reduce_max(values, axis=1, keepdims=True)
+    return tf.reduce_min((values - most) * tf.cast(mask, values.dtype), axis=1) + most[:, 0]
+
+
+@tf.custom_gradient
+def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
+    """Returns the mean loss of all semi-hard triplets.
+
+    The photos are brought into the order of their people, so that the next photo but s of the same person, in a circle, is found
+    by arithmetic: step s of a loop then serves one positive of every anchor with batch x batch numbers. The loss is
+    piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a backward pass.
+    """
+    order = tf.argsort(labels, stable=True)
+    labels = tf.gather(labels, order)
+    d = tf.gather(tf.gather(distances, order), order, axis=1)
+    same = labels[:, None] == labels[None, :]
+    size = tf.reduce_sum(tf.cast(same, tf.int32), axis=1)
+    start = tf.argmax(same, axis=1, output_type=tf.int32)
+    rank = tf.range(tf.shape(d)[0]) - start
+    with tf.GradientTape() as farthest_tape:
+        farthest_tape.watch(d)
+        farthest = _masked_max(d, ~same)
+
+    def add_positive(step, total, to_d, to_farthest):
+        positive_index = start + (rank + step) % size
+        with tf.GradientTape() as tape:
+            tape.watch([d, farthest])
+            positive = tf.gather(d, positive_index, batch_dims=1)
+            beyond = ~same & (d > positive[:, None])
+            negative = tf.where(tf.reduce_any(beyond, axis=1), _masked_min(d, beyond), farthest)
+            hinge = tf.maximum(margin + (positive - negative), 0)
+            loss = tf.reduce_sum(tf.where(step < size, hinge, tf.zeros_like(hinge)))
+        d_gradient, farthest_gradient = tape.gradient(loss, [d, farthest])
+        return step + 1, total + loss, to_d + d_gradient, to_farthest + farthest_gradient
+
+    _, total, to_d, to_farthest = tf.while_loop(
+        lambda step, *_: step < tf.reduce_max(size),
+        add_positive,
+        (1, tf.zeros((), d.dtype), tf.zeros_like(d), tf.zeros_like(farthest)),
+    )
+    to_d += farthest_tape.gradient(farthest, d, output_gradients=to_farthest)
+    back = tf.argsort(order)
+    n_triplets = tf.cast(tf.reduce_sum(size - 1), d.dtype)
+    gradient = tf.math.divide_no_nan(tf.gather(tf.gather(to_d, back), back, axis=1), n_triplets)
+    return tf.math.divide_no_nan(total, n_triplets), lambda upstream: (upstream * gradient, None, None)

@@ -1,0 +1,274 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from siamese_nn.losses.distances import pairwise_distances
+from siamese_nn.losses.triplet import (
+    TripletHardLoss,
+    TripletSemiHardLoss,
+    triplet_hard_loss,
+    triplet_semihard_loss,
+)
+
+METRICS = ("L2", "squared-L2", "angular")
+
+
+@tf.keras.utils.register_keras_serializable(package="tests")
+def manhattan(embeddings):
+    return tf.reduce_sum(tf.abs(embeddings[:, None] - embeddings[None, :]), axis=-1)
+
+
+def value_and_gradient(loss, labels, embeddings):
+    embeddings = tf.constant(embeddings)
+    with tf.GradientTape() as tape:
+        tape.watch(embeddings)
+        value = loss(labels, embeddings)
+    return value.numpy(), tape.gradient(value, embeddings).numpy()
+
+
+def some_batch(kind: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random embeddings, or such as have many equal distances."""
+    rng = np.random.default_rng(seed)
+    n = (5, 12, 23)[seed % 3]  # few shapes, for each is traced anew
+    labels = rng.integers(0, rng.integers(1, n + 1), n)
+    embeddings = rng.normal(size=(n, 3)).astype(np.float32)
+    if kind == "grid":
+        embeddings = rng.integers(1, 3, (n, 2)).astype(np.float32)
+    elif kind == "identical":
+        embeddings = np.repeat(embeddings[:1], n, 0)
+    elif kind == "twins":
+        # In eighths, so that equal distances are equal to the last bit, whoever computes them.
+        embeddings = np.round(embeddings * 8)[rng.integers(0, n // 2 + 1, n)] / 8
+    elif kind == "unit":
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return labels, embeddings
+
+
+KINDS = ("random", "grid", "identical", "twins", "unit")
+
+
+def slow_distances(embeddings, metric):
+    e = embeddings.astype(np.float64)
+    if metric == "angular":
+        unit = e / np.linalg.norm(e, axis=1, keepdims=True)
+        return 1 - unit @ unit.T
+    if metric is manhattan:
+        return np.abs(e[:, None] - e[None]).sum(-1)
+    squared = ((e[:, None] - e[None]) ** 2).sum(-1)
+    return squared if metric == "squared-L2" else np.sqrt(squared)
+
+
+def slow_semi_hard(labels, embeddings, margin, metric):
+    """One triplet after another, by FaceNet's words."""
+    d, losses = slow_distances(embeddings, metric), []
+    for a in range(len(labels)):
+        for p in range(len(labels)):
+            if a != p and labels[a] == labels[p]:
+                negatives = d[a, labels != labels[a]]
+                beyond = negatives[negatives > d[a, p]]
+                chosen = beyond.min() if len(beyond) else negatives.max() if len(negatives) else d[a].min()
+                losses.append(max(0, margin + d[a, p] - chosen))
+    return np.mean(losses) if losses else 0.0
+
+
+def slow_hard(labels, embeddings, margin, metric, soft):
+    d, losses = slow_distances(embeddings, metric), []
+    for a in range(len(labels)):
+        same = labels == labels[a]
+        positives, negatives = d[a, same & (np.arange(len(labels)) != a)], d[a, ~same]
+        x = (positives.max() if len(positives) else d[a].min()) - (
+            negatives.min() if len(negatives) else d[a].max()
+        )
+        losses.append(np.log1p(np.exp(x)) if soft else max(0, x + margin))
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize("metric", [*METRICS, manhattan])
+@pytest.mark.parametrize("seed", range(12))
+def test_values_are_those_of_a_slow_loop(seed, metric):
+    labels, embeddings = some_batch("random", seed)
+    for margin in (0.0, 0.2, 1.0):
+        semi = triplet_semihard_loss(labels, embeddings, margin, metric)
+        np.testing.assert_allclose(
+            semi, slow_semi_hard(labels, embeddings, margin, metric), rtol=1e-4, atol=1e-5
+        )
+        for soft in (False, True):
+            hard = triplet_hard_loss(labels, embeddings, margin, soft, metric)
+            np.testing.assert_allclose(
+                hard, slow_hard(labels, embeddings, margin, metric, soft), rtol=1e-4, atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("metric", [*METRICS, manhattan])
+def test_gradients_are_those_of_finite_differences(metric):
+    labels = np.repeat(np.arange(4), 3)
+    embeddings = np.random.default_rng(5).normal(size=(12, 4))
+    for loss in (
+        lambda y, e: triplet_semihard_loss(y, e, 0.7, metric),
+        lambda y, e: triplet_hard_loss(y, e, 0.7, False, metric),
+        lambda y, e: triplet_hard_loss(y, e, 0.7, True, metric),
+    ):
+        _, gradient = value_and_gradient(loss, labels, embeddings)
+        step, numeric = 1e-6, np.zeros_like(embeddings)
+        for index in np.ndindex(*embeddings.shape):
+            moved = [embeddings.copy(), embeddings.copy()]
+            moved[0][index] += step
+            moved[1][index] -= step
+            numeric[index] = (loss(labels, moved[0]) - loss(labels, moved[1])) / (2 * step)
+        np.testing.assert_allclose(gradient, numeric, atol=1e-5)
+        # Along the embeddings' own direction, too: norms learn, but for the metric that does not see them.
+        assert metric == "angular" or np.abs((gradient * embeddings).sum(1)).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_values_and_gradients_are_those_of_addons(kind, metric):
+    addons = pytest.importorskip("tensorflow_addons", reason="needs the addons stack").losses
+    for seed in range(8):
+        labels, embeddings = some_batch(kind, seed)
+        for margin in (0.0, 0.3):
+            losses = [
+                (
+                    lambda y, e: addons.triplet_semihard_loss(y, e, margin, metric),  # noqa: B023
+                    lambda y, e: triplet_semihard_loss(y, e, margin, metric),  # noqa: B023
+                )
+            ]
+            losses += [
+                (
+                    lambda y, e: addons.triplet_hard_loss(y, e, margin, soft, metric),  # noqa: B023
+                    lambda y, e: triplet_hard_loss(y, e, margin, soft, metric),  # noqa: B023
+                )
+                for soft in (False, True)
+            ]
+            for theirs, ours in losses:
+                expected, expected_gradient = value_and_gradient(theirs, labels, embeddings)
+                value, gradient = value_and_gradient(ours, labels, embeddings)
+                if np.isnan(expected):  # no pair of one person
+                    assert value == 0 and not gradient.any()
+                    continue
+                np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+                scale = max(1.0, np.abs(expected_gradient).max())
+                np.testing.assert_allclose(gradient, expected_gradient, atol=2e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("metric", "jit"), [("L2", False), ("L2", True), ("squared-L2", False), ("angular", False)]
+)
+@pytest.mark.parametrize(
+    ("labels", "embeddings"),
+    [
+        ([0], [[0.3, 0.4]]),
+        ([0, 1, 2], [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),  # no positives
+        ([0, 0, 0], [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),  # no negatives
+        ([0, 0, 1, 1], [[0.1, 0.2]] * 4),  # identical
+        ([0, 0, 1, 1], [[0.0, 0.0]] * 4),
+        ([0, 0, 1], [[1e4, 0.0], [0.0, 1e4], [-1e4, 1e4]]),
+    ],
+)
+def test_degenerate_batches_are_finite(labels, embeddings, metric, jit):
+    for loss in (
+        TripletSemiHardLoss(1.0, metric),
+        TripletHardLoss(1.0, False, metric),
+        TripletHardLoss(1.0, True, metric),
+    ):
+        compiled = tf.function(lambda y, e: value_and_gradient_graph(loss, y, e), jit_compile=jit)  # noqa: B023
+        value, gradient = compiled(tf.constant(labels), tf.constant(embeddings))
+        assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+def value_and_gradient_graph(loss, labels, embeddings):
+    with tf.GradientTape() as tape:
+        tape.watch(embeddings)
+        value = loss(labels, embeddings)
+    return value, tape.gradient(value, embeddings)
+
+
+def test_nan_is_not_hidden():
+    embeddings = np.array([[np.nan], [0.0], [1.0]], np.float32)
+    assert np.isnan(triplet_semihard_loss([0, 0, 1], embeddings))
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_half_precision_is_computed_in_single(dtype):
+    labels, embeddings = some_batch("unit", 3)
+    half = tf.cast(embeddings, dtype)
+    for loss in (TripletSemiHardLoss(0.2), TripletHardLoss(0.2)):
+        single = loss(labels, tf.cast(half, tf.float32))
+        assert loss(labels, half).dtype == tf.float32
+        np.testing.assert_allclose(loss(labels, half), single, rtol=1e-6)
+
+
+def test_distances_by_name_and_zero_gradient_between_twins():
+    embeddings = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
+    np.testing.assert_allclose(pairwise_distances(embeddings), [[0, 5, 5], [5, 0, 0], [5, 0, 0]])
+    np.testing.assert_allclose(pairwise_distances(embeddings, "squared-L2")[0], [0, 25, 25])
+    _, gradient = value_and_gradient(
+        lambda _, e: tf.reduce_sum(pairwise_distances(e)[1:, 1:]), None, embeddings
+    )
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("loss", [TripletSemiHardLoss(0.2, manhattan), TripletHardLoss(0.3, True, "angular")])
+def test_config_comes_back(loss):
+    config = json.loads(json.dumps(tf.keras.losses.serialize(loss)))
+    again = tf.keras.losses.deserialize(config)
+    assert type(again) is type(loss) and again.get_config() == loss.get_config()
+    labels, embeddings = some_batch("random", 1)
+    assert again(labels, embeddings) == loss(labels, embeddings)
+
+
+@pytest.mark.parametrize("loss", [TripletSemiHardLoss, TripletHardLoss])
+def test_options_are_checked(loss):
+    with pytest.raises(ValueError, match="`margin` must be at least 0. Received: margin=-1"):
+        loss(margin=-1)
+    with pytest.raises(ValueError, match="`distance_metric` must be one of"):
+        loss(distance_metric="L3")
+
+
+@pytest.mark.parametrize(
+    ("policy", "jit"),
+    [("float32", False), ("float32", True), ("mixed_float16", True), ("mixed_bfloat16", False)],
+)
+def test_fit_learns(policy, jit):
+    tf.keras.utils.set_random_seed(0)
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4)])
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    model.compile(tf.keras.optimizers.Adam(0.05), TripletSemiHardLoss(0.5), jit_compile=jit)
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(4), 8)
+    x = (np.eye(8)[labels] + 0.8 * rng.normal(size=(32, 8))).astype(np.float32)
+    losses = model.fit(x, labels, batch_size=16, epochs=15, verbose=0, shuffle=False).history["loss"]
+    assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
+
+
+def test_two_replicas_and_a_fresh_process(tmp_path):
+    script = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "from siamese_nn.losses.triplet import TripletSemiHardLoss\n"
+        "x = np.random.default_rng(0).normal(size=(32, 8)).astype('float32')\n"
+        "y = np.arange(32) // 4\n"
+        "def train(strategy):\n"
+        "    tf.keras.utils.set_random_seed(0)\n"
+        "    with strategy.scope():\n"
+        "        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4)])\n"
+        "        model.compile('sgd', TripletSemiHardLoss(0.5))\n"
+        "    loss = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(16), verbose=0).history['loss']\n"
+        "    return model, loss\n"
+        "model, loss = train(tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']))\n"
+        "assert np.isfinite(loss).all()\n"
+        "model, _ = train(tf.distribute.get_strategy())\n"
+        "model.save(sys.argv[1])\n"
+    )
+    path = str(tmp_path / "model.keras")
+    subprocess.run([sys.executable, "-c", script, path], check=True)
+    model = tf.keras.models.load_model(path, safe_mode=True)
+    assert isinstance(model.loss, TripletSemiHardLoss) and model.loss.margin == 0.5
