@@ -28,6 +28,7 @@ __all__ = [
     "class_table",
     "download_lfw_a",
     "download_pairs",
+    "identity_dataset",
     "letter_counts",
     "letter_table",
     "load_image",
@@ -47,12 +48,13 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .pipelines import pair_dataset
+    from .pipelines import identity_dataset, pair_dataset
 
 
 def __getattr__(name: str) -> Any:
-    if name == "pair_dataset":  # TensorFlow takes seconds to import, and pair files don't need it
-        from .pipelines import pair_dataset
+    # TensorFlow takes seconds to import, and pair files don't need it.
+    if name in ("identity_dataset", "pair_dataset"):
+        from . import pipelines
 
-        return pair_dataset
+        return getattr(pipelines, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

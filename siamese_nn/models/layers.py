@@ -23,3 +23,58 @@ class L1Distance(tf.keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class EuclideanDistance(tf.keras.layers.Layer):
+    """The euclidean distance of two feature vectors, with a zero gradient where they are equal.
+
+    Call arguments:
+        inputs: two float tensors `(batch, features)`.
+
+    Returns:
+        A float tensor `(batch, 1)`, at least 0.
+
+    Reference:
+        Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006, equation 1.
+    """
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        left, right = inputs
+        squared = tf.reduce_sum(tf.square(left - right), axis=-1, keepdims=True)
+        # The root's slope is infinite at zero, and would turn a zero gradient into NaN.
+        apart = squared > 0
+        return tf.where(apart, tf.sqrt(tf.where(apart, squared, tf.ones_like(squared))), squared)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[0][:-1], 1)
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class DistanceAccuracy(tf.keras.metrics.Mean):
+    """The share of pairs that a distance decides rightly: same below the threshold, different from it on.
+
+    Args:
+        threshold: the distance that decides; half the margin of the contrastive loss.
+        name: of the metric.
+        dtype: of its state.
+
+    Example:
+        >>> metric = DistanceAccuracy(threshold=0.5)
+        >>> metric.update_state([[1.0], [0.0], [0.0]], [[0.1], [0.7], [0.2]])
+        >>> round(float(metric.result()), 3)
+        0.667
+    """
+
+    def __init__(self, threshold: float = 0.5, name: str = "accuracy", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.threshold = threshold
+
+    def update_state(self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None):
+        y_pred = tf.convert_to_tensor(y_pred)
+        called_same = tf.cast(y_pred < self.threshold, tf.float32)
+        right = tf.equal(tf.reshape(tf.cast(y_true, tf.float32), tf.shape(called_same)), called_same)
+        return super().update_state(tf.cast(right, tf.float32), sample_weight)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "threshold": self.threshold}

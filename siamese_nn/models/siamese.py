@@ -1,4 +1,4 @@
-"""Siamese models: one tower for both images, and a comparison of what it finds.
+"""Siamese models: one tower for all images, and a comparison of what it finds.
 
 Each pair model is made of two named sub-models, so that an image needs to go through the tower only once however many
 pairs it is in: `"tower"`, from an image to its features, and `"comparison"`, from two features to the output.
@@ -6,7 +6,7 @@ pairs it is in: `"tower"`, from an image to its features, and `"comparison"`, fr
 
 import tensorflow as tf
 
-from .layers import L1Distance
+from .layers import EuclideanDistance, L1Distance
 
 
 def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
@@ -44,16 +44,138 @@ def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
     return _pair_model(backbone, tf.keras.Model([left, right], probability, name="comparison"), "l1_sigmoid")
 
 
+def euclidean_contrastive(backbone: tf.keras.Model) -> tf.keras.Model:
+    """The Siamese model of the contrastive loss: the euclidean distance of the features.
+
+    Args:
+        backbone: a model from an image to a feature vector. Its weights are shared, not copied.
+
+    Returns:
+        An uncompiled functional model from `(left, right)` images to their distance, float32 `(batch, 1)`. Made for
+        `losses.ContrastiveLoss`, with `DistanceAccuracy` as its metric.
+
+    Raises:
+        ValueError: if `backbone` has not one image as input and one feature vector as output.
+
+    Reference:
+        Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006.
+    """
+    left, right = _feature_inputs(backbone)
+    distance = EuclideanDistance(name="distance", dtype="float32")([left, right])
+    return _pair_model(
+        backbone, tf.keras.Model([left, right], distance, name="comparison"), "euclidean_contrastive"
+    )
+
+
+def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
+    """The Siamese model of the cosine embedding loss: the cosine similarity of the features.
+
+    Args:
+        backbone: a model from an image to a feature vector. Its weights are shared, not copied.
+
+    Returns:
+        An uncompiled functional model from `(left, right)` images to their cosine similarity, float32 `(batch, 1)` in
+        [-1, 1]. Made for `losses.CosineEmbeddingLoss`.
+
+    Raises:
+        ValueError: if `backbone` has not one image as input and one feature vector as output.
+    """
+    left, right = _feature_inputs(backbone)
+    cosine = tf.keras.layers.Dot(axes=1, normalize=True, name="cosine", dtype="float32")([left, right])
+    return _pair_model(backbone, tf.keras.Model([left, right], cosine, name="comparison"), "cosine_embedding")
+
+
+def decision_network(
+    backbone: tf.keras.Model, *, neurons: int = 1, features: str = "convolutional", linear_units: int = 256
+) -> tf.keras.Model:
+    """The Siamese model that decides on the concatenated features of both images, through one dense layer.
+
+    It sees left and right: unlike the other models it may score a pair and its mirror differently.
+
+    Args:
+        backbone: a model from an image to a feature vector. Its weights are shared, not copied.
+        neurons: 1, a sigmoid for binary cross-entropy, or 2, a softmax for sparse categorical cross-entropy.
+        features: `"convolutional"`, the backbone's features as they are, or `"linear"`, sent through a linear layer that is
+            part of the tower.
+        linear_units: the size of that layer.
+
+    Returns:
+        An uncompiled functional model from `(left, right)` images to the probability that both show one person, float32
+        `(batch, 1)`, or to those of different and of same, `(batch, 2)`.
+
+    Raises:
+        ValueError: on an unknown option, or if `backbone` has not one image as input and one feature vector as output.
+    """
+    if neurons not in (1, 2):
+        raise ValueError(f"`neurons` must be 1 or 2. Received: neurons={neurons}")
+    if features not in ("convolutional", "linear"):
+        raise ValueError(f'`features` must be "convolutional" or "linear". Received: features={features!r}')
+    if features == "linear":
+        backbone = tf.keras.Model(backbone.inputs, tf.keras.layers.Dense(linear_units)(backbone.outputs[0]))
+    left, right = _feature_inputs(backbone)
+    activation = "sigmoid" if neurons == 1 else "softmax"
+    decision = tf.keras.layers.Dense(neurons, activation=activation, dtype="float32", name="same")
+    both = tf.keras.layers.Concatenate()([left, right])
+    return _pair_model(
+        backbone, tf.keras.Model([left, right], decision(both), name="comparison"), "decision_network"
+    )
+
+
+def triplet_embedding(backbone: tf.keras.Model, embedding_size: int = 128) -> tf.keras.Model:
+    """The model of the triplet losses: an embedding of unit length.
+
+    Args:
+        backbone: a model from an image to a feature vector. Its weights are shared, not copied.
+        embedding_size: components of the embedding.
+
+    Returns:
+        An uncompiled functional model from images to embeddings, float32 `(batch, embedding_size)` of unit length. Made for
+        `losses.TripletSemiHardLoss` and its like, on batches of `datasets.identity_dataset`.
+
+    Raises:
+        ValueError: if `backbone` has not one image as input and one feature vector as output.
+
+    Reference:
+        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.
+    """
+    _feature_inputs(backbone)
+    embedding = tf.keras.layers.Dense(embedding_size, name="embedding")(backbone.outputs[0])
+    unit = tf.keras.layers.UnitNormalization(dtype="float32", name="unit_length")(embedding)
+    return tf.keras.Model(backbone.inputs, unit, name="triplet_embedding")
+
+
+def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
+    """Wraps an embedding model for training on triplets that are given, not found in the batch.
+
+    Args:
+        embedding: a model from an image to an embedding, such as `triplet_embedding`. Its weights are shared.
+
+    Returns:
+        An uncompiled functional model from `(anchor, positive, negative)` images to their embeddings side by side, `(batch,
+        3 * embedding_size)`. Made for `losses.TripletLoss`; `embedding_model` gives the embedding back.
+
+    Raises:
+        ValueError: if `embedding` has not one image as input and one vector as output.
+    """
+    _feature_inputs(embedding)
+    tower = tf.keras.Model(embedding.inputs, embedding.outputs[0], name="tower")
+    images = [
+        tf.keras.Input(embedding.input_shape[1:], name=name) for name in ("anchor", "positive", "negative")
+    ]
+    side_by_side = tf.keras.layers.Concatenate(dtype="float32")([tower(image) for image in images])
+    return tf.keras.Model(images, side_by_side, name="explicit_triplets")
+
+
 def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
     """Returns the shared tower of a Siamese model, from an image to its features; the weights are shared.
 
     Args:
-        model: one of this package's models, also one that was loaded from a file.
+        model: one of this package's models, also one that was loaded from a file. A model of one image is its own tower.
 
     Raises:
         ValueError: if `model` has no such tower.
     """
-    return _part(model, "tower")
+    return model if len(model.inputs) == 1 else _part(model, "tower")
 
 
 def comparison_model(model: tf.keras.Model) -> tf.keras.Model:

@@ -17,6 +17,30 @@ def test_scores_are_the_models_own(model, toy_pairs, crop):
     np.testing.assert_allclose(evaluation.score_pairs(model, toy_pairs, crop=crop), expected, rtol=1e-4)
 
 
+def test_every_kind_of_model_scores_higher_for_more_alike(toy_pairs):
+    backbone = models.report_cnn((80, 80, 1), filters=2, units=16)
+    dataset = datasets.pair_dataset(toy_pairs, image_size=(80, 80), shuffle=False)
+    expected = {
+        models.euclidean_contrastive: lambda output: -output[:, 0],
+        models.cosine_embedding: lambda output: output[:, 0],
+        lambda backbone: models.decision_network(backbone, neurons=2): lambda output: output[:, 1],
+    }
+    for build, turn in expected.items():
+        model = build(backbone)
+        scores = evaluation.score_pairs(model, toy_pairs)
+        np.testing.assert_allclose(scores, turn(model.predict(dataset, verbose=0)), rtol=1e-4, atol=1e-6)
+
+
+def test_an_embedding_model_scores_by_cosine(toy_pairs):
+    model = models.triplet_embedding(models.report_cnn((80, 80, 1), filters=2, units=16), 8)
+    sides = (
+        datasets.load_images(side, image_size=(80, 80)) / 255 for side in (toy_pairs.left, toy_pairs.right)
+    )
+    left, right = (model.predict(side.astype(np.float32), verbose=0) for side in sides)
+    scores = evaluation.score_pairs(model, toy_pairs)
+    np.testing.assert_allclose(scores, (left * right).sum(1), rtol=1e-4, atol=1e-6)
+
+
 def test_many_chunks_give_the_same(model, toy_pairs, monkeypatch):
     whole = evaluation.score_pairs(model, toy_pairs)
     monkeypatch.setattr(scoring, "_CHUNK", 7)

@@ -32,6 +32,77 @@ def test_output_is_the_papers_equation():
     np.testing.assert_allclose(model.predict((left, right), verbose=0), expected, rtol=1e-5)
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_distances_and_cosines_are_those_of_the_features():
+    left, right, _ = some_batch()
+    backbone = small_backbone()
+    a, b = (backbone.predict(images, verbose=0) for images in (left, right))
+    expected = {
+        models.euclidean_contrastive: np.linalg.norm(a - b, axis=1),
+        models.cosine_embedding: (unit(a) * unit(b)).sum(1),
+    }
+    for build, values in expected.items():
+        output = build(backbone).predict((left, right), verbose=0)
+        assert output.shape == (8, 1)
+        np.testing.assert_allclose(output[:, 0], values, rtol=1e-4)
+
+
+def test_embeddings_are_of_unit_length_and_come_side_by_side():
+    left, right, _ = some_batch()
+    model = models.triplet_embedding(small_backbone(), 16)
+    a, b = (model.predict(images, verbose=0) for images in (left, right))
+    assert a.shape == (8, 16) and a.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-5)
+    triplets = models.explicit_triplets(model)
+    side_by_side = triplets.predict((left, right, left), verbose=0)
+    np.testing.assert_allclose(side_by_side, np.concatenate([a, b, a], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(models.embedding_model(triplets).predict(left, verbose=0), a, rtol=1e-5)
+    assert models.embedding_model(model) is model
+
+
+@pytest.mark.parametrize("neurons", [1, 2])
+def test_decision_network_decides_on_both_features(neurons):
+    left, right, same = some_batch()
+    plain = models.decision_network(small_backbone(), neurons=neurons)
+    assert models.comparison_model(plain).weights[0].shape == (2 * 8, neurons)
+    linear = models.decision_network(small_backbone(), neurons=neurons, features="linear", linear_units=5)
+    assert models.embedding_model(linear).output_shape == (None, 5)
+    a, b = (models.embedding_model(linear).predict(images, verbose=0) for images in (left, right))
+    weights, bias = (w.numpy() for w in models.comparison_model(linear).weights)
+    logits = np.concatenate([a, b], axis=1) @ weights + bias
+    odds = np.exp(logits)
+    expected = odds / (1 + odds) if neurons == 1 else odds / odds.sum(1, keepdims=True)
+    np.testing.assert_allclose(linear.predict((left, right), verbose=0), expected, rtol=1e-4)
+    loss = "binary_crossentropy" if neurons == 1 else "sparse_categorical_crossentropy"
+    linear.compile("adam", loss)
+    assert np.isfinite(linear.fit((left, right), same, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("option", [{"neurons": 3}, {"features": "dense"}])
+def test_decision_networks_options_are_checked(option):
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be"):
+        models.decision_network(small_backbone(), **option)
+
+
+def test_equal_images_have_a_finite_gradient():
+    left, _, same = some_batch()
+    model = models.euclidean_contrastive(small_backbone())
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model([left, left]))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    assert float(loss) == 0 and all(np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
+
+
+def test_distance_accuracy_counts():
+    metric = models.DistanceAccuracy(0.5)
+    metric.update_state(np.array([1.0, 0.0, 0.0, 1.0]), np.array([[0.1], [0.7], [0.2], [0.9]]))
+    assert float(metric.result()) == 0.5
+    assert models.DistanceAccuracy.from_config(metric.get_config()).threshold == 0.5
+
+
 def test_symmetric_and_shares_the_backbones_weights():
     backbone = small_backbone()
     model = models.l1_sigmoid(backbone)
@@ -42,31 +113,50 @@ def test_symmetric_and_shares_the_backbones_weights():
     assert np.ptp(model.predict((left, right), verbose=0)) == 0
 
 
+KINDS = {
+    "l1_sigmoid": models.l1_sigmoid,
+    "euclidean_contrastive": models.euclidean_contrastive,
+    "cosine_embedding": models.cosine_embedding,
+    "decision_network": models.decision_network,
+    "triplet_embedding": models.triplet_embedding,
+}
+
+
 def test_saved_in_one_process_scores_the_same_in_another(tmp_path):
-    model = models.l1_sigmoid(small_backbone())
     left, right, _ = some_batch()
-    model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "batch.npz", left=left, right=right)
+    for name, build in KINDS.items():
+        build(small_backbone()).save(tmp_path / f"{name}.keras")
     script = (
-        "import sys, numpy as np, tensorflow as tf, siamese_nn.models as models\n"
-        "model = tf.keras.models.load_model(sys.argv[1] + '/model.keras', safe_mode=True)\n"
+        "import sys, pathlib, numpy as np, tensorflow as tf, siamese_nn.models as models\n"
         "batch = np.load(sys.argv[1] + '/batch.npz')\n"
-        "assert models.embedding_model(model).output_shape == (None, 8)\n"
-        "np.save(sys.argv[1] + '/scores.npy', model.predict((batch['left'], batch['right']), verbose=0))\n"
+        "for path in pathlib.Path(sys.argv[1]).glob('*.keras'):\n"
+        "    model = tf.keras.models.load_model(path, safe_mode=True)\n"
+        "    assert len(models.embedding_model(model).inputs) == 1\n"
+        "    inputs = (batch['left'], batch['right'])[: len(model.inputs)]\n"
+        "    inputs = inputs[0] if len(model.inputs) == 1 else inputs\n"
+        "    np.save(path.with_suffix('.npy'), model.predict(inputs, verbose=0))\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    assert np.array_equal(np.load(tmp_path / "scores.npy"), model.predict((left, right), verbose=0))
+    for name in KINDS:
+        model = tf.keras.models.load_model(tmp_path / f"{name}.keras", safe_mode=True)
+        inputs = left if len(model.inputs) == 1 else (left, right)
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), model.predict(inputs, verbose=0))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("jit", [False, True])
-def test_trains_under_any_policy_and_compiled(policy, jit):
+@pytest.mark.parametrize(
+    "kind", ["l1_sigmoid", "euclidean_contrastive", "cosine_embedding", "decision_network"]
+)
+@pytest.mark.parametrize(
+    ("policy", "jit"), [("float32", True), ("mixed_float16", False), ("mixed_bfloat16", True)]
+)
+def test_trains_under_any_policy_and_compiled(kind, policy, jit):
     tf.keras.mixed_precision.set_global_policy(policy)
     try:
-        model = models.l1_sigmoid(small_backbone())
+        model = KINDS[kind](small_backbone())
     finally:
         tf.keras.mixed_precision.set_global_policy("float32")
-    model.compile("adam", "binary_crossentropy", jit_compile=jit)
+    model.compile("adam", "mse", jit_compile=jit)
     left, right, same = some_batch()
     before = model.get_weights()
     loss = model.fit((left, right), same, verbose=0).history["loss"]
@@ -105,7 +195,7 @@ def test_trains_on_two_devices_from_our_dataset(tmp_path, toy_dir):
 
 def test_foreign_models_are_refused():
     with pytest.raises(ValueError, match="must be a Siamese model"):
-        models.embedding_model(small_backbone())
+        models.comparison_model(small_backbone())
     image = tf.keras.Input(SHAPE)
     with pytest.raises(ValueError, match="one feature vector"):
         models.l1_sigmoid(tf.keras.Model(image, tf.keras.layers.Conv2D(4, 5)(image)))
