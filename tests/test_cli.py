@@ -26,7 +26,17 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
     assert cli.main(["check", str(organized)]) == 1
     assert "error" in capsys.readouterr().err
     run_dir = tmp_path / "run"
-    words = ["train", "--data", str(organized), "--recipe", "toy", "--epochs", "1", "--run-dir", str(run_dir)]
+    words = [
+        "train",
+        "--data",
+        str(organized),
+        "--recipe",
+        "l1_sigmoid",
+        "--epochs",
+        "1",
+        "--run-dir",
+        str(run_dir),
+    ]
     assert cli.main(words) == 0
     out = capsys.readouterr().out
     assert "never seen" in out and "raw pixels" in out and str(run_dir / "pairs.png") in out

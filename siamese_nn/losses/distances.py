@@ -45,3 +45,33 @@ def check_metric(distance_metric: DistanceMetric) -> None:
         raise ValueError(
             f"`distance_metric` must be one of {METRICS}, or a function. Received: distance_metric={distance_metric!r}"
         )
+
+
+def check_options(margin: float, distance_metric: DistanceMetric) -> None:
+    """Raises `ValueError` unless a triplet loss can be had with the two."""
+    if not margin >= 0:
+        raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
+    check_metric(distance_metric)
+
+
+def serialize_metric(distance_metric: DistanceMetric) -> str | dict:
+    """Returns a metric as `get_config` holds it."""
+    return (
+        tf.keras.utils.serialize_keras_object(distance_metric)
+        if callable(distance_metric)
+        else distance_metric
+    )
+
+
+def deserialize_metric(config: dict) -> dict:
+    """Returns the arguments of a loss from its config."""
+    metric = config["distance_metric"]
+    if metric not in METRICS:
+        metric = tf.keras.utils.deserialize_keras_object(metric)
+    return {**config, "distance_metric": metric}
+
+
+def precise(embeddings: tf.Tensor) -> tf.Tensor:
+    """Returns half-precision values in float32, others as they are."""
+    embeddings = tf.convert_to_tensor(embeddings)
+    return tf.cast(embeddings, tf.float32) if embeddings.dtype in (tf.float16, tf.bfloat16) else embeddings

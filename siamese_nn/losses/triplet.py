@@ -2,7 +2,14 @@
 
 import tensorflow as tf
 
-from .distances import METRICS, DistanceMetric, check_metric, pairwise_distances
+from .distances import (
+    DistanceMetric,
+    check_options,
+    deserialize_metric,
+    pairwise_distances,
+    precise,
+    serialize_metric,
+)
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -28,7 +35,7 @@ class TripletSemiHardLoss(tf.keras.losses.Loss):
         self, margin: float = 1.0, distance_metric: DistanceMetric = "L2", name: str = "triplet_semihard_loss"
     ):
         super().__init__(name=name)
-        _check(margin, distance_metric)
+        check_options(margin, distance_metric)
         self.margin, self.distance_metric = margin, distance_metric
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -37,13 +44,13 @@ class TripletSemiHardLoss(tf.keras.losses.Loss):
     def get_config(self) -> dict:
         return {
             "margin": self.margin,
-            "distance_metric": _serialized(self.distance_metric),
+            "distance_metric": serialize_metric(self.distance_metric),
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config: dict) -> "TripletSemiHardLoss":
-        return cls(**_deserialized(config))
+        return cls(**deserialize_metric(config))
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -62,7 +69,7 @@ class TripletHardLoss(tf.keras.losses.Loss):
     Example:
         >>> loss = TripletHardLoss(margin=0.5)
         >>> float(loss(tf.constant([0, 0, 1]), tf.constant([[0.0], [1.0], [1.0]])))
-        1.0
+        0.8333333134651184
     """
 
     def __init__(
@@ -73,19 +80,19 @@ class TripletHardLoss(tf.keras.losses.Loss):
         name: str = "triplet_hard_loss",
     ):
         super().__init__(name=name)
-        _check(margin, distance_metric)
+        check_options(margin, distance_metric)
         self.margin, self.soft, self.distance_metric = margin, soft, distance_metric
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     def get_config(self) -> dict:
-        metric = _serialized(self.distance_metric)
+        metric = serialize_metric(self.distance_metric)
         return {"margin": self.margin, "soft": self.soft, "distance_metric": metric, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict) -> "TripletHardLoss":
-        return cls(**_deserialized(config))
+        return cls(**deserialize_metric(config))
 
 
 def triplet_semihard_loss(
@@ -113,7 +120,7 @@ def triplet_semihard_loss(
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, sections 3.1 and 3.2.
     """
-    distances = pairwise_distances(_precise(y_pred), distance_metric)
+    distances = pairwise_distances(precise(y_pred), distance_metric)
     return _mine_semi_hard(distances, tf.reshape(y_true, [-1]), tf.cast(margin, distances.dtype))
 
 
@@ -144,38 +151,12 @@ def triplet_hard_loss(
     Reference:
         Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, equation 5.
     """
-    distances = pairwise_distances(_precise(y_pred), distance_metric)
+    distances = pairwise_distances(precise(y_pred), distance_metric)
     labels = tf.reshape(y_true, [-1])
     same = labels[:, None] == labels[None, :]
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
     violation = _masked_max(distances, positive) - _masked_min(distances, ~same)
     return tf.reduce_mean(tf.math.softplus(violation) if soft else tf.maximum(violation + margin, 0))
-
-
-def _check(margin: float, distance_metric: DistanceMetric) -> None:
-    if not margin >= 0:
-        raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
-    check_metric(distance_metric)
-
-
-def _serialized(distance_metric: DistanceMetric) -> str | dict:
-    return (
-        tf.keras.utils.serialize_keras_object(distance_metric)
-        if callable(distance_metric)
-        else distance_metric
-    )
-
-
-def _deserialized(config: dict) -> dict:
-    metric = config["distance_metric"]
-    if metric not in METRICS:
-        metric = tf.keras.utils.deserialize_keras_object(metric)
-    return {**config, "distance_metric": metric}
-
-
-def _precise(embeddings: tf.Tensor) -> tf.Tensor:
-    embeddings = tf.convert_to_tensor(embeddings)
-    return tf.cast(embeddings, tf.float32) if embeddings.dtype in (tf.float16, tf.bfloat16) else embeddings
 
 
 def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

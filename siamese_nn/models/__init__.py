@@ -1,7 +1,11 @@
 """Backbones from an image to features, and the Siamese models over them."""
 
 from .backbones import koch_cnn, report_cnn
+from .face import face_cnn
 from .layers import DistanceAccuracy, EuclideanDistance, L1Distance
+from .preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
+from .pretrained import pretrained
+from .resnext import GroupedConv2D
 from .siamese import (
     comparison_model,
     cosine_embedding,
@@ -16,15 +20,21 @@ from .siamese import (
 __all__ = [
     "DistanceAccuracy",
     "EuclideanDistance",
+    "GroupedConv2D",
+    "ImageNetPreprocessing",
     "L1Distance",
+    "MeanFace",
+    "PhotoStandardization",
     "comparison_model",
     "cosine_embedding",
     "decision_network",
     "embedding_model",
     "euclidean_contrastive",
     "explicit_triplets",
+    "face_cnn",
     "koch_cnn",
     "l1_sigmoid",
+    "pretrained",
     "report_cnn",
     "triplet_embedding",
 ]

@@ -12,6 +12,7 @@ from prettytable import PrettyTable
 
 from .. import plots
 from ..datasets import Pairs
+from ..datasets.pipelines import pair_dataset
 from ..evaluation import choose_threshold, score_pairs, score_raw_pixels, verification_report
 from ..files import replacing, write_text
 from .recipes import Recipe
@@ -43,7 +44,8 @@ def measure(
             scores[which] = {
                 name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()
             }
-            figures[which] = _figures(sets, scores[which], model)
+            figures[which] = _figures(sets, scores[which])
+            _add_own_figures(figures[which], sets, scores[which], model, recipe)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
     results = {
@@ -172,21 +174,30 @@ def _drawn(n_pairs: int, n_drawn: int = 12) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(n_pairs)[:n_drawn])
 
 
-def _figures(
-    sets: dict[str, Pairs], scores: dict[str, np.ndarray], model: tf.keras.Model | None = None
-) -> dict:
+def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict:
     threshold = choose_threshold(scores["validation"], sets["validation"].same)
-    figures = {}
-    for name in scores:
-        same = sets[name].same
-        figures[name] = verification_report(scores[name], same, threshold=threshold).as_dict()
-        if model is not None:
-            cross_entropy = tf.keras.losses.binary_crossentropy(same.astype(np.float32), scores[name])
-            figures[name]["loss"] = float(cross_entropy) + sum(float(penalty) for penalty in model.losses)
-            at_half = verification_report(scores[name], same, threshold=0.5)
+    return {
+        name: verification_report(scores[name], sets[name].same, threshold=threshold).as_dict()
+        for name in scores
+    }
+
+
+def _add_own_figures(
+    figures: dict,
+    sets: dict[str, Pairs],
+    scores: dict[str, np.ndarray],
+    model: tf.keras.Model,
+    recipe: Recipe,
+) -> None:
+    """Adds the model's own loss, and its accuracy at the threshold that it was made for."""
+    options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
+    for name, pairs in sets.items():
+        data = pair_dataset(pairs, **options, batch_size=recipe.batch_size, shuffle=False)
+        figures[name]["loss"] = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
+        if recipe.fixed_threshold is not None:
+            at_half = verification_report(scores[name], pairs.same, threshold=recipe.fixed_threshold)
             figures[name]["accuracy_at_half"] = at_half.accuracy
             figures[name]["accuracy_at_half_interval"] = at_half.accuracy_interval
-    return figures
 
 
 def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]]) -> dict:
@@ -204,7 +215,7 @@ def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]
 def _draw(
     run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str, np.ndarray], threshold: float
 ) -> None:
-    for quantity in ("accuracy", "loss"):
+    for quantity in {"accuracy", "loss"} & set(history):
         with replacing(run_dir / f"{quantity}.png") as partial:
             plots.save(plots.learning_curves(history, quantity), partial)
     name = "test" if "test" in sets else "validation"

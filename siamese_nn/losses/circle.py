@@ -1,0 +1,89 @@
+"""The circle loss, on embeddings of a batch."""
+
+import tensorflow as tf
+
+from .distances import precise
+
+# Stands for log(0). Two of them can be added in single precision, and have finite gradients where infinity
+# has none.
+_LOG_OF_NOTHING = -1e30
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class CircleLoss(tf.keras.losses.Loss):
+    """The circle loss, averaged over the photos that have any; see `circle_loss`.
+
+    A photo without a loss, for want of positives or negatives or because they lie well, is left out of the
+    mean, as by `keras.losses.Circle` of Keras 3, which has the same values and gradients; but its gradients
+    can be NaN where there is such a photo.
+
+    Args:
+        gamma: factor of the similarities in the exponent, above 0.
+        margin: the relaxation `m`, at least 0 and below 1: positives are drawn to a distance below `m`,
+            negatives pushed beyond `1 - m`.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = CircleLoss(gamma=1.0, margin=0.0)
+        >>> embeddings = tf.constant([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> round(float(loss(tf.constant([0, 0, 1]), embeddings)), 4)
+        0.6931
+    """
+
+    def __init__(self, gamma: float = 80.0, margin: float = 0.4, name: str = "circle_loss"):
+        super().__init__(name=name)
+        if not gamma > 0:
+            raise ValueError(f"`gamma` must be positive. Received: gamma={gamma}")
+        if not 0 <= margin < 1:
+            raise ValueError(f"`margin` must lie in [0, 1). Received: margin={margin}")
+        self.gamma, self.margin = gamma, margin
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        losses = circle_loss(y_true, y_pred, self.gamma, self.margin)
+        counts = tf.cast(losses > 0, losses.dtype)
+        # The mean over all photos, which follows, then is the mean over those that count.
+        return losses * tf.math.divide_no_nan(tf.cast(tf.size(losses), losses.dtype), tf.reduce_sum(counts))
+
+    def get_config(self) -> dict:
+        return {"gamma": self.gamma, "margin": self.margin, "name": self.name}
+
+
+def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margin: float = 0.4) -> tf.Tensor:
+    """Draws the photos of one person together and those of two apart, the more the farther off they are.
+
+    With `d` = 1 - cosine, it is `softplus(logsumexp_p(gamma * (m + d_p) * (d_p - m)) + logsumexp_n(gamma *
+    max(0, 1 + m - d_n) * (1 - m - d_n)))` for a photo with positives `p` and negatives `n`, and 0 for one
+    that lacks either.
+
+    Args:
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_pred: embeddings of unit length, float `(batch, embedding_size)`.
+        gamma: factor of the similarities in the exponent.
+        margin: the relaxation `m`.
+
+    Returns:
+        The loss of each photo, `(batch,)`: float32 for half-precision embeddings too, else their type.
+
+    Reference:
+        Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", 2020, equations 4 to
+        6 and 8.
+    """
+    embeddings = precise(y_pred)
+    distances = tf.maximum(1 - tf.matmul(embeddings, embeddings, transpose_b=True), 0)
+    labels = tf.reshape(y_true, [-1])
+    same = labels[:, None] == labels[None, :]
+    positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    to_positives = gamma * (margin + distances) * (distances - margin)
+    to_negatives = gamma * tf.maximum(1 + margin - distances, 0) * (1 - margin - distances)
+    return tf.math.softplus(
+        _masked_logsumexp(to_positives, positive) + _masked_logsumexp(to_negatives, ~same)
+    )
+
+
+def _masked_logsumexp(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The log-sum-exp of each row where `mask` holds; of a row where it never does, nearly minus infinity."""
+    nothing = tf.constant(_LOG_OF_NOTHING, values.dtype)
+    return tf.reduce_logsumexp(tf.where(mask, values, nothing), axis=1)

@@ -1,0 +1,68 @@
+"""The contrastive loss, on distances of pairs."""
+
+import tensorflow as tf
+
+from .distances import precise
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class ContrastiveLoss(tf.keras.losses.Loss):
+    """The contrastive loss; see `contrastive_loss`.
+
+    Args:
+        margin: the distance from which on different people cost nothing, above 0.
+        scale: factor of the loss, above 0: 1 for Hadsell's equation 4 without its halves, as Addons has it,
+            and 0.5 for the report's equation 1, with its halves.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = ContrastiveLoss(margin=1.0)
+        >>> same, distances = tf.constant([1.0, 0.0]), tf.constant([[0.5], [0.5]])
+        >>> float(loss(same, distances))
+        0.25
+        >>> float(ContrastiveLoss(margin=1.0, scale=0.5)(same, distances))
+        0.125
+    """
+
+    def __init__(self, margin: float = 1.0, scale: float = 1.0, name: str = "contrastive_loss"):
+        super().__init__(name=name)
+        if not margin > 0:
+            raise ValueError(f"`margin` must be positive. Received: margin={margin}")
+        if not scale > 0:
+            raise ValueError(f"`scale` must be positive. Received: scale={scale}")
+        self.margin, self.scale = margin, scale
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return contrastive_loss(y_true, y_pred, self.margin, self.scale)
+
+    def get_config(self) -> dict:
+        return {"margin": self.margin, "scale": self.scale, "name": self.name}
+
+
+def contrastive_loss(
+    y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 1.0, scale: float = 1.0
+) -> tf.Tensor:
+    """Draws pairs of one person together and pushes those of two apart, up to a margin.
+
+    Of a pair at distance `d` it is `scale * (same * d^2 + (1 - same) * max(0, margin - d)^2)`.
+
+    Args:
+        y_true: 1 for a pair of one person, else 0, `(batch,)` or `(batch, 1)`. (The papers write 0 for one
+            person.)
+        y_pred: distances, float and at least 0, `(batch,)` or `(batch, 1)`.
+        margin: the distance from which on different people cost nothing.
+        scale: factor of the loss; 0.5 puts the halves back that the paper and the report's equation 1 have.
+
+    Returns:
+        The loss of each pair, `(batch,)`: float32 for half-precision distances too, else their type.
+
+    Reference:
+        Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006, equation 4.
+    """
+    distance = tf.reshape(precise(y_pred), [-1])
+    same = tf.reshape(tf.cast(y_true, distance.dtype), tf.shape(distance))
+    short_of_margin = tf.maximum(margin - distance, 0)
+    return scale * (same * tf.square(distance) + (1 - same) * tf.square(short_of_margin))

@@ -1,0 +1,57 @@
+"""The cosine embedding loss, on cosine similarities of pairs."""
+
+import tensorflow as tf
+
+from .distances import precise
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class CosineEmbeddingLoss(tf.keras.losses.Loss):
+    """The cosine embedding loss; see `cosine_embedding_loss`.
+
+    Args:
+        margin: the cosine below which different people cost nothing, from -1 to 1; PyTorch suggests 0 to 0.5.
+        name: of the loss.
+
+    Raises:
+        ValueError: if `margin` is out of range.
+
+    Example:
+        >>> loss = CosineEmbeddingLoss(margin=0.25)
+        >>> float(loss(tf.constant([1.0, 0.0]), tf.constant([[0.5], [0.5]])))
+        0.375
+    """
+
+    def __init__(self, margin: float = 0.0, name: str = "cosine_embedding_loss"):
+        super().__init__(name=name)
+        if not -1 <= margin <= 1:
+            raise ValueError(f"`margin` must lie in [-1, 1]. Received: margin={margin}")
+        self.margin = margin
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return cosine_embedding_loss(y_true, y_pred, self.margin)
+
+    def get_config(self) -> dict:
+        return {"margin": self.margin, "name": self.name}
+
+
+def cosine_embedding_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.0) -> tf.Tensor:
+    """Turns embeddings of one person to one side, and those of two people apart, up to a margin.
+
+    Of a pair with cosine `c` it is `same * (1 - c) + (1 - same) * max(0, c - margin)`: PyTorch's loss of that
+    name, whose -1 for two people is a 0 here.
+
+    Args:
+        y_true: 1 for a pair of one person, else 0, `(batch,)` or `(batch, 1)`.
+        y_pred: cosines of the pairs, float in [-1, 1], `(batch,)` or `(batch, 1)`.
+        margin: the cosine below which different people cost nothing.
+
+    Returns:
+        The loss of each pair, `(batch,)`: float32 for half-precision cosines too, else their type.
+
+    Reference:
+        PyTorch, `torch.nn.CosineEmbeddingLoss`.
+    """
+    cosine = tf.reshape(precise(y_pred), [-1])
+    same = tf.reshape(tf.cast(y_true, cosine.dtype), tf.shape(cosine))
+    return same * (1 - cosine) + (1 - same) * tf.maximum(cosine - margin, 0)

@@ -1,0 +1,68 @@
+"""The triplet loss of triplets that somebody else has chosen."""
+
+import tensorflow as tf
+
+from .distances import precise
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class TripletLoss(tf.keras.losses.Loss):
+    """The triplet loss of anchor, positive and negative embeddings side by side; see `triplet_loss`.
+
+    Args:
+        margin: by how much the negative's squared distance shall be longer than the positive's, at least 0.
+        name: of the loss.
+
+    Raises:
+        ValueError: if `margin` is negative.
+
+    Example:
+        >>> loss = TripletLoss(margin=0.5)
+        >>> anchor, positive, negative = [0.0, 0.0], [1.0, 0.0], [0.5, 1.0]
+        >>> float(loss(tf.zeros(1), tf.constant([[*anchor, *positive, *negative]])))
+        0.25
+    """
+
+    def __init__(self, margin: float = 0.5, name: str = "triplet_loss"):
+        super().__init__(name=name)
+        if not margin >= 0:
+            raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
+        self.margin = margin
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return triplet_loss(y_true, y_pred, self.margin)
+
+    def get_config(self) -> dict:
+        return {"margin": self.margin, "name": self.name}
+
+
+def triplet_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.5) -> tf.Tensor:
+    """Wants each anchor nearer to its positive than to its negative, by a margin, in squared distance.
+
+    It is `max(0, |a - p|^2 - |a - n|^2 + margin)`.
+
+    Args:
+        y_true: unused, of any shape; Keras wants one value a triplet, for instance 0.
+        y_pred: the embeddings of anchor, positive and negative side by side, float `(batch, 3 *
+            embedding_size)`.
+        margin: by how much the negative's squared distance shall be longer than the positive's.
+
+    Returns:
+        The loss of each triplet, `(batch,)`: float32 for half-precision embeddings too, else their type.
+
+    Raises:
+        ValueError: if the last dimension is not a multiple of 3.
+
+    Reference:
+        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, equation 3.
+    """
+    embeddings = precise(y_pred)
+    if embeddings.shape[-1] is not None and embeddings.shape[-1] % 3:
+        raise ValueError(
+            "`y_pred` must hold anchor, positive and negative embeddings of one size side by side, "
+            f"(batch, 3 * embedding_size). Received: shape {tuple(embeddings.shape)}"
+        )
+    anchor, positive, negative = tf.split(embeddings, 3, axis=-1)
+    to_positive = tf.reduce_sum(tf.square(anchor - positive), axis=-1)
+    to_negative = tf.reduce_sum(tf.square(anchor - negative), axis=-1)
+    return tf.maximum(to_positive - to_negative + margin, 0)

@@ -1,0 +1,100 @@
+"""FaceNet's harmonic triplet loss: a new model learns embeddings that stay comparable with an old model's."""
+
+import tensorflow as tf
+
+from .distances import DistanceMetric, check_options, deserialize_metric, precise, serialize_metric
+from .triplet import triplet_semihard_loss
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class HarmonicTripletLoss(tf.keras.losses.Loss):
+    """The semi-hard triplet loss over an old model's embeddings and a new one's; see `harmonic_triplet_loss`.
+
+    Args:
+        margin: by how much a negative shall be farther than a positive, at least 0.
+        distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 * batch,
+            embedding_size)` to the distances `(2 * batch, 2 * batch)`; registered with Keras if the model is
+            to be saved.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        The old model is called in the graph, and its embeddings put before the new one's.
+
+        >>> image = tf.keras.Input((8,))
+        >>> old, new = tf.keras.layers.Dense(4, trainable=False), tf.keras.layers.Dense(4)
+        >>> both = tf.keras.layers.Concatenate()([old(image), new(image)])
+        >>> model = tf.keras.Model(image, both)
+        >>> model.compile("sgd", HarmonicTripletLoss(margin=0.2))
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        distance_metric: DistanceMetric = "squared-L2",
+        name: str = "harmonic_triplet_loss",
+    ):
+        super().__init__(name=name)
+        check_options(margin, distance_metric)
+        self.margin, self.distance_metric = margin, distance_metric
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return harmonic_triplet_loss(y_true, y_pred, self.margin, self.distance_metric)
+
+    def get_config(self) -> dict:
+        return {
+            "margin": self.margin,
+            "distance_metric": serialize_metric(self.distance_metric),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "HarmonicTripletLoss":
+        return cls(**deserialize_metric(config))
+
+
+def harmonic_triplet_loss(
+    y_true: tf.Tensor,
+    y_pred: tf.Tensor,
+    margin: float = 0.2,
+    distance_metric: DistanceMetric = "squared-L2",
+) -> tf.Tensor:
+    """The semi-hard triplet loss over old and new embeddings together, of which only the new ones learn.
+
+    Triplets mix both kinds, so that the new embeddings come to be compared with each other and with the old
+    ones, which a gallery need not compute again. A triplet of old embeddings alone counts in the mean, but
+    has no gradient.
+
+    Args:
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_pred: the old and the new embedding of each photo side by side, float `(batch, 2 * embedding_size)`;
+            of unit length each for FaceNet's setting.
+        margin: by how much a negative shall be farther than a positive.
+        distance_metric: see `pairwise_distances`.
+
+    Returns:
+        The mean over the triplets, a scalar: float32 for half-precision embeddings too, else their type.
+
+    Raises:
+        ValueError: if the last dimension is odd, or on an unknown metric.
+
+    Reference:
+        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, appendix,
+        "Harmonic Embedding".
+    """
+    embeddings = precise(y_pred)
+    if embeddings.shape[-1] is not None and embeddings.shape[-1] % 2:
+        raise ValueError(
+            "`y_pred` must hold old and new embeddings of one size side by side, "
+            f"(batch, 2 * embedding_size). Received: shape {tuple(embeddings.shape)}"
+        )
+    old, new = tf.split(embeddings, 2, axis=-1)
+    labels = tf.reshape(y_true, [-1])
+    return triplet_semihard_loss(
+        tf.concat([labels, labels], axis=0),
+        tf.concat([tf.stop_gradient(old), new], axis=0),
+        margin,
+        distance_metric,
+    )

@@ -1,0 +1,271 @@
+"""Classification with a margin between identities: the layer that gives cosines, and three losses on them."""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from .distances import precise
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class CosineClassifier(tf.keras.layers.Layer):
+    """The cosines of embeddings with one learnt direction per class; a head for the losses of this file.
+
+    Args:
+        n_classes: number of classes, at least 1.
+        dtype: of the computation, `"float32"` under any policy, since the losses magnify the rounding of half
+            precision.
+        **kwargs: `name` and `trainable`, as of every Keras layer.
+
+    Call arguments:
+        inputs: embeddings of any length, float `(batch, embedding_size)`.
+
+    Returns:
+        Cosines in [-1, 1], `(batch, n_classes)`; 0 for an embedding of zeros.
+
+    Raises:
+        ValueError: if `n_classes` is below 1.
+
+    Example:
+        >>> classifier = CosineClassifier(3)
+        >>> classifier(tf.ones((2, 8))).shape
+        TensorShape([2, 3])
+
+    Reference:
+        Wang et al., "NormFace: L2 Hypersphere Embedding for Face Verification", 2017, section 3.2.
+    """
+
+    def __init__(self, n_classes: int, *, dtype: str = "float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        if n_classes < 1:
+            raise ValueError(f"`n_classes` must be at least 1. Received: n_classes={n_classes}")
+        self.n_classes = n_classes
+
+    def build(self, input_shape):
+        self.directions = self.add_weight(
+            name="directions", shape=(input_shape[-1], self.n_classes), initializer="glorot_normal"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), axis=0)
+        return tf.matmul(tf.math.l2_normalize(inputs, axis=1), directions)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.n_classes)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "n_classes": self.n_classes}
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class CosFaceLoss(tf.keras.losses.Loss):
+    """Softmax cross-entropy with a margin taken off the true class's cosine; see `cosface_loss`.
+
+    Args:
+        scale: factor of the cosines, above 0.
+        margin: what the true class's cosine loses, at least 0.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = CosFaceLoss(scale=1.0, margin=0.5)
+        >>> round(float(loss(tf.constant([0]), tf.constant([[0.5, 0.0]]))), 4)
+        0.6931
+    """
+
+    def __init__(self, scale: float = 64.0, margin: float = 0.35, name: str = "cosface_loss"):
+        super().__init__(name=name)
+        _check_scale(scale)
+        if not margin >= 0:
+            raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
+        self.scale, self.margin = scale, margin
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return cosface_loss(y_true, y_pred, self.scale, self.margin)
+
+    def get_config(self) -> dict:
+        return {"scale": self.scale, "margin": self.margin, "name": self.name}
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class ArcFaceLoss(tf.keras.losses.Loss):
+    """Softmax cross-entropy with a margin added to the true class's angle; see `arcface_loss`.
+
+    Args:
+        scale: factor of the cosines, above 0.
+        margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = ArcFaceLoss(scale=1.0, margin=1.0)
+        >>> round(float(loss(tf.constant([0]), tf.constant([[1.0, 0.5403]]))), 4)  # cos(1.0) is 0.5403
+        0.6931
+    """
+
+    def __init__(self, scale: float = 64.0, margin: float = 0.5, name: str = "arcface_loss"):
+        super().__init__(name=name)
+        _check_scale(scale)
+        if not 0 <= margin < math.pi / 2:
+            raise ValueError(f"`margin` must lie in [0, pi / 2). Received: margin={margin}")
+        self.scale, self.margin = scale, margin
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return arcface_loss(y_true, y_pred, self.scale, self.margin)
+
+    def get_config(self) -> dict:
+        return {"scale": self.scale, "margin": self.margin, "name": self.name}
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class SphereFaceLoss(tf.keras.losses.Loss):
+    """Softmax cross-entropy with the true class's angle multiplied; see `sphereface_loss`.
+
+    Args:
+        scale: factor of the cosines, above 0.
+        margin: what the true class's angle is multiplied by, a whole number of at least 1.
+        name: of the loss.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> loss = SphereFaceLoss(scale=1.0, margin=2)
+        >>> round(float(loss(tf.constant([0]), tf.constant([[0.5, -0.5]]))), 4)  # cos(2 * 60 degrees) is -0.5
+        0.6931
+    """
+
+    def __init__(self, scale: float = 30.0, margin: int = 4, name: str = "sphereface_loss"):
+        super().__init__(name=name)
+        _check_scale(scale)
+        _check_whole(margin)
+        self.scale, self.margin = scale, margin
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return sphereface_loss(y_true, y_pred, self.scale, self.margin)
+
+    def get_config(self) -> dict:
+        return {"scale": self.scale, "margin": self.margin, "name": self.name}
+
+
+def cosface_loss(
+    y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, margin: float = 0.35
+) -> tf.Tensor:
+    """Softmax cross-entropy of `scale * cosines`, where that of the true class is `cos(theta) - margin`.
+
+    Args:
+        y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
+            `(batch, 1)`.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `CosineClassifier` gives them.
+        scale: factor of the cosines.
+        margin: what the true class's cosine loses.
+
+    Returns:
+        The loss of each photo, `(batch,)`: float32 for half-precision cosines too, else their type.
+
+    Reference:
+        Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face Recognition", 2018, equation 4.
+    """
+    return _margin_softmax(y_true, y_pred, scale, lambda cosine: cosine - margin)
+
+
+def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, margin: float = 0.5) -> tf.Tensor:
+    """Softmax cross-entropy of `scale * cosines`, where that of the true class is `cos(theta + margin)`.
+
+    Beyond `theta = pi - margin`, where that would rise again, it is `cos(theta) - margin * sin(margin)`:
+    lower than before, and falling, as in the authors' code. Where `theta` is exactly 0 or pi, the sine, whose
+    derivative by the cosine is infinite there, has none.
+
+    Args:
+        y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
+            `(batch, 1)`.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `CosineClassifier` gives them.
+        scale: factor of the cosines.
+        margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
+
+    Returns:
+        The loss of each photo, `(batch,)`: float32 for half-precision cosines too, else their type.
+
+    Reference:
+        Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019, equation 3; the
+        continuation from its code, https://github.com/deepinsight/insightface (`easy_margin = False`).
+    """
+
+    def add_to_angle(cosine: tf.Tensor) -> tf.Tensor:
+        squared_sine = 1 - tf.square(cosine)
+        inside = squared_sine > 0
+        sine = tf.where(
+            inside, tf.sqrt(tf.where(inside, squared_sine, tf.ones_like(cosine))), tf.zeros_like(cosine)
+        )
+        added = cosine * math.cos(margin) - sine * math.sin(margin)
+        return tf.where(cosine > -math.cos(margin), added, cosine - margin * math.sin(margin))
+
+    return _margin_softmax(y_true, y_pred, scale, add_to_angle)
+
+
+def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, margin: int = 4) -> tf.Tensor:
+    """Softmax cross-entropy of `scale * cosines`, where that of the true class is `psi(theta)`.
+
+    `psi(theta) = (-1)^k * cos(margin * theta) - 2 * k` for `theta` between `k * pi / margin` and `(k + 1) *
+    pi / margin`: a cosine `margin` times as steep that goes on falling. The paper multiplies it by the
+    embedding's length, and starts from the plain softmax; here every embedding has the length `scale`, as in
+    the authors' later work.
+
+    Args:
+        y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
+            `(batch, 1)`.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `CosineClassifier` gives them.
+        scale: factor of the cosines.
+        margin: what the true class's angle is multiplied by, a whole number of at least 1.
+
+    Returns:
+        The loss of each photo, `(batch,)`: float32 for half-precision cosines too, else their type.
+
+    Raises:
+        ValueError: if `margin` is not a whole number of at least 1.
+
+    Reference:
+        Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition", 2017, equations 6 and 7;
+        the scale from Liu et al., "SphereFace Revived: Unifying Hyperspherical Face Recognition", 2022.
+    """
+    _check_whole(margin)
+
+    def multiply_angle(cosine: tf.Tensor) -> tf.Tensor:
+        # cos(n * theta) is a polynomial in cos(theta), Chebyshev's, with finite derivatives where arccos has
+        # none.
+        previous, multiplied = tf.ones_like(cosine), cosine
+        for _ in range(int(margin) - 1):
+            previous, multiplied = multiplied, 2 * cosine * multiplied - previous
+        k = tf.zeros_like(cosine)
+        for i in range(1, int(margin)):
+            k += tf.cast(cosine <= math.cos(i * math.pi / margin), cosine.dtype)
+        return (1 - 2 * (k % 2)) * multiplied - 2 * k
+
+    return _margin_softmax(y_true, y_pred, scale, multiply_angle)
+
+
+def _margin_softmax(
+    y_true: tf.Tensor, y_pred: tf.Tensor, scale: float, with_margin: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    cosines = precise(y_pred)
+    labels = tf.reshape(tf.cast(y_true, tf.int32), [-1])
+    true_cosine = tf.gather(cosines, labels, batch_dims=1)
+    is_true = tf.one_hot(labels, tf.shape(cosines)[1], on_value=True, off_value=False)
+    logits = scale * tf.where(is_true, with_margin(true_cosine)[:, None], cosines)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def _check_scale(scale: float) -> None:
+    if not scale > 0:
+        raise ValueError(f"`scale` must be positive. Received: scale={scale}")
+
+
+def _check_whole(margin: int) -> None:
+    if not (margin >= 1 and margin == int(margin)):
+        raise ValueError(f"`margin` must be a whole number of at least 1. Received: margin={margin}")

@@ -1,0 +1,176 @@
+"""Metrics that show in the progress bar whether embeddings learn or collapse."""
+
+import tensorflow as tf
+
+from .distances import (
+    DistanceMetric,
+    check_metric,
+    check_options,
+    deserialize_metric,
+    pairwise_distances,
+    precise,
+    serialize_metric,
+)
+from .triplet import _masked_max
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class ActiveTriplets(tf.keras.metrics.Mean):
+    """The share of semi-hard triplets that have a loss above 0.
+
+    There is one triplet for every anchor and positive, as in `triplet_semihard_loss`. Near 0 there is nothing
+    left to learn; at 1 with both mean distances near 0 the embeddings have collapsed. Pairs without any
+    negative in their batch are left out. Takes memory of the order of batch^2. Weights of examples are not
+    used.
+
+    Args:
+        margin: the loss's margin, at least 0.
+        distance_metric: the loss's, see `TripletSemiHardLoss`.
+        name: in the progress bar.
+        dtype: of the result.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> active = ActiveTriplets(margin=0.5)
+        >>> _ = active.update_state([0, 0, 1], tf.constant([[0.0], [1.0], [1.2]]))
+        >>> float(active.result())  # 0.2 beyond the positive, and nearer than it
+        1.0
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        distance_metric: DistanceMetric = "L2",
+        name: str = "active_triplets",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        check_options(margin, distance_metric)
+        self.margin, self.distance_metric = margin, distance_metric
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        distances, same, positive = _pairs(y_true, y_pred, self.distance_metric)
+        negative = _semi_hard_negatives(distances, ~same)
+        active = self.margin + (distances - negative) > 0
+        counted = positive & tf.reduce_any(~same, axis=1, keepdims=True)
+        return super().update_state(*_flat(active, counted))
+
+    def get_config(self) -> dict:
+        metric = serialize_metric(self.distance_metric)
+        return {**super().get_config(), "margin": self.margin, "distance_metric": metric}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "ActiveTriplets":
+        return cls(**deserialize_metric(config))
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class PositiveDistance(tf.keras.metrics.Mean):
+    """The mean distance of two photos of one person in a batch; 0 where there are none.
+
+    Weights of examples are not used.
+
+    Args:
+        distance_metric: the loss's, see `TripletSemiHardLoss`.
+        name: in the progress bar.
+        dtype: of the result.
+
+    Raises:
+        ValueError: on an unknown metric.
+
+    Example:
+        >>> distance = PositiveDistance()
+        >>> _ = distance.update_state([0, 0, 1], tf.constant([[0.0], [1.0], [3.0]]))
+        >>> float(distance.result())
+        1.0
+    """
+
+    def __init__(
+        self,
+        distance_metric: DistanceMetric = "L2",
+        name: str = "positive_distance",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        check_metric(distance_metric)
+        self.distance_metric = distance_metric
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        distances, _, positive = _pairs(y_true, y_pred, self.distance_metric)
+        return super().update_state(*_flat(distances, positive))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "distance_metric": serialize_metric(self.distance_metric)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "PositiveDistance":
+        return cls(**deserialize_metric(config))
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class NegativeDistance(tf.keras.metrics.Mean):
+    """The mean distance of the photos of two people in a batch; 0 where there are none.
+
+    Weights of examples are not used.
+
+    Args:
+        distance_metric: the loss's, see `TripletSemiHardLoss`.
+        name: in the progress bar.
+        dtype: of the result.
+
+    Raises:
+        ValueError: on an unknown metric.
+
+    Example:
+        >>> distance = NegativeDistance()
+        >>> _ = distance.update_state([0, 0, 1], tf.constant([[0.0], [1.0], [3.0]]))
+        >>> float(distance.result())
+        2.5
+    """
+
+    def __init__(
+        self,
+        distance_metric: DistanceMetric = "L2",
+        name: str = "negative_distance",
+        dtype: str | None = None,
+    ):
+        super().__init__(name=name, dtype=dtype)
+        check_metric(distance_metric)
+        self.distance_metric = distance_metric
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        distances, same, _ = _pairs(y_true, y_pred, self.distance_metric)
+        return super().update_state(*_flat(distances, ~same))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "distance_metric": serialize_metric(self.distance_metric)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "NegativeDistance":
+        return cls(**deserialize_metric(config))
+
+
+def _pairs(y_true, y_pred, distance_metric: DistanceMetric) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the distances, and which are of one person, itself and not itself, each `(batch, batch)`."""
+    distances = pairwise_distances(precise(y_pred), distance_metric)
+    labels = tf.reshape(y_true, [-1])
+    same = labels[:, None] == labels[None, :]
+    return distances, same, same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+
+
+def _flat(values: tf.Tensor, counted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns vectors of values and weights; of a matrix, Keras 3 would take the mean of each row first."""
+    return tf.reshape(tf.cast(values, tf.float32), [-1]), tf.reshape(tf.cast(counted, tf.float32), [-1])
+
+
+def _semi_hard_negatives(distances: tf.Tensor, is_negative: tf.Tensor) -> tf.Tensor:
+    """For each anchor and photo, the distance of the nearest negative beyond it, else of the farthest."""
+    infinity = tf.constant(float("inf"), distances.dtype)
+    ascending = tf.sort(tf.where(is_negative, distances, infinity), axis=1)
+    # A row has an infinity at least, its own photo's; the minimum only serves distances that are no numbers.
+    index = tf.minimum(tf.searchsorted(ascending, distances, side="right"), tf.shape(distances)[1] - 1)
+    beyond = tf.gather(ascending, index, batch_dims=1)
+    farthest = _masked_max(distances, is_negative)
+    return tf.where(tf.math.is_inf(beyond), farthest[:, None], beyond)

@@ -1,0 +1,243 @@
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from siamese_nn.losses.margin_softmax import (
+    ArcFaceLoss,
+    CosFaceLoss,
+    CosineClassifier,
+    SphereFaceLoss,
+    arcface_loss,
+    cosface_loss,
+    sphereface_loss,
+)
+
+LOSSES = [CosFaceLoss, ArcFaceLoss, SphereFaceLoss]
+
+
+def with_margin(kind: str, cosine: float, margin: float) -> float:
+    """The papers' formulas, by way of the angle."""
+    theta = math.acos(cosine)
+    if kind == "cosface":
+        return cosine - margin
+    if kind == "arcface":
+        return math.cos(theta + margin) if theta + margin < math.pi else cosine - margin * math.sin(margin)
+    k = min(math.floor(margin * theta / math.pi), margin - 1)
+    return (-1) ** k * math.cos(margin * theta) - 2 * k
+
+
+def slow_loss(kind, labels, cosines, scale, margin):
+    losses = []
+    for label, row in zip(labels, cosines.astype(np.float64), strict=True):
+        logits = [scale * (with_margin(kind, c, margin) if j == label else c) for j, c in enumerate(row)]
+        losses.append(np.logaddexp.reduce(logits) - logits[label])
+    return losses
+
+
+FUNCTIONS = {"cosface": cosface_loss, "arcface": arcface_loss, "sphereface": sphereface_loss}
+SETTINGS = [
+    ("cosface", 64.0, 0.35),
+    ("cosface", 10.0, 0.0),
+    ("arcface", 64.0, 0.5),
+    ("arcface", 10.0, 1.2),
+    ("sphereface", 30.0, 4),
+    ("sphereface", 10.0, 3),
+    ("sphereface", 10.0, 2),
+]
+
+
+def some_batch(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 6, 40), rng.uniform(-0.999, 0.999, (40, 6))
+
+
+def value_and_gradient(loss, labels, cosines):
+    with tf.GradientTape() as tape:
+        tape.watch(cosines)
+        value = loss(labels, cosines)
+    return value, tape.gradient(value, cosines)
+
+
+@pytest.mark.parametrize(("kind", "scale", "margin"), SETTINGS)
+def test_values_are_those_of_a_slow_loop(kind, scale, margin):
+    for seed in range(3):
+        labels, cosines = some_batch(seed)
+        expected = slow_loss(kind, labels, cosines, scale, margin)
+        np.testing.assert_allclose(FUNCTIONS[kind](labels, cosines, scale, margin), expected, atol=1e-8)
+        single = cosines.astype(np.float32)
+        column = FUNCTIONS[kind](labels[:, None].astype(np.float32), single, scale, margin)
+        np.testing.assert_allclose(column, expected, rtol=1e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize(("kind", "scale", "margin"), SETTINGS)
+def test_gradients_are_those_of_finite_differences(kind, scale, margin):
+    labels, cosines = some_batch(7)
+    labels, cosines = labels[:12], cosines[:12]
+    _, gradient = value_and_gradient(
+        lambda y, c: FUNCTIONS[kind](y, c, scale, margin), labels, tf.constant(cosines)
+    )
+    step = 1e-6
+    for j in range(cosines.shape[1]):
+        moved = [cosines.copy(), cosines.copy()]
+        moved[0][:, j] += step
+        moved[1][:, j] -= step
+        high, low = (np.array(slow_loss(kind, labels, c, scale, margin)) for c in moved)
+        np.testing.assert_allclose(gradient[:, j], (high - low) / (2 * step), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [CosFaceLoss(20.0, 0.0), ArcFaceLoss(20.0, 0.0), SphereFaceLoss(20.0, 1)],
+    ids=lambda loss: loss.name,
+)
+def test_without_margin_it_is_a_scaled_softmax(loss):
+    labels, cosines = some_batch(1)
+    cosines = np.append(cosines, [[1.0, -1, 1, -1, 0, 0], [-1.0, 1, 1, -1, 0, 0]], axis=0)
+    labels = np.append(labels, [0, 0])
+    expected = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, 20 * cosines)
+    np.testing.assert_allclose(loss(labels, cosines), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "scale", "margin"), SETTINGS)
+def test_the_loss_falls_as_the_true_cosine_rises(kind, scale, margin):
+    rising = np.linspace(-1, 1, 2001)[:, None]
+    cosines = np.append(rising, np.zeros((2001, 1)), axis=1)
+    losses = FUNCTIONS[kind](np.zeros(2001, int), cosines, scale, margin).numpy()
+    assert (np.diff(losses) <= 1e-12).all() and losses[0] - losses[-1] > 0.99 * scale
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("loss", [loss() for loss in LOSSES], ids=lambda loss: loss.name)
+def test_degenerate_batches_are_finite(loss, jit):
+    compiled = tf.function(lambda y, c: value_and_gradient(loss, y, c), jit_compile=jit)
+    almost = np.nextafter(np.float32(1), np.float32(0))
+    for cosine in (1.0, -1.0, 0.0, 1.000001, -1.000001, almost, -almost, -math.cos(0.5)):
+        value, gradient = compiled(tf.constant([1]), tf.constant([[cosine] * 3], tf.float32))
+        assert np.isfinite(value) and np.isfinite(gradient).all()
+    alone, gradient = compiled(tf.constant([0]), tf.constant([[0.3]]))  # one class
+    assert abs(alone) < 1e-6 and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_half_precision_is_computed_in_single(kind, dtype):
+    labels, cosines = some_batch(0)
+    half = tf.cast(cosines, dtype)
+    value = FUNCTIONS[kind](labels, half)
+    assert value.dtype == tf.float32
+    np.testing.assert_allclose(value, FUNCTIONS[kind](labels, tf.cast(half, tf.float32)), rtol=1e-6)
+
+
+def test_classifier_gives_cosines():
+    rng = np.random.default_rng(0)
+    embeddings = (100 * rng.normal(size=(5, 4))).astype(np.float32)
+    layer = CosineClassifier(3)
+    cosines = layer(embeddings).numpy()
+    directions = layer.get_weights()[0]
+    for i in range(5):
+        for j in range(3):
+            a, b = embeddings[i], directions[:, j]
+            assert abs(cosines[i, j] - a @ b / np.linalg.norm(a) / np.linalg.norm(b)) < 1e-5
+    assert layer.compute_output_shape((None, 4)) == (None, 3)
+    with tf.GradientTape() as tape:
+        zeros = tf.zeros((2, 4))
+        tape.watch(zeros)
+        loss = ArcFaceLoss()(tf.constant([0, 1]), layer(zeros))
+    assert np.isfinite(loss) and np.isfinite(tape.gradient(loss, zeros)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_classifier_computes_in_single_precision_and_keeps_its_config(dtype):
+    tf.keras.mixed_precision.set_global_policy(dtype)
+    try:
+        layer = CosineClassifier(7, name="who")
+        assert layer(tf.ones((2, 3), tf.float16)).dtype == tf.float32
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    again = CosineClassifier.from_config(json.loads(json.dumps(layer.get_config())))
+    assert (again.n_classes, again.name, again.compute_dtype) == (7, "who", "float32")
+
+
+@pytest.mark.parametrize("loss", [CosFaceLoss(32.0, 0.2), ArcFaceLoss(32.0, 0.2), SphereFaceLoss(32.0, 2)])
+def test_config_comes_back(loss):
+    again = tf.keras.losses.deserialize(json.loads(json.dumps(tf.keras.losses.serialize(loss))))
+    assert type(again) is type(loss) and again.get_config() == loss.get_config()
+    assert (again.scale, again.margin) == (32.0, loss.margin)
+
+
+def test_options_are_checked():
+    for loss in LOSSES:
+        with pytest.raises(ValueError, match="`scale` must be positive. Received: scale=0"):
+            loss(scale=0)
+    with pytest.raises(ValueError, match="`margin` must be at least 0. Received: margin=-1"):
+        CosFaceLoss(margin=-1)
+    with pytest.raises(ValueError, match=r"`margin` must lie in \[0, pi / 2\). Received: margin=1.6"):
+        ArcFaceLoss(margin=1.6)
+    for margin in (0, 1.5):
+        with pytest.raises(ValueError, match=f"`margin` must be a whole number.* Received: margin={margin}"):
+            SphereFaceLoss(margin=margin)
+    with pytest.raises(ValueError, match="`n_classes` must be at least 1. Received: n_classes=0"):
+        CosineClassifier(0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "policy", "jit"),
+    [
+        (CosFaceLoss(16.0), "mixed_bfloat16", False),
+        (ArcFaceLoss(16.0), "mixed_float16", True),
+        (SphereFaceLoss(16.0, 2), "float32", True),
+    ],
+)
+def test_fit_learns(loss, policy, jit):
+    tf.keras.utils.set_random_seed(0)
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(8), CosineClassifier(4)])
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    model.compile(
+        tf.keras.optimizers.Adam(0.02), loss, metrics=["sparse_categorical_accuracy"], jit_compile=jit
+    )
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(4), 32)
+    x = (np.eye(8)[labels] + 0.2 * rng.normal(size=(128, 8))).astype(np.float32)
+    history = model.fit(x, labels, batch_size=32, epochs=12, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    assert history["sparse_categorical_accuracy"][-1] > 0.95
+
+
+def test_two_replicas_and_a_fresh_process(tmp_path):
+    script = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
+        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+        "from siamese_nn.losses.margin_softmax import ArcFaceLoss, CosFaceLoss, CosineClassifier\n"
+        "from siamese_nn.losses.margin_softmax import SphereFaceLoss\n"
+        "x = np.random.default_rng(0).normal(size=(32, 8)).astype('float32')\n"
+        "data = tf.data.Dataset.from_tensor_slices((x, np.arange(32) % 4)).batch(16)\n"
+        "def train(strategy, loss):\n"
+        "    tf.keras.utils.set_random_seed(0)\n"
+        "    with strategy.scope():\n"
+        "        model = tf.keras.Sequential([tf.keras.Input((8,)), CosineClassifier(4)])\n"
+        "        model.compile(tf.keras.optimizers.SGD(0.01), loss)\n"
+        "    model.fit(data, verbose=0)\n"
+        "    return model\n"
+        "two = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
+        "for loss in (CosFaceLoss(8.0), SphereFaceLoss(8.0), ArcFaceLoss(8.0, 0.25)):\n"
+        "    both = train(two, loss)\n"
+        "    assert np.isfinite(both.get_weights()[0]).all()\n"
+        "one = train(tf.distribute.get_strategy(), loss)\n"
+        "np.testing.assert_allclose(both.get_weights()[0], one.get_weights()[0], atol=1e-5)\n"
+        "one.save(sys.argv[1] + '/model.keras')\n"
+        "np.save(sys.argv[1] + '/cosines.npy', one.predict(x, verbose=0))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    model = tf.keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert isinstance(model.loss, ArcFaceLoss) and (model.loss.scale, model.loss.margin) == (8.0, 0.25)
+    x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
+    np.testing.assert_array_equal(model.predict(x, verbose=0), np.load(tmp_path / "cosines.npy"))
