@@ -15,7 +15,7 @@ test-addons: .venv-addons/installed
 	$(ADDONS_BIN)/python -m pytest
 
 notebooks: .venv/installed
-	$(BIN)/jupyter-execute --timeout=600 notebooks/*.ipynb
+	$(BIN)/jupyter-execute --timeout=3600 notebooks/*.ipynb
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ import importlib
 from types import ModuleType
 
 __version__ = "0.1.0"
-__all__ = ["datasets", "evaluation", "models", "plots", "training"]
+__all__ = ["datasets", "evaluation", "losses", "models", "plots", "training"]
 
 
 def __getattr__(name: str) -> ModuleType:

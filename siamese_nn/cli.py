@@ -1,7 +1,6 @@
 """The command `siamese-nn`: parses, calls the library, prints."""
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import __version__, datasets
+from .files import read_json
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,8 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        print("\nsiamese-nn: interrupted. The same command goes on where it stood.", file=sys.stderr)
+        print(
+            "\nsiamese-nn: interrupted. The same command goes on after the last thing that was done.",
+            file=sys.stderr,
+        )
         return 130
+    except BrokenPipeError:  # as in `siamese-nn pairs DATA | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ValueError, OSError) as error:
         print(f"siamese-nn: error: {error}", file=sys.stderr)
         return 1
@@ -82,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a recipe and measure it on people it has never seen")
     command.add_argument(
-        "--recipe", help="by name (default: l1_sigmoid on drawn faces, 5.1 on others); a wrong one lists all"
+        "--recipe", help="by name; a wrong one lists all (default: l1_sigmoid without --data, else 5.1)"
     )
     command.add_argument(
         "--data", default="toy", help="organised folder; toy, the default, draws one into data/toy"
@@ -129,9 +135,9 @@ def _check(options: argparse.Namespace) -> None:
 
 def _pairs(options: argparse.Namespace) -> None:
     pairs, test = datasets.load_lfw_a(options.data)
-    print(datasets.letter_table(pairs))
-    report_train, report_val = datasets.split_by_letter(pairs)
     train, val = datasets.split_identities(pairs, letters=options.letters, exclude=test)
+    report_train, report_val = datasets.split_by_letter(pairs)
+    print(datasets.letter_table(pairs))
     sets = {
         "all training pairs": pairs,
         "report's split: train": report_train,
@@ -156,8 +162,14 @@ def _train(options: argparse.Namespace) -> None:
     data_dir = _toy_data() if options.data == "toy" else Path(options.data)
     pairs, test = datasets.load_lfw_a(data_dir)
     train, val = recipe.split_pairs(pairs, exclude=test)
-    run_dir = options.run_dir or Path("runs") / f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}"
-    results = training.train(recipe, train, val, run_dir, test=test, verbose=2)
+    length = "" if options.epochs is None else f"-{options.epochs}-epochs"
+    run_dir = options.run_dir or Path("runs") / f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}{length}"
+    try:
+        results = training.train(recipe, train, val, run_dir, test=test, verbose=2)
+    except KeyboardInterrupt:
+        if (run_dir / "results.json").exists():
+            _show(read_json(run_dir / "results.json"), data_dir, run_dir)
+        raise
     _show(results, data_dir, run_dir)
 
 
@@ -177,7 +189,7 @@ def _show(results: dict, data_dir: Path, run_dir: Path) -> None:
     from . import training
 
     print(f"\nSome test pairs ({data_dir}), drawn at random; the network has never seen these people:")
-    print(training.examples_table(json.loads((run_dir / "scores.json").read_text()), results))
+    print(training.examples_table(read_json(run_dir / "scores.json"), results))
     print(f"\nAll pairs of {data_dir}:")
     print(training.results_table(results))
     print(training.describe(results))

@@ -1,9 +1,11 @@
 """Files that are whole or absent: a killed process leaves the old one or the new one, never half of one."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -39,3 +41,11 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path` in one step, as UTF-8 with `\\n` line ends."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Reads what `write_text` wrote as JSON; a damaged file is a `ValueError` that names it."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}). Remove it, or the folder that it is in") from error

@@ -66,7 +66,7 @@ def pairs_grid(
     columns = min(columns, len(pairs))
     rows = -(-len(pairs) // columns)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(3.2 * columns, 2.3 * rows), layout="constrained", squeeze=False
+        rows, columns, figsize=(3.2 * columns, 2.0 * rows), layout="constrained", squeeze=False
     )
     axes = axes.ravel()
     for ax in axes[len(pairs) :]:
@@ -80,9 +80,11 @@ def pairs_grid(
         title = " / ".join(name.replace("_", " ") for name in names)
         colour = "black"
         if scores is not None:
-            title += f"\n{'same' if same else 'different'}, score {scores[i]:.2f}"
+            title += f"\n{'same' if same else 'different'}, score {scores[i]:.3f}"
             if threshold is not None:
-                colour = _RIGHT if (scores[i] >= threshold) == bool(same) else _WRONG
+                right = (scores[i] >= threshold) == bool(same)
+                title += f" {'≥' if scores[i] >= threshold else '<'} {threshold:.3f}: {'right' if right else 'wrong'}"
+                colour = _RIGHT if right else _WRONG
         ax.set_title(title, fontsize=8, color=colour)
         for spine in ax.spines.values():
             spine.set(color=colour, linewidth=1 if colour == "black" else 3)

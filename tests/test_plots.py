@@ -24,7 +24,11 @@ def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     pairs = toy_pairs[[0, len(toy_pairs) - 1, 1]]
     axes = plots.pairs_grid(pairs, [0.9, 0.8, 0.1], threshold=0.5, columns=2)
     titles = [ax.get_title() for ax in axes]
-    assert "same, score 0.90" in titles[0] and "different, score 0.80" in titles[1] and " / " in titles[1]
+    assert (
+        "same, score 0.900 ≥ 0.500: right" in titles[0]
+        and "score 0.800 ≥ 0.500: wrong" in titles[1]
+        and " / " in titles[1]
+    )
     colours = [ax.title.get_color() for ax in axes]
     assert colours[0] != colours[1] == colours[2]
     assert len(plots.pairs_grid(pairs)) == 3

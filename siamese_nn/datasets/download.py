@@ -8,8 +8,6 @@ from typing import NamedTuple
 import pooch
 from requests.exceptions import RequestException
 
-logger = logging.getLogger(__name__)
-
 
 class _Remote(NamedTuple):
     name: str
@@ -69,7 +67,6 @@ def download_lfw_a(output_dir: str | os.PathLike) -> Path:
         try:
             return _fetch(remote, output_dir)
         except (RequestException, ValueError) as error:  # pooch raises ValueError on a wrong hash
-            logger.warning("%s cannot be fetched: %s", remote.url, error)
             failures[remote] = error
     raise _by_hand(failures, output_dir, "One of these is enough") from failures[_LFW_A[0]]
 
@@ -90,11 +87,15 @@ def download_pairs(output_dir: str | os.PathLike) -> list[Path]:
         >>> train_pairs, test_pairs, ten_folds = download_pairs("data")  # doctest: +SKIP
     """
     output_dir = Path(output_dir)
-    try:
-        return [_fetch(remote, output_dir) for remote in _PAIRS]
-    except (RequestException, ValueError) as error:
-        missing = [remote for remote in _PAIRS if not _is_whole(output_dir / remote.name, remote)]
-        raise _by_hand(dict.fromkeys(missing, error), output_dir, "All of these are needed") from error
+    failures = {}
+    for remote in _PAIRS:
+        try:
+            _fetch(remote, output_dir)
+        except (RequestException, ValueError) as error:
+            failures[remote] = error
+    if failures:
+        raise _by_hand(failures, output_dir, "All of these are needed") from next(iter(failures.values()))
+    return [output_dir / remote.name for remote in _PAIRS]
 
 
 def _fetch(remote: _Remote, output_dir: Path) -> Path:
@@ -106,6 +107,7 @@ def _fetch(remote: _Remote, output_dir: Path) -> Path:
         urls={remote.name: remote.url},
         retry_if_failed=_RETRIES,
     )
+    pooch.get_logger().setLevel(logging.WARNING)  # its retries are told of in the end, by one error
     downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16)
     return Path(source.fetch(remote.name, downloader=downloader))
 

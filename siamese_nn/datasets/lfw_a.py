@@ -191,7 +191,7 @@ def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, by
 def _pair_file_bytes(file: Path) -> bytes:
     if not file.is_file():
         raise FileNotFoundError(
-            f"{file} must be an LFW pair file, and does not exist. `siamese-nn download pairs` fetches it"
+            f"{file} must be an LFW pair file, and is no file. `siamese-nn download pairs` fetches it"
         )
     return file.read_bytes()
 

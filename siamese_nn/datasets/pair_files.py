@@ -81,7 +81,7 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
         pairs_file: the file to write.
 
     Raises:
-        ValueError: if the pairs do not fit the form.
+        ValueError: if the pairs do not fit the form, so that `read_pairs` would not give them back.
     """
     folds = [pairs] if isinstance(pairs, Pairs) else list(pairs)
     sizes = [(int(fold.same.sum()), int((1 - fold.same).sum())) for fold in folds]
@@ -91,20 +91,28 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
             "An LFW pair file holds, in every fold, the same number of same and of different pairs, at least one. "
             f"Received (same, different): {sizes}. Balance them first"
         )
+    keys = list(chain.from_iterable(fold.keys() for fold in folds))
+    if len(set(keys)) < len(keys):
+        raise ValueError(
+            f"An LFW pair file holds no pair twice. Received {len(keys) - len(set(keys))} pairs again"
+        )
     lines = [str(count) if isinstance(pairs, Pairs) else f"{len(folds)}\t{count}"]
     for fold in folds:
         for wanted in (1, 0):
-            for left, right, _ in (fold[i] for i in (fold.same == wanted).nonzero()[0]):
-                (name, first), (other, second) = _split_photo(left), _split_photo(right)
+            for i in (fold.same == wanted).nonzero()[0]:
+                name, first = _split_photo(fold.left[i], fold.left_identities[i])
+                other, second = _split_photo(fold.right[i], fold.right_identities[i])
                 lines.append("\t".join((name, first, second) if wanted else (name, first, other, second)))
     write_text(pairs_file, "\n".join(lines) + "\n")
 
 
-def _split_photo(path: str) -> tuple[str, str]:
-    match = re.fullmatch(r"(.+)_(\d+)", Path(path).stem)
-    if match is None:
-        raise ValueError(f"A photo in a pair file is named First_Last_0001. Received: {path}")
-    return match[1], str(int(match[2]))
+def _split_photo(path: str, identity: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(\S+)_([0-9]{4,9})", Path(path).stem)
+    if match is None or match[1] != identity or photo_stem((identity, int(match[2]))) != Path(path).stem:
+        raise ValueError(
+            f"A photo in a pair file is named after its person, First_Last_0001. Received: {path}, of {identity}"
+        )
+    return identity, str(int(match[2]))
 
 
 def photo_stem(photo: tuple[str, int]) -> str:
@@ -133,14 +141,14 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, i
     except UnicodeDecodeError as error:
         raise PairFileError(f"{pairs_file}: not a UTF-8 text file ({error.reason}). Fetch it anew") from error
     header = lines[0].split()
-    if not (1 <= len(header) <= 2 and all(re.fullmatch(r"[1-9]\d*", field) for field in header)):
+    if not (1 <= len(header) <= 2 and all(re.fullmatch(r"[1-9][0-9]{0,8}", field) for field in header)):
         raise PairFileError(
             f"{pairs_file}:1: the first line must be the number of same pairs (View 1), or the number of folds and "
             f"of same pairs in each (View 2). Received: {lines[0][:80]!r}"
         )
     count, n_folds = int(header[-1]), int(header[0]) if len(header) == 2 else 1
     expected = 2 * count * n_folds
-    folds = [[] for _ in range(n_folds)]
+    folds = [[] for _ in range(min(n_folds, len(lines)))]
     seen: dict[frozenset, int] = {}
     for position, line in enumerate(lines[1 : expected + 1]):
         number = position + 2
@@ -170,7 +178,7 @@ def _parse_line(pairs_file: Path, number: int, line: str, same: bool, count: int
         )
     name, other = fields[0], fields[0] if same else fields[2]
     numbers = (fields[1], fields[-1])
-    if not all(re.fullmatch(r"0*[1-9]\d*", n) and n.isascii() for n in numbers):
+    if not all(re.fullmatch(r"0{0,8}[1-9][0-9]{0,8}", n) for n in numbers):
         raise PairFileError(
             f"{pairs_file}:{number}: photo numbers must be whole and at least 1, in {want}. Received: {line[:120]!r}"
         )

@@ -44,12 +44,16 @@ class Pairs:
             values = [os.fspath(value) for value in getattr(self, name)]
             object.__setattr__(self, name, np.array(values, dtype=np.str_).reshape(len(values)))
         same = np.asarray(self.same)
+        if same.ndim != 1:
+            raise ValueError(f"`same` must have the shape (n,). Received: shape {same.shape}")
         if not np.isin(same, (0, 1)).all():
             raise ValueError(f"`same` must hold only 0 and 1. Received: {np.unique(same)[:5]}")
         object.__setattr__(self, "same", same.astype(np.int8))
         lengths = {name: len(column) for name, column in vars(self).items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"The columns of `Pairs` must have one length. Received: {lengths}")
+        for column in vars(self).values():
+            column.flags.writeable = False
         wrong = (self.left_identities == self.right_identities) != (self.same == 1)
         if wrong.any():
             raise ValueError(

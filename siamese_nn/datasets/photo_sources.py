@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import lzma
 import os
 import re
 import stat
@@ -22,7 +23,7 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MOST_BYTES = 2**31  # an archive's photos are held in memory: LFW-a has 0.1 GB of them, a zip bomb has no end
 _LINK = "links, devices or the like"
 _BROKEN = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
     *(NotImplementedError, UnicodeDecodeError, OSError),
 )
 

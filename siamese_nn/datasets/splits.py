@@ -133,6 +133,8 @@ def split_identities(
         (Pairs(2 same, 0 different, 2 people), Pairs(2 same, 0 different, 2 people))
     """
     wanted = _letters(letters, "letters")
+    if seed < 0:
+        raise ValueError(f"`seed` must be at least 0. Received: seed={seed}")
     left = np.isin(np.char.upper(_first_letters(pairs.left_identities)), wanted)
     right = np.isin(np.char.upper(_first_letters(pairs.right_identities)), wanted)
     straddling = pairs[left != right]

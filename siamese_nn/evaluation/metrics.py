@@ -55,7 +55,7 @@ def verification_report(scores: np.ndarray, same: np.ndarray, *, threshold: floa
         Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
     """
     scores, same = _checked(scores, same)
-    if not np.isfinite(threshold):
+    if not isinstance(threshold, (int, float, np.number)) or not np.isfinite(threshold):
         raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold}")
     right = int(((scores >= threshold) == same).sum())
     interval = binomtest(right, len(same)).proportion_ci(0.95, method="wilson")
@@ -91,9 +91,11 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     distinct, where = np.unique(scores, return_inverse=True)
     # From the k-th distinct score on, all is called same: right are the same pairs from k on, the others before it.
     gain = np.bincount(where, weights=np.where(same, 1, -1))
-    right_from = np.cumsum(gain[::-1])[::-1]
+    right_from = np.append(np.cumsum(gain[::-1])[::-1], 0)
     best = np.flatnonzero(right_from == right_from.max())
     k = int(best[len(best) // 2])
+    if k == len(distinct):  # nothing is right more often than calling all different
+        return float(np.nextafter(distinct[-1], np.inf))
     return float((distinct[k - 1] + distinct[k]) / 2 if k else distinct[0])
 
 

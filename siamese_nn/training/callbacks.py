@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow as tf
@@ -125,8 +126,11 @@ def read_progress(run_dir: str | os.PathLike) -> dict:
     path = Path(run_dir) / "state.npz"
     if not path.exists():
         return {"history": [], "early_stopping": {}, "checkpoint": {}, "stopped": False}
-    with np.load(path, allow_pickle=False) as state:
-        return json.loads(str(state["progress"]))
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            return json.loads(str(state["progress"]))
+    except (ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}). Remove it to begin anew") from error
 
 
 def completed_epochs(run_dir: str | os.PathLike) -> int:
@@ -146,7 +150,7 @@ def standard_callbacks(
         patience: epochs without improvement after which the training stops, at least 1.
 
     Returns:
-        `EarlyStopping`, `ModelCheckpoint`, `TensorBoard` and `RunState`.
+        `TerminateOnNaN`, `EarlyStopping`, `ModelCheckpoint`, `TensorBoard` and `RunState`.
 
     Raises:
         ValueError: if `patience` is less than 1.
@@ -167,4 +171,5 @@ def standard_callbacks(
     early_stopping = tf.keras.callbacks.EarlyStopping(monitor=monitor, patience=patience)
     checkpoint = AtomicModelCheckpoint(run_dir / "model.keras", monitor=monitor)
     board = tf.keras.callbacks.TensorBoard(str(run_dir / "logs"), write_graph=False)
-    return [early_stopping, checkpoint, board, RunState(run_dir, early_stopping, checkpoint)]
+    state = RunState(run_dir, early_stopping, checkpoint)
+    return [tf.keras.callbacks.TerminateOnNaN(), early_stopping, checkpoint, board, state]

@@ -163,6 +163,7 @@ def describe(results: dict[str, Any]) -> str:
         f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.\n"
         f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs. "
         "Intervals: Wilson, over pairs; people recur in pairs, so the true ones are wider.\n"
+        "Losses include the penalties on weights, as the report's do.\n"
         f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
         f"training on {results['device']}"
         + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")

@@ -1,5 +1,6 @@
 """A recipe: everything that decides a training, as plain data."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from .. import losses, models
 from ..datasets import Pairs, split_by_letter, split_identities
+from ..datasets.images import check_image_options
 
 _BACKBONES = ("report_cnn", "koch_cnn")
 _MODELS = {
@@ -79,14 +81,24 @@ class Recipe:
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Received: {name}={getattr(self, name)!r}")
-        for name in ("filters", "units", "batch_size", "epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}")
-        if not self.learning_rate > 0 or self.seed < 0:
+        for name, least in (
+            ("filters", 1),
+            ("units", 1),
+            ("batch_size", 1),
+            ("epochs", 1),
+            ("patience", 1),
+            ("seed", 0),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value < 2**32:
+                raise ValueError(
+                    f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}"
+                )
+        if not (0 < self.learning_rate < math.inf):
             raise ValueError(
-                "`learning_rate` must be positive and `seed` at least 0. "
-                f"Received: learning_rate={self.learning_rate}, seed={self.seed}"
+                f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate}"
             )
+        check_image_options(self.image_size, self.crop, self.channels)
         for name in ("image_size", "crop"):  # a list when it comes from JSON
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))

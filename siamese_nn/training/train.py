@@ -14,7 +14,7 @@ import tensorflow as tf
 from .. import __version__
 from ..datasets import Pairs, require_disjoint
 from ..datasets.pipelines import pair_dataset
-from ..files import replacing, write_text
+from ..files import read_json, replacing, write_text
 from .callbacks import read_progress, standard_callbacks
 from .measure import measure
 from .recipes import Recipe
@@ -60,15 +60,18 @@ def train(
     run_dir = Path(run_dir)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
     _require_people_apart(recipe, sets)
-    _claim(run_dir, recipe, sets)
+    _require_both_classes(sets)
+    claim = _claim(run_dir, recipe, sets)
     if (run_dir / "results.json").exists():
-        results = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
+        results = read_json(run_dir / "results.json")
         if results["status"] == "finished":
             logger.info("%s is finished already", run_dir)
             return results
     device = _prepare_device(recipe.seed)
     logger.info("computing on %s", device)
     model = recipe.build_model()
+    # Only now, so that a recipe that cannot be built leaves the folder free.
+    write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
     try:
         _fit(model, recipe, train, val, run_dir, verbose)
     except KeyboardInterrupt:
@@ -92,8 +95,18 @@ def _require_people_apart(recipe: Recipe, sets: dict[str, Pairs]) -> None:
             require_disjoint(sets[a], sets[b], names=(names[a], names[b]))
 
 
-def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> None:
-    """Writes down what the run is, or makes sure that the folder is this very run's."""
+def _require_both_classes(sets: dict[str, Pairs]) -> None:
+    for name, pairs in sets.items():
+        same = int(pairs.same.sum())
+        if not 0 < same < len(pairs):
+            raise ValueError(
+                f"The {name} pairs must hold some of the same person and some of different people. "
+                f"Received: {same} same, {len(pairs) - same} different"
+            )
+
+
+def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> dict:
+    """Returns what the run is, and makes sure that the folder is free or this very run's."""
     data = {
         name: {
             "same": int(pairs.same.sum()),
@@ -106,13 +119,13 @@ def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> None:
     claim = json.loads(json.dumps({"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}))
     path = run_dir / "recipe.json"
     if not path.exists():
-        if run_dir.exists() and any(run_dir.iterdir()):
+        # A kill in the first moment may have left `.partial-recipe.json`.
+        if run_dir.exists() and any(not entry.name.startswith(".partial-") for entry in run_dir.iterdir()):
             raise ValueError(
                 f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
             )
-        write_text(path, json.dumps(claim, indent=2) + "\n")
-        return
-    held = json.loads(path.read_text(encoding="utf-8"))
+        return claim
+    held = read_json(path)
     for part in ("recipe", "data"):
         other = [name for name in claim[part] | held[part] if claim[part].get(name) != held[part].get(name)]
         if other:
@@ -120,6 +133,7 @@ def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> None:
                 f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
                 "or remove this one"
             )
+    return claim
 
 
 def _prepare_device(seed: int) -> str:
@@ -138,6 +152,7 @@ def _fit(
 ) -> None:
     progress = read_progress(run_dir)
     done = len(progress["history"])
+    _require_finite(run_dir, progress["history"])
     callbacks = standard_callbacks(run_dir, patience=recipe.patience)
     if progress["stopped"] or done >= recipe.epochs:
         callbacks[-1].set_model(model)
@@ -161,3 +176,12 @@ def _fit(
         callbacks=callbacks,
         verbose=verbose,
     )
+    _require_finite(run_dir, read_progress(run_dir)["history"])
+
+
+def _require_finite(run_dir: Path, history: list[dict]) -> None:
+    if history and not math.isfinite(history[-1]["loss"]):
+        raise ValueError(
+            f"The training diverged: in epoch {len(history)} the loss was {history[-1]['loss']}. Lower the recipe's "
+            f"`learning_rate`, and remove {run_dir}"
+        )

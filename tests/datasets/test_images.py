@@ -49,6 +49,27 @@ def test_broken_images_are_named(colours, tmp_path, ending):
             datasets.load_images([colours, path], image_size=(10, 8))
 
 
+def test_what_would_come_out_wrong_is_refused(tmp_path):
+    Image.fromarray(np.full((20, 20), 30000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ImageError, match=r"deep\.png: more than 8 bits"):
+        datasets.load_image(tmp_path / "deep.png")
+    Image.new("L", (20, 20)).save(tmp_path / "moving.gif")
+    with pytest.raises(ImageError, match=r"moving\.gif: not a whole JPEG or PNG"):
+        datasets.load_image(tmp_path / "moving.gif")
+
+
+@pytest.mark.parametrize(("side", "crop"), [(125, None), (60, None), (40, (200, 200)), (31, (130, 140))])
+def test_a_jpeg_decoded_at_a_part_of_its_size_looks_the_same(tmp_path, side, crop):
+    photo = Image.effect_noise((250, 250), 60).resize((20, 20)).resize((250, 250), Image.Resampling.BICUBIC)
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    photo.save(tmp_path / "photo.png")
+    jpeg, png = (
+        datasets.load_image(tmp_path / name, image_size=(side, side), crop=crop).astype(int)
+        for name in ("photo.jpg", "photo.png")
+    )
+    assert np.abs(jpeg - png).mean() < 1.5 and np.abs(jpeg - png).max() < 12
+
+
 def test_options_are_checked(colours):
     with pytest.raises(ImageError, match="crop=\\(200, 200\\)"):
         datasets.load_image(colours, crop=(200, 200))

@@ -54,6 +54,9 @@ def test_flat_folders_png_and_windows_line_ends(tmp_path):
         ("", ":1: the first line must be"),
         ("two\n", ":1: the first line must be"),
         ("0\n", ":1: the first line must be"),
+        ("9" * 5000 + "\n", ":1: the first line must be"),
+        ("999999999 1\nAda\t1\t2\n", ":2: the first line promises"),
+        (VIEW_1.replace("Bob\t1\t2", "Bob\t1\t" + "9" * 5000), ":3: photo numbers"),
         (VIEW_1.replace("Bob\t1\t2", "Bob\t1"), ":3: expected name, i, j"),
         (VIEW_1.replace("Bob\t1\t2", ""), ":3: expected name, i, j"),
         (VIEW_1.replace("Bob\t1\t2", "Bob\t1\ttwo"), ":3: photo numbers"),
@@ -95,6 +98,25 @@ def test_unbalanced_pairs_are_not_written(photos, tmp_path):
     with pytest.raises(ValueError, match="the same number"):
         datasets.write_pairs(pairs[:3], tmp_path / "again.txt")
     assert not (tmp_path / "again.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("photos", "people"),
+    [
+        (("Ann_7.jpg", "Ann_0008.jpg"), ("Ann", "Ann")),
+        (("a/img_0001.jpg", "a/img_0002.jpg"), ("Ann", "Ann")),
+        (("A B_0001.jpg", "A B_0002.jpg"), ("A B", "A B")),
+    ],
+)
+def test_what_would_not_come_back_is_not_written(tmp_path, photos, people):
+    different = datasets.Pairs(["Bob_0001.jpg"], ["Cyd_0001.jpg"], [0], ["Bob"], ["Cyd"])
+    same = datasets.Pairs(photos[:1], photos[1:], [1], people[:1], people[1:])
+    with pytest.raises(ValueError, match="named after its person"):
+        datasets.write_pairs(same + different, tmp_path / "pairs.txt")
+    good = datasets.Pairs(["Ann_0001.jpg"], ["Ann_0002.jpg"], [1], ["Ann"], ["Ann"]) + different
+    with pytest.raises(ValueError, match="no pair twice"):
+        datasets.write_pairs([good, good], tmp_path / "pairs.txt")
+    assert not (tmp_path / "pairs.txt").exists()
 
 
 def test_the_real_files_are_written_back_byte_for_byte(lfw_a_dir, tmp_path):

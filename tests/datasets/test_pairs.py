@@ -41,6 +41,11 @@ def test_distinct_images_find_every_photo():
     assert paths[where[:, 1]].tolist() == pairs.right.tolist()
 
 
+def test_pairs_are_immutable():
+    with pytest.raises(ValueError, match="read-only"):
+        some_pairs().same[0] = 0
+
+
 def test_letters_are_counted_by_the_left_name_in_any_case():
     counts = datasets.letter_counts(some_pairs())
     assert counts["same"]["A"] == 1 and counts["different"]["B"] == 2 and counts["different"]["A"] == 0
@@ -59,6 +64,7 @@ def test_class_table_counts():
         ((["a"], ["b"], [1], ["A"], ["B"]), "must be 1 where both names are equal"),
         ((["a"], ["b"], [0], ["A"], ["A"]), "must be 1 where both names are equal"),
         ((["a", "c"], ["b"], [0], ["A"], ["B"]), "one length"),
+        ((["a"], ["b"], [[1]], ["A"], ["A"]), "shape"),
     ],
 )
 def test_wrong_columns_are_refused(columns, message):

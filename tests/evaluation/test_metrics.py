@@ -7,10 +7,10 @@ from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 from siamese_nn import evaluation
 
 
-def some_scores(seed: int, n: int = 200, ties: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def some_scores(seed: int, n: int = 200, ties: bool = False, sign: int = 1) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     same = rng.integers(0, 2, n)
-    scores = rng.normal(same, 1.0)
+    scores = rng.normal(sign * same, 1.0)
     return (scores.round(1) if ties else scores), same
 
 
@@ -28,10 +28,11 @@ def test_the_report_equals_scikit_learn(seed, ties):
     assert bounds[0] - 1e-9 <= report.eer <= bounds[1] + 1e-9
 
 
+@pytest.mark.parametrize("sign", [1, 0, -1])
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_threshold_is_better_than_the_chosen_one(seed, ties):
-    scores, same = some_scores(seed, n=60, ties=ties)
+def test_no_threshold_is_better_than_the_chosen_one(seed, ties, sign):
+    scores, same = some_scores(seed, n=60, ties=ties, sign=sign)
     threshold = evaluation.choose_threshold(scores, same)
     candidates = [-9, *(scores - 1e-9), *(scores + 1e-9), 9]
     assert ((scores >= threshold) == same).mean() == max(((scores >= c) == same).mean() for c in candidates)
@@ -40,6 +41,7 @@ def test_no_threshold_is_better_than_the_chosen_one(seed, ties):
 def test_threshold_at_the_edges():
     assert evaluation.choose_threshold([1, 2, 3, 4], [0, 0, 1, 1]) == 2.5
     assert evaluation.choose_threshold([5, 5, 5], [1, 1, 0]) <= 5
+    assert evaluation.choose_threshold([3, 2, 1], [0, 0, 1]) > 3
     # Nothing is right more often than calling everything same.
     assert evaluation.choose_threshold([1, 2, 3], [1, 1, 0]) <= 1
 

@@ -97,6 +97,13 @@ def test_braces_in_the_path_are_meant_as_they_stand(tmp_path):
     assert (tmp_path / "{epoch}" / "model.keras").exists()
 
 
+@pytest.mark.parametrize("content", [b"", b"PK", b"nonsense"])
+def test_a_damaged_state_is_named(tmp_path, content):
+    (tmp_path / "state.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"state\.npz is damaged"):
+        training.completed_epochs(tmp_path)
+
+
 def test_patience_is_checked(tmp_path):
     with pytest.raises(ValueError, match="`patience`"):
         training.standard_callbacks(tmp_path, patience=0)
@@ -105,5 +112,5 @@ def test_patience_is_checked(tmp_path):
 def test_the_list_is_keras_own_and_ours_last(tmp_path):
     kinds = [type(callback) for callback in training.standard_callbacks(tmp_path)]
     keras = tf.keras.callbacks
-    assert issubclass(kinds[0], keras.EarlyStopping) and issubclass(kinds[1], keras.ModelCheckpoint)
+    assert issubclass(kinds[1], keras.EarlyStopping) and issubclass(kinds[2], keras.ModelCheckpoint)
     assert kinds[-1] is training.RunState

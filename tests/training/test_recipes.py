@@ -64,6 +64,13 @@ def test_experiment_5_1_is_the_reports():
         {"patience": 0},
         {"learning_rate": 0},
         {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"batch_size": 1.5},
+        {"epochs": "3"},
+        {"seed": 2**40},
+        {"image_size": (5, 5, 5)},
+        {"image_size": 5},
+        {"channels": 2},
     ],
 )
 def test_options_are_checked(option):

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,43 @@ def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, t
                 replace(SMALL, split=split), train, val, tmp_path / "run", test=toy_test + train[:1]
             )
     assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
+    _, _, (train, val, test) = run
+    for recipe, sets, message in (
+        (SMALL, (train, val[val.same == 1]), "validation pairs must hold"),
+        (SMALL, (train[:0], val), "train pairs must hold"),
+        (replace(SMALL, image_size=(20, 20)), (train, val), "too small"),
+        (replace(SMALL, drop_rate=5), (train, val), "`drop_rate`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            training.train(recipe, *sets, tmp_path / "run", test=test, verbose=0)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_kill_in_the_first_moment_does_not_block_the_folder(run, tmp_path):
+    _, _, (train, val, _) = run
+    (tmp_path / ".partial-recipe.json").write_text("{")
+    assert training.train(replace(SMALL, epochs=1), train, val, tmp_path, verbose=0)["status"] == "finished"
+
+
+def test_divergence_stops_at_once_and_says_so(run, tmp_path):
+    _, _, (train, val, _) = run
+    recipe = replace(SMALL, optimizer="sgd", learning_rate=1e30, epochs=50)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="diverged: in epoch .* Lower the recipe's `learning_rate`"):
+            training.train(recipe, train, val, tmp_path / "run", verbose=0)
+    assert training.completed_epochs(tmp_path / "run") < 5
+
+
+@pytest.mark.parametrize("file", ["recipe.json", "results.json"])
+def test_a_damaged_file_is_named(run, tmp_path, file):
+    folder, _, (train, val, test) = run
+    shutil.copytree(folder, tmp_path / "run")
+    (tmp_path / "run" / file).write_text("{")
+    with pytest.raises(ValueError, match=f"{file} is damaged"):
+        training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)
 
 
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(run, tmp_path, monkeypatch):
