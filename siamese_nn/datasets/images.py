@@ -60,7 +60,8 @@ def load_image(
             photo.draft(_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
             across, down = width * photo.width / full_width, height * photo.height / full_height
             left, top = (photo.width - across) / 2, (photo.height - down) / 2
-            photo = photo.convert(_MODES[channels])
+            if photo.mode != _MODES[channels]:
+                photo = photo.convert(_MODES[channels])
             box = (left, top, left + across, top + down)
             pixels = np.asarray(
                 photo.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR, box=box)

@@ -11,6 +11,9 @@ from .pairs import Pairs
 
 logger = logging.getLogger(__name__)
 
+# None of the functions below has Python control flow to translate, and to translate them takes longer than an epoch.
+_as_written = tf.autograph.experimental.do_not_convert
+
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -81,6 +84,7 @@ def pair_dataset(
     with tf.device("CPU"):
         where, same = tf.constant(where), tf.constant(pairs.same[:, None], tf.float32)
 
+    @_as_written
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
         def side(column: int) -> tf.Tensor:
             images = tf.image.convert_image_dtype(fetch(tf.gather(where[:, column], order)), tf.float32)
@@ -91,12 +95,13 @@ def pair_dataset(
 
         return (side(0), side(1)), tf.gather(same, order)
 
+    @_as_written
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.range(len(pairs), dtype=tf.int64)
         if shuffle:
             order = tf.argsort(tf.random.stateless_uniform([len(pairs)], [seed, epoch]), stable=True)
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate()
-        return batches.map(lambda number, order: (epoch, order, number))
+        return batches.map(_as_written(lambda number, order: (epoch, order, number)))
 
     dataset = _epochs(initial_epoch).flat_map(epoch_batches).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
     if initial_epoch is None:
@@ -171,14 +176,16 @@ def identity_dataset(
     with tf.device("CPU"):
         known = tf.constant(labels)
 
+    @_as_written
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order, sizes = tf.numpy_function(plan, [epoch], (tf.int64, tf.int64), stateful=False)
         rows = tf.RaggedTensor.from_row_lengths(
             tf.ensure_shape(order, [None]), tf.ensure_shape(sizes, [None])
         )
         batches = tf.data.Dataset.from_tensor_slices(rows).enumerate()
-        return batches.map(lambda number, order: (epoch, order, number))
+        return batches.map(_as_written(lambda number, order: (epoch, order, number)))
 
+    @_as_written
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
         images = tf.image.convert_image_dtype(fetch(order), tf.float32)
         if augment is not None:
@@ -231,7 +238,7 @@ def _epochs(initial_epoch: int | None) -> tf.data.Dataset:
         return tf.data.Dataset.range(initial_epoch, tf.int64.max)
     with tf.init_scope(), tf.device("CPU"):
         passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
-    return tf.data.Dataset.range(1).map(lambda _: passes.assign_add(1))
+    return tf.data.Dataset.range(1).map(_as_written(lambda _: passes.assign_add(1)))
 
 
 def _image_source(
