@@ -61,7 +61,7 @@ class DistanceAccuracy(tf.keras.metrics.Mean):
 
     Example:
         >>> metric = DistanceAccuracy(threshold=0.5)
-        >>> metric.update_state([[1.0], [0.0], [0.0]], [[0.1], [0.7], [0.2]])
+        >>> _ = metric.update_state([[1.0], [0.0], [0.0]], [[0.1], [0.7], [0.2]])
         >>> round(float(metric.result()), 3)
         0.667
     """

@@ -49,20 +49,26 @@ def test_a_photos_light_and_contrast_do_not_matter():
     np.testing.assert_allclose(model(images * 0.3 + 0.6), embeddings, atol=1e-3)
 
 
-@pytest.mark.parametrize(("policy", "jit_compile"), [("mixed_bfloat16", False), ("float32", True)])
+# A training in the same process switches deterministic operations on, and with them TensorFlow 2.15 compiles no pooling.
+xla = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason="needs Keras 3")
+
+
+@pytest.mark.parametrize(
+    ("policy", "jit_compile"), [("mixed_bfloat16", False), pytest.param("float32", True, marks=xla)]
+)
 def test_it_learns(policy, jit_compile, restored_policy):
     tf.keras.mixed_precision.set_global_policy(policy)
     tf.keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).random((8, 16, 16, 3), dtype="float32")
     labels = np.arange(8) % 2
-    backbone = face_cnn((16, 16, 3), embedding_size=8)
+    backbone = face_cnn((16, 16, 3), embedding_size=8, drop_rate=0.0)
     model = tf.keras.Sequential([backbone, tf.keras.layers.Dense(2, dtype="float32")])
     model.compile(
         tf.keras.optimizers.SGD(0.02),
         tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=jit_compile,
     )
-    losses = [float(model.train_on_batch(images, labels)) for _ in range(12)]
+    losses = [float(model.train_on_batch(images, labels)) for _ in range(20)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0] / 2
     assert backbone.get_layer("standardization").compute_dtype == "float32"
 
