@@ -36,7 +36,8 @@ def train(
     The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is chosen on the
     validation pairs, and only there. Killed at any moment, the same call goes on after the last whole epoch and (on a
     CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C stops the training, measures the best
-    model so far, and leaves a run that the same call takes up again.
+    model so far, and leaves a run that the same call takes up again. On a CPU, TensorFlow's deterministic operations are switched on,
+    for the whole process.
 
     Args:
         recipe: what to do.
