@@ -75,10 +75,7 @@ def pair_dataset(
         raise ValueError("`pairs` must hold at least one pair. Received none")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
-    if seed < 0 or (initial_epoch or 0) < 0:
-        raise ValueError(
-            f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}"
-        )
+    _check_seed(seed, initial_epoch)
     paths, where = pairs.distinct_images()
     fetch = _image_source(paths, image_size, crop, channels, memory_limit)
     with tf.device("CPU"):
@@ -87,11 +84,8 @@ def pair_dataset(
     @_as_written
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
         def side(column: int) -> tf.Tensor:
-            images = tf.image.convert_image_dtype(fetch(tf.gather(where[:, column], order)), tf.float32)
-            if augment is not None:
-                stream = tf.cast(tf.stack([epoch, 2 * number + column]), tf.int32)
-                images = augment(images, tf.random.experimental.stateless_fold_in(stream, seed))
-            return tf.ensure_shape(images, (None, *image_size, channels))
+            images = fetch(tf.gather(where[:, column], order))
+            return _finish(images, augment, seed, [epoch, 2 * number + column], (*image_size, channels))
 
         return (side(0), side(1)), tf.gather(same, order)
 
@@ -160,10 +154,7 @@ def identity_dataset(
             "`identities_per_batch` must be at least 1 and `images_per_identity` at least 2. "
             f"Received: {identities_per_batch=}, {images_per_identity=}"
         )
-    if seed < 0 or (initial_epoch or 0) < 0:
-        raise ValueError(
-            f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}"
-        )
+    _check_seed(seed, initial_epoch)
     labels = np.unique(np.asarray(identities, np.str_), return_inverse=True)[1].astype(np.int32)
     if not len(labels) or np.bincount(labels).max() < 2:
         raise ValueError(f"Somebody must have two photos. Received: {len(labels)} photos of as many people")
@@ -187,11 +178,8 @@ def identity_dataset(
 
     @_as_written
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
-        images = tf.image.convert_image_dtype(fetch(order), tf.float32)
-        if augment is not None:
-            stream = tf.cast(tf.stack([epoch, number]), tf.int32)
-            images = augment(images, tf.random.experimental.stateless_fold_in(stream, seed))
-        return tf.ensure_shape(images, (None, *image_size, channels)), tf.gather(known, order)
+        images = _finish(fetch(order), augment, seed, [epoch, number], (*image_size, channels))
+        return images, tf.gather(known, order)
 
     dataset = _epochs(initial_epoch).flat_map(epoch_batches).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
     if initial_epoch is None:
@@ -230,6 +218,28 @@ def plan_identity_batches(
     alone = [alone[i] for i in rng.permutation(len(alone))]
     batches = [np.concatenate([*dealt[i::n_batches], *alone[i::n_batches]]) for i in range(n_batches)]
     return [batches[i].astype(np.int64) for i in rng.permutation(n_batches)]
+
+
+def _check_seed(seed: int, initial_epoch: int | None) -> None:
+    if seed < 0 or (initial_epoch or 0) < 0:
+        raise ValueError(
+            f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}"
+        )
+
+
+def _finish(
+    images: tf.Tensor,
+    augment: Augment | None,
+    seed: int,
+    stream: list[tf.Tensor],
+    shape: tuple[int, int, int],
+) -> tf.Tensor:
+    """Brings uint8 images to float32 in [0, 1], and augments them by a seed of their own place in the training."""
+    images = tf.image.convert_image_dtype(images, tf.float32)
+    if augment is not None:
+        own = tf.random.experimental.stateless_fold_in(tf.cast(tf.stack(stream), tf.int32), seed)
+        images = augment(images, own)
+    return tf.ensure_shape(images, (None, *shape))
 
 
 def _epochs(initial_epoch: int | None) -> tf.data.Dataset:
