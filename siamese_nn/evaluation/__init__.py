@@ -1,12 +1,21 @@
 """Scores, thresholds and figures."""
 
+from .calibration import Calibration, fit_platt
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
-from .scoring import score_pairs, score_raw_pixels
+from .protocols import FoldsReport, cross_validate, require_unseen
+from .scoring import compare, embed, score_pairs, score_raw_pixels
 
 __all__ = [
+    "Calibration",
+    "FoldsReport",
     "VerificationReport",
     "choose_threshold",
+    "compare",
+    "cross_validate",
+    "embed",
     "equal_error_rate",
+    "fit_platt",
+    "require_unseen",
     "score_pairs",
     "score_raw_pixels",
     "verification_report",

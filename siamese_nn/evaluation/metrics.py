@@ -1,72 +1,172 @@
 """From scores to figures: NumPy, SciPy and scikit-learn, no TensorFlow."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
+
+from .intervals import bootstrap_intervals
+
+FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The figures of a verification on labelled pairs.
+    """The figures of a verification on labelled pairs. All rates lie in [0, 1]; intervals are of 95%, (low, high).
 
     Args:
         n_same: pairs of one person.
         n_different: pairs of two people.
+        n_people: people on the pairs; `None` where their names were not given.
         threshold: the score from which a pair counts as same.
-        accuracy: share of pairs decided rightly at `threshold`, in [0, 1].
-        accuracy_interval: 95% interval of `accuracy` (Wilson), taking pairs as independent; since pairs share people, the
-            true one is somewhat wider.
-        auc: area under the ROC curve, in [0, 1].
-        eer: equal error rate, where false accepts and false rejects are equally frequent, in [0, 1].
+        accuracy: share of pairs decided rightly at `threshold`.
+        accuracy_interval: over people, and never narrower than Wilson's over pairs; Wilson's alone without names.
+        auc: area under the ROC curve.
+        auc_interval: over people; `None` without names, or where no resample differs (a perfect separation).
+        eer: equal error rate, where false accepts and false rejects are equally frequent.
+        eer_interval: as `auc_interval`.
+        tar_at_far: the highest true-accept rate at which the false-accept rate is at most `"0.1"`, `"0.01"`, `"0.001"`,
+            each at a threshold of its own. `None` with fewer than 3 / FAR different pairs (30, 300, 3,000): even with
+            none of those accepted one couldn't say, at 95%, that the rate is met (the rule of three).
+        confusion: pairs at `threshold`: `"true_accepts"`, `"false_rejects"`, `"false_accepts"`, `"true_rejects"`.
+        best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
+        interval_over: `"people"` or `"pairs"`: what the intervals take as drawn anew.
+
+    Reference:
+        Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249, 1983 (the rule of three).
     """
 
     n_same: int
     n_different: int
+    n_people: int | None
     threshold: float
     accuracy: float
     accuracy_interval: tuple[float, float]
     auc: float
+    auc_interval: tuple[float, float] | None
     eer: float
+    eer_interval: tuple[float, float] | None
+    tar_at_far: dict[str, float | None]
+    confusion: dict[str, int]
+    best_accuracy: float
+    interval_over: str
 
     def as_dict(self) -> dict:
         """Returns the fields as plain numbers, ready for JSON."""
         return asdict(self)
 
+    def to_json(self) -> str:
+        """Returns the fields as JSON."""
+        return json.dumps(self.as_dict(), indent=2)
 
-def verification_report(scores: np.ndarray, same: np.ndarray, *, threshold: float) -> VerificationReport:
+    def table(self) -> PrettyTable:
+        """Returns the figures as a table, in words where there is no number."""
+        table = PrettyTable(["Figure", "Value", f"95% interval over {self.interval_over}"], align="l")
+        people = "" if self.n_people is None else f", of {self.n_people} people"
+        table.add_row(["Pairs", f"{self.n_same} same, {self.n_different} different{people}", ""])
+        table.add_row(["Accuracy", f"{self.accuracy:.4f}", _interval(self.accuracy_interval)])
+        for name in ("auc", "eer"):
+            table.add_row(
+                [name.upper(), f"{getattr(self, name):.4f}", _interval(getattr(self, f"{name}_interval"))]
+            )
+        for rate, tar in self.tar_at_far.items():
+            few = f"too few different pairs (needs {round(3 / float(rate))})"
+            table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", ""])
+        table.add_row(["Threshold", f"{self.threshold:.6g}", ""])
+        for name, count in self.confusion.items():
+            table.add_row([name.replace("_", " ").capitalize(), count, ""])
+        table.add_row(["Best accuracy", f"{self.best_accuracy:.4f}", "optimistic: best on these very pairs"])
+        return table
+
+
+class ChosenThreshold(float):
+    """A threshold that remembers, as a digest of scores and labels, on which pairs it was chosen."""
+
+    chosen_on: str | None = None
+
+
+def verification_report(
+    scores: np.ndarray,
+    same: np.ndarray,
+    *,
+    threshold: float,
+    identities: tuple[Sequence[str], Sequence[str]] | None = None,
+    seed: int = 0,
+) -> VerificationReport:
     """Measures scores against labels.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
         threshold: a pair counts as same from this score on. Choose it on other pairs: see `choose_threshold`.
+        identities: the people on the left and on the right, `n` names each (`pairs.left_identities,
+            pairs.right_identities`), for intervals over people: pairs share people, so that intervals over pairs are
+            too narrow. `None` gives accuracy its interval over pairs (Wilson), and the other figures none.
+        seed: of the intervals over people: see `evaluation.intervals`.
 
     Raises:
-        ValueError: if the lengths differ, a score is not finite, or only one class is present.
+        ValueError: if the lengths differ, a score is not finite, only one class is present, names contradict labels, or
+            `threshold` was chosen on these very pairs.
 
     Example:
         >>> report = verification_report([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], threshold=0.5)
-        >>> report.accuracy, report.auc
-        (0.5, 0.75)
+        >>> report.accuracy, report.auc, report.confusion["false_accepts"]
+        (0.5, 0.75, 1)
 
     Reference:
         Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
     """
-    scores, same = _checked(scores, same)
+    scores, same = checked_scores(scores, same)
     if not isinstance(threshold, (int, float, np.number)) or not np.isfinite(threshold):
         raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold}")
-    right = int(((scores >= threshold) == same).sum())
-    interval = binomtest(right, len(same)).proportion_ci(0.95, method="wilson")
+    if getattr(threshold, "chosen_on", None) == _digest(scores, same):
+        raise ValueError(
+            f"`threshold` was chosen on these very pairs: its accuracy on them is optimistic; choose it on other pairs. "
+            f"Pass float(threshold) if the optimistic figure is what you want. Received: threshold={threshold}"
+        )
+    accepted = scores >= threshold
+    wilson = binomtest(int((accepted == same).sum()), len(same)).proportion_ci(0.95, method="wilson")
+    intervals, n_people = {"accuracy": (float(wilson.low), float(wilson.high))}, None
+    if identities is not None:
+        left, right = _checked_identities(identities, same)
+        n_people = len(np.union1d(left, right))
+        intervals = bootstrap_intervals(scores, same, (left, right), threshold=threshold, seed=seed)
+        # With few errors the bootstrap sees too few of them; Wilson's interval is then the wider one.
+        low, high = intervals["accuracy"] or wilson
+        intervals["accuracy"] = (float(min(low, wilson.low)), float(max(high, wilson.high)))
+    false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
+    n_same, n_different = int(same.sum()), int((~same).sum())
+    right_decisions = true_positives * n_same + (1 - false_positives) * n_different
     return VerificationReport(
-        n_same=int(same.sum()),
-        n_different=int((~same).sum()),
+        n_same=n_same,
+        n_different=n_different,
+        n_people=n_people,
         threshold=float(threshold),
-        accuracy=right / len(same),
-        accuracy_interval=(float(interval.low), float(interval.high)),
+        accuracy=float((accepted == same).mean()),
+        accuracy_interval=intervals["accuracy"],
         auc=float(roc_auc_score(same, scores)),
+        auc_interval=intervals.get("auc"),
         eer=equal_error_rate(scores, same),
+        eer_interval=intervals.get("eer"),
+        tar_at_far={
+            str(rate): float(true_positives[false_positives <= rate + 1e-12].max())
+            if n_different * rate >= 3 - 1e-9
+            else None
+            for rate in FALSE_ACCEPT_RATES
+        },
+        confusion={
+            "true_accepts": int((accepted & same).sum()),
+            "false_rejects": int((~accepted & same).sum()),
+            "false_accepts": int((accepted & ~same).sum()),
+            "true_rejects": int((~accepted & ~same).sum()),
+        },
+        best_accuracy=float(np.rint(right_decisions.max()) / len(same)),
+        interval_over="pairs" if identities is None else "people",
     )
 
 
@@ -78,7 +178,8 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
         same: `(n,)`, 1 for the same person and 0 for different people.
 
     Returns:
-        The threshold, half-way between two neighbouring scores; the middle one where several are best.
+        The threshold, half-way between two neighbouring scores; the middle one where several are best. It is a float
+        that remembers its pairs, for `verification_report` to refuse it on them.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
@@ -87,7 +188,7 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
         >>> choose_threshold([0.0, 0.25, 0.75, 1.0], [0, 0, 1, 1])
         0.5
     """
-    scores, same = _checked(scores, same)
+    scores, same = checked_scores(scores, same)
     distinct, where = np.unique(scores, return_inverse=True)
     # From the k-th distinct score on, all is called same: right are the same pairs from k on, the others before it.
     gain = np.bincount(where, weights=np.where(same, 1, -1))
@@ -95,8 +196,12 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     best = np.flatnonzero(right_from == right_from.max())
     k = int(best[len(best) // 2])
     if k == len(distinct):  # nothing is right more often than calling all different
-        return float(np.nextafter(distinct[-1], np.inf))
-    return float((distinct[k - 1] + distinct[k]) / 2 if k else distinct[0])
+        threshold = np.nextafter(distinct[-1], np.inf)
+    else:
+        threshold = (distinct[k - 1] + distinct[k]) / 2 if k else distinct[0]
+    threshold = ChosenThreshold(threshold)
+    threshold.chosen_on = _digest(scores, same)
+    return threshold
 
 
 def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
@@ -112,12 +217,13 @@ def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
     """
-    scores, same = _checked(scores, same)
+    scores, same = checked_scores(scores, same)
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
     return float(np.interp(0.0, false_positives - (1 - true_positives), false_positives))
 
 
-def _checked(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scores as float64 and labels as booleans, or raises a `ValueError` that says what is wrong with them."""
     scores, same = np.asarray(scores, np.float64), np.asarray(same)
     if scores.ndim != 1 or scores.shape != same.shape:
         raise ValueError(
@@ -135,3 +241,32 @@ def _checked(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarr
             f"Received: {len(same)} pairs with labels {np.unique(same)[:5]}"
         )
     return scores, same == 1
+
+
+def _checked_identities(
+    identities: tuple[Sequence[str], Sequence[str]], same: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    lengths = [len(side) for side in identities]
+    if lengths != [len(same)] * 2:
+        raise ValueError(
+            f"`identities` must be two sequences, left and right, of {len(same)} names each. Received: lengths {lengths}"
+        )
+    left, right = (np.asarray(side, np.str_) for side in identities)
+    wrong = np.flatnonzero((left == right) != same)
+    if len(wrong):
+        raise ValueError(
+            "`identities` must name one person where `same` is 1, and two where it is 0. Received: another label for "
+            f"{len(wrong)} pairs, the first at index {wrong[0]}: {left[wrong[0]]} and {right[wrong[0]]}"
+        )
+    return left, right
+
+
+def _digest(scores: np.ndarray, same: np.ndarray) -> str:
+    """Returns a digest of the scored pairs that their order doesn't change."""
+    order = np.lexsort((same, scores))
+    # Adding 0.0 turns -0.0, which is equal to 0.0, into it.
+    return hashlib.sha256((scores[order] + 0.0).tobytes() + same[order].tobytes()).hexdigest()
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "not known" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"

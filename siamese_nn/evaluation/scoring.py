@@ -1,6 +1,5 @@
 """From a model and pairs to scores, each distinct photo embedded once."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from ..datasets.pairs import Pairs
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_CHUNK = 1024  # photos decoded at a time: 64 MB as float32 at 125 x 125
+_CHUNK = 1024  # photos at a time: 64 MB as float32 at 125 x 125
 
 
 def score_pairs(
@@ -27,54 +26,76 @@ def score_pairs(
         batch_size: photos, and then pairs, that the model sees at a time.
 
     Returns:
-        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance negated; of an
-        embedding model the cosine.
+        `(n,)` float32 scores, higher is more alike; see `compare`.
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
         ValueError: if `model` has no tower, or there are no pairs.
     """
-    from ..models import embedding_model  # imports TensorFlow, which the model needed anyway
-
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
-    tower = embedding_model(model)
-    height, width, channels = tower.input_shape[1:]
+    height, width, channels = _tower(model).input_shape[1:]
     paths, where = pairs.distinct_images()
-    features = []
-    for start in range(0, len(paths), _CHUNK):
-        images = load_images(
-            paths[start : start + _CHUNK],
-            image_size=(height, width),
-            crop=crop,
-            channels=channels,
-            progress=False,
-        )
-        features.append(tower.predict(images.astype(np.float32) / 255, batch_size=batch_size, verbose=0))
-    features = np.concatenate(features)
-    chunks = np.array_split(where, -(-len(where) // (8 * _CHUNK)))
-    compare = _cosine if len(model.inputs) == 1 else _comparison(model, batch_size)
-    return np.concatenate([compare(features[chunk[:, 0]], features[chunk[:, 1]]) for chunk in chunks])
+    options = {"image_size": (height, width), "crop": crop, "channels": channels, "progress": False}
+    chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
+    embeddings = np.concatenate(
+        [embed(model, load_images(chunk, **options), batch_size=batch_size) for chunk in chunks]
+    )
+    return compare(model, embeddings[where[:, 0]], embeddings[where[:, 1]], batch_size=batch_size)
 
 
-def _cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """For unit embeddings, as good as any of their distances: all three order pairs alike."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    return np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
+def embed(model: "tf.keras.Model", images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
+    """Sends images through the tower of a model.
+
+    Args:
+        model: a model of `siamese_nn.models`.
+        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives them.
+        batch_size: images that the model sees at a time.
+
+    Returns:
+        The features, float32 `(n, features)`: what `compare` compares.
+
+    Raises:
+        ValueError: if `model` has no tower.
+    """
+    tower = _tower(model)
+    chunks = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
+    return np.concatenate(
+        [tower.predict(chunk.astype(np.float32) / 255, batch_size=batch_size, verbose=0) for chunk in chunks]
+    )
 
 
-def _comparison(model: "tf.keras.Model", batch_size: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Returns the model's own comparison, turned so that higher is more alike."""
+def compare(
+    model: "tf.keras.Model", left: np.ndarray, right: np.ndarray, *, batch_size: int = 128
+) -> np.ndarray:
+    """Scores pairs of embeddings as the model they come from does.
+
+    Args:
+        model: a model of `siamese_nn.models`.
+        left: its embeddings of the left photos, `(n, features)`.
+        right: those of the right photos, `(n, features)`.
+        batch_size: pairs that the model sees at a time.
+
+    Returns:
+        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance negated; of an
+        embedding model or a classifier the cosine of its features.
+    """
+    if len(model.inputs) != 2:
+        # For unit embeddings as good as any of their distances: all three order pairs alike.
+        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+        return np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
     from ..models import EuclideanDistance, comparison_model
 
     comparison = comparison_model(model)
     sign = -1 if isinstance(comparison.layers[-1], EuclideanDistance) else 1
-
-    def compare(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        # The last column: the only one, or of the probabilities of different and same the second.
-        return sign * comparison.predict((left, right), batch_size=batch_size, verbose=0)[:, -1]
-
-    return compare
+    chunks = (slice(i, i + 8 * _CHUNK) for i in range(0, len(left), 8 * _CHUNK))
+    # The last column: the only one, or of the probabilities of different and same the second.
+    return np.concatenate(
+        [
+            sign * comparison.predict((left[chunk], right[chunk]), batch_size=batch_size, verbose=0)[:, -1]
+            for chunk in chunks
+        ]
+    )
 
 
 def score_raw_pixels(
@@ -99,3 +120,9 @@ def score_raw_pixels(
     images = load_images(paths, image_size=image_size, crop=crop, channels=channels).reshape(len(paths), -1)
     differences = ((images[left].astype(np.float32) - images[right]) / 255 for left, right in where)
     return np.array([-np.linalg.norm(difference) for difference in differences], np.float32)
+
+
+def _tower(model: "tf.keras.Model") -> "tf.keras.Model":
+    from ..models import embedding_model  # imports TensorFlow, which the model needed anyway
+
+    return embedding_model(model)

@@ -1,8 +1,10 @@
+import copy
+import json
 import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
+from sklearn.metrics import accuracy_score, confusion_matrix, roc_auc_score, roc_curve
 
 from siamese_nn import evaluation
 
@@ -88,6 +90,145 @@ def test_bad_input_is_explained(scores, same, message):
             measure(scores, same)
     with pytest.raises(ValueError, match="`threshold`"):
         evaluation.verification_report([1, 2], [0, 1], threshold=math.nan)
+
+
+def named_pairs(seed: int, n: int = 300) -> tuple[np.ndarray, np.ndarray, tuple[list, list]]:
+    """Scores of 40 people's pairs, with the names."""
+    rng = np.random.default_rng(seed)
+    left = rng.integers(0, 40, n)
+    right = np.where(rng.random(n) < 0.5, left, (left + rng.integers(1, 40, n)) % 40)
+    names = [[f"person_{person}" for person in side] for side in (left, right)]
+    return rng.normal(1.8 * (left == right), 1.0), left == right, (names[0], names[1])
+
+
+def test_names_give_intervals_over_people():
+    scores, same, names = named_pairs(0)
+    report = evaluation.verification_report(scores, same, threshold=0.9, identities=names)
+    without = evaluation.verification_report(scores, same, threshold=0.9)
+    assert (report.n_people, report.interval_over) == (40, "people")
+    assert (without.n_people, without.interval_over) == (None, "pairs")
+    assert without.auc_interval is None and without.eer_interval is None
+    for name in ("accuracy", "auc", "eer"):
+        low, high = getattr(report, f"{name}_interval")
+        assert 0 < low < getattr(report, name) < high < 1
+        assert getattr(report, name) == getattr(without, name)
+    low, high = without.accuracy_interval
+    assert report.accuracy_interval[0] <= low and high <= report.accuracy_interval[1]
+    again = evaluation.verification_report(scores, same, threshold=0.9, identities=names)
+    other = evaluation.verification_report(scores, same, threshold=0.9, identities=names, seed=1)
+    assert again == report != other
+
+
+def test_a_perfect_separation_has_wilsons_interval_and_no_other():
+    _, same, names = named_pairs(0)
+    report = evaluation.verification_report(same + 0.0, same, threshold=0.5, identities=names)
+    without = evaluation.verification_report(same + 0.0, same, threshold=0.5)
+    assert report.accuracy_interval == without.accuracy_interval and report.accuracy_interval[0] < 1
+    assert report.auc_interval is None and report.eer_interval is None
+    assert "not known" in report.table().get_string()
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_true_accepts_at_a_false_accept_rate(ties):
+    scores, same = some_scores(0, n=8000, ties=ties)
+    report = evaluation.verification_report(scores, same, threshold=0.3)
+    assert list(report.tar_at_far) == ["0.1", "0.01", "0.001"]
+    for rate, found in report.tar_at_far.items():
+        candidates = np.unique(scores[same == 1])
+        rates = [((scores[same == 0] >= t).mean(), (scores[same == 1] >= t).mean()) for t in candidates]
+        assert found == max([0.0, *(tar for far, tar in rates if far <= float(rate))])
+
+
+def test_too_few_different_pairs_for_a_false_accept_rate():
+    def found(n_different):
+        scores = np.r_[np.ones(5), np.zeros(n_different)]
+        same = np.r_[np.ones(5), np.zeros(n_different)]
+        return evaluation.verification_report(scores, same, threshold=0.5)
+
+    assert found(29).tar_at_far == {"0.1": None, "0.01": None, "0.001": None}
+    assert found(30).tar_at_far == {"0.1": 1.0, "0.01": None, "0.001": None}
+    assert found(299).tar_at_far["0.01"] is None and found(300).tar_at_far["0.01"] == 1.0
+    assert found(2999).tar_at_far["0.001"] is None and found(3000).tar_at_far["0.001"] == 1.0
+    assert "too few different pairs (needs 3000)" in found(300).table().get_string()
+
+
+@pytest.mark.parametrize("sign", [1, 0, -1])
+@pytest.mark.parametrize("ties", [False, True])
+def test_confusion_and_best_accuracy(ties, sign):
+    scores, same = some_scores(1, ties=ties, sign=sign)
+    report = evaluation.verification_report(scores, same, threshold=0.3)
+    (true_rejects, false_accepts), (false_rejects, true_accepts) = confusion_matrix(same, scores >= 0.3)
+    assert report.confusion == {
+        "true_accepts": true_accepts,
+        "false_rejects": false_rejects,
+        "false_accepts": false_accepts,
+        "true_rejects": true_rejects,
+    }
+    assert report.best_accuracy == max(accuracy_score(same, scores >= t) for t in [*scores, 99])
+    best = evaluation.choose_threshold(scores, same)
+    assert report.best_accuracy == accuracy_score(same, scores >= best)
+
+
+def test_a_threshold_is_refused_on_the_pairs_that_it_was_chosen_on():
+    scores, same = some_scores(0)
+    threshold = evaluation.choose_threshold(scores, same)
+    order = np.random.default_rng(0).permutation(len(scores))
+    for again in (threshold, copy.deepcopy(threshold)):
+        for these, labels in ((scores, same), (list(scores), same == 1), (scores[order], same[order])):
+            with pytest.raises(ValueError, match=r"optimistic; choose it on other pairs.*float\(threshold\)"):
+                evaluation.verification_report(these, labels, threshold=again)
+    report = evaluation.verification_report(scores, same, threshold=float(threshold))
+    assert report.accuracy == report.best_accuracy
+    other_scores, other_same = some_scores(1)
+    assert evaluation.verification_report(other_scores, other_same, threshold=threshold)
+    assert evaluation.verification_report(scores, 1 - same, threshold=threshold)
+    assert evaluation.verification_report(scores[1:], same[1:], threshold=threshold)
+
+
+def test_a_chosen_threshold_is_a_float():
+    threshold = evaluation.choose_threshold([0, 1], [0, 1])
+    assert isinstance(threshold, float) and threshold == 0.5 and 0.4 < threshold < 0.6
+    assert json.dumps({"threshold": threshold}) == '{"threshold": 0.5}'
+    assert f"{threshold} {threshold:.2f} {threshold!r}" == "0.5 0.50 0.5"
+    assert type(float(threshold)) is float and {threshold: 1}[0.5] == 1
+    assert np.array([0.4, 0.6])[np.array([0.4, 0.6]) >= threshold] == [0.6]
+
+
+def test_the_report_as_json_and_as_a_table():
+    scores, same, names = named_pairs(1)
+    threshold = evaluation.choose_threshold(*named_pairs(2)[:2])
+    report = evaluation.verification_report(scores, same, threshold=threshold, identities=names)
+    plain = json.loads(report.to_json())
+    assert plain == json.loads(json.dumps(report.as_dict()))
+    assert tuple(plain["auc_interval"]) == report.auc_interval
+    assert type(report.as_dict()["threshold"]) is float
+    text = report.table().get_string()
+    for word in (
+        "95% interval over people",
+        "of 40 people",
+        f"{report.eer:.4f}",
+        "optimistic",
+        "False accepts",
+    ):
+        assert word in text
+    assert str(report.n_same) in text and f"{report.accuracy_interval[0]:.4f}" in text
+
+
+@pytest.mark.parametrize(
+    ("identities", "message"),
+    [
+        ((["a", "b"], ["a"]), r"two sequences.*2 names each. Received: lengths \[2, 1\]"),
+        ((["a", "b"],), "two sequences"),
+        (
+            (["a", "b"], ["b", "c"]),
+            "name one person where `same` is 1.*1 pairs, the first at index 0: a and b",
+        ),
+        ((["a", "b"], ["a", "b"]), "the first at index 1: b and b"),
+    ],
+)
+def test_names_that_do_not_fit_are_explained(identities, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.verification_report([2, 1], [1, 0], threshold=0.5, identities=identities)
 
 
 def test_figures_come_without_tensorflow():

@@ -1,0 +1,124 @@
+"""The protocol of Celebrities in Frontal-Profile: ten folds of frontal, or of frontal and profile, pairs."""
+
+import os
+import re
+from pathlib import Path
+
+from .pair_files import PairFileError
+from .pairs import Pairs
+
+_VIEWS = {"F": "frontal", "P": "profile"}
+_FOLDS = tuple(f"{number:02d}" for number in range(1, 11))
+
+
+def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
+    """Reads the ten folds of CFP's protocol.
+
+    The people are named as LFW names them, with underscores (`Al_Pacino`), so that `evaluation.require_unseen` finds those
+    who trained a model on LFW. The FF folds hold some pairs twice, as published; they are kept.
+
+    Args:
+        cfp_dir: the unpacked `cfp-dataset`, with `Data/` and `Protocol/`.
+        task: `"FF"` for pairs of two frontal photos, `"FP"` for a frontal one on the left and a profile on the right.
+
+    Returns:
+        Ten `Pairs`, each with its same pairs first.
+
+    Raises:
+        ValueError: if `task` is another.
+        PairFileError: on a malformed line, or missing photos; with file, line and remedy.
+        FileNotFoundError: if a file of the protocol does not exist.
+
+    Reference:
+        Sengupta et al., "Frontal to profile face verification in the wild", WACV 2016, http://www.cfpw.io.
+    """
+    if task not in ("FF", "FP"):
+        raise ValueError(f'`task` must be "FF" or "FP". Received: task={task!r}')
+    cfp_dir = Path(cfp_dir)
+    people = _read_people(cfp_dir / "Data" / "list_name.txt")
+    left_photos, right_photos = (_read_photos(cfp_dir, side, people) for side in task)
+    folds = []
+    for number in _FOLDS:
+        rows = []
+        for kind in ("same", "diff"):
+            pairs_file = cfp_dir / "Protocol" / "Split" / task / number / f"{kind}.txt"
+            rows += _read_fold_file(pairs_file, left_photos, right_photos, kind == "same")
+        left, right = ([row[side] for row in rows] for side in (0, 1))
+        folds.append(
+            Pairs(
+                left=[photo for photo, _ in left],
+                right=[photo for photo, _ in right],
+                same=[one[1] == other[1] for one, other in rows],
+                left_identities=[name for _, name in left],
+                right_identities=[name for _, name in right],
+            )
+        )
+    photos = sorted({photo for fold in folds for photo in (*fold.left.tolist(), *fold.right.tolist())})
+    missing = [photo for photo in photos if not os.path.isfile(photo)]
+    if missing:
+        more = f"\n  and {len(missing) - 10} more" if len(missing) > 10 else ""
+        raise PairFileError(
+            f"{cfp_dir / 'Protocol' / 'Split' / task}: {len(missing)} of the {len(photos)} photos of its pairs do not exist. "
+            "Unpack cfp-dataset.zip anew. Missing:\n  " + "\n  ".join(missing[:10]) + more
+        )
+    return folds
+
+
+def _read_lines(file: Path) -> list[str]:
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"`cfp_dir` must be the unpacked cfp-dataset, with Data/ and Protocol/. Received one without {file}"
+        )
+    lines = file.read_text(encoding="utf-8-sig", errors="replace").rstrip().split("\n")
+    return [line.strip() for line in lines]
+
+
+def _read_people(names_file: Path) -> list[str]:
+    """Returns the people's names; the N-th has the folder N."""
+    people = ["_".join(line.split()) for line in _read_lines(names_file)]
+    first: dict[str, int] = {}
+    for number, name in enumerate(people, 1):
+        if not name or first.setdefault(name, number) != number:
+            fault = f"the name of line {first[name]} again: {name}" if name else "a line without a name"
+            raise PairFileError(f"{names_file}:{number}: {fault}. Unpack cfp-dataset.zip anew")
+    return people
+
+
+def _read_photos(cfp_dir: Path, side: str, people: list[str]) -> list[tuple[str, str]]:
+    """Returns path and person of each photo that `Pair_list_F.txt` or `Pair_list_P.txt` numbers from 1 on."""
+    list_file = cfp_dir / "Protocol" / f"Pair_list_{side}.txt"
+    photos = []
+    for number, line in enumerate(_read_lines(list_file), 1):
+        match = re.fullmatch(
+            rf"{number}\s+\.\./(Data/Images/([0-9]{{3}})/{_VIEWS[side]}/[0-9]{{2}}\.jpg)", line
+        )
+        if match is None or not 1 <= int(match[2]) <= len(people):
+            raise PairFileError(
+                f"{list_file}:{number}: expected `{number} ../Data/Images/NNN/{_VIEWS[side]}/NN.jpg`, with a person NNN from "
+                f"001 to {len(people):03d}, the names in list_name.txt. Received: {line[:120]!r}. Unpack cfp-dataset.zip anew"
+            )
+        photos.append((str(cfp_dir / match[1]), people[int(match[2]) - 1]))
+    return photos
+
+
+def _read_fold_file(
+    pairs_file: Path, left_photos: list[tuple[str, str]], right_photos: list[tuple[str, str]], same: bool
+) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    rows = []
+    for number, line in enumerate(_read_lines(pairs_file), 1):
+        match = re.fullmatch(r"([0-9]{1,9})\s*,\s*([0-9]{1,9})", line)
+        i, j = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not (1 <= i <= len(left_photos) and 1 <= j <= len(right_photos)):
+            raise PairFileError(
+                f"{pairs_file}:{number}: expected two photo numbers `i,j`, from 1 to {len(left_photos)} and to "
+                f"{len(right_photos)}. Received: {line[:120]!r}. Correct the line or unpack cfp-dataset.zip anew"
+            )
+        left, right = left_photos[i - 1], right_photos[j - 1]
+        if left == right or (left[1] == right[1]) != same:
+            people = "a photo paired with itself" if left == right else f"a pair of {left[1]} and {right[1]}"
+            raise PairFileError(
+                f"{pairs_file}:{number}: {people}: {line!r}. A line of {pairs_file.name} is a pair of "
+                f"{'two photos of one person' if same else 'two people'}. Correct or remove the line"
+            )
+        rows.append((left, right))
+    return rows

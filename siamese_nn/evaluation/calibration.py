@@ -1,0 +1,86 @@
+"""From scores to probabilities: Platt scaling, fitted on validation pairs."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from .metrics import checked_scores
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns a score into the probability of the same person: 1 / (1 + exp(-(slope * score + intercept))).
+
+    Args:
+        slope: at least 0, so that a higher score is never less probable.
+        intercept: the log-odds at a score of 0.
+    """
+
+    slope: float
+    intercept: float
+
+    def probability(self, scores: np.ndarray) -> np.ndarray:
+        """Returns probabilities in [0, 1], of the shape of `scores`, among as many same pairs as it was fitted on.
+
+        Raises:
+            ValueError: if a score is not finite.
+
+        Example:
+            >>> Calibration(slope=2.0, intercept=-1.0).probability([0.5, 0.5])
+            array([0.5, 0.5])
+        """
+        scores = np.asarray(scores, np.float64)
+        if not np.isfinite(scores).all():
+            raise ValueError(
+                f"`scores` must be finite. Received: {(~np.isfinite(scores)).sum()} that are not"
+            )
+        return expit(self.slope * scores + self.intercept)
+
+
+def fit_platt(scores: np.ndarray, same: np.ndarray) -> Calibration:
+    """Fits a logistic curve to the scores of validation pairs (Platt scaling).
+
+    The targets are Platt's, a little inside 0 and 1, so that the curve of perfectly separated pairs stays finite. Scores that
+    rank pairs no better than chance, or worse, get the best curve that does not fall: a flat one, where every pair has
+    the share of same pairs as its probability. A warning is logged then.
+
+    Args:
+        scores: `(n,)` floats of validation pairs, of any scale, higher is more alike.
+        same: `(n,)`, 1 for the same person and 0 for different people.
+
+    Raises:
+        ValueError: if the lengths differ, a score is not finite, or only one class is present.
+
+    Example:
+        >>> calibration = fit_platt([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 0, 1, 0, 1, 1])
+        >>> calibration.probability([2.5, 5.0]).round(2)
+        array([0.5 , 0.79])
+
+    Reference:
+        Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers, 1999.
+    """
+    scores, same = checked_scores(scores, same)
+    n, n_same = len(same), int(same.sum())
+    targets = np.where(same, (n_same + 1) / (n_same + 2), 1 / (n - n_same + 2))
+    slope, centre = 0.0, scores.mean()
+    if np.ptp(scores):
+        scale = scores.std()
+        # A target between 0 and 1 is the pair twice, once with each label, with weights that sum to 1.
+        regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(
+            np.tile((scores - centre) / scale, 2)[:, None],
+            np.repeat([1, 0], n),
+            np.concatenate([targets, 1 - targets]),
+        )
+        slope, intercept = float(regression.coef_[0, 0] / scale), float(regression.intercept_[0])
+    if slope <= 0:
+        logger.warning(
+            "The scores rank the %d pairs no better than chance: all get one probability, the share of same pairs",
+            n,
+        )
+        return Calibration(0.0, float(logit(targets.mean())))
+    return Calibration(slope, float(intercept - slope * centre))

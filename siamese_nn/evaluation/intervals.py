@@ -1,0 +1,141 @@
+"""95% intervals of accuracy, AUC and EER by a bootstrap over people, since pairs share people."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import t as student_t
+
+RESAMPLES = 1000
+_CELLS = 2_000_000  # resamples times pairs held at a time: 16 MB an array
+
+
+def bootstrap_intervals(
+    scores: np.ndarray,
+    same: np.ndarray,
+    identities: tuple[np.ndarray, np.ndarray],
+    *,
+    threshold: float,
+    seed: int = 0,
+) -> dict[str, tuple[float, float] | None]:
+    """Finds 95% intervals of the figures of `verification_report`, over other people than these.
+
+    People are drawn with replacement. A pair of one person counts as often as the person was drawn, a pair of two
+    people as often as the product of their two numbers. That product gives what people share its true variance, but
+    counts what is a different pair's own three times; the two too many are taken off again, as multi-way clustering
+    does it: the variance is that of the bootstrap over people, less twice that of one over the different pairs alone,
+    and never less than that of one over all pairs. The interval is normal in the log-odds of the figure, with the quantile
+    of Student's t for as many people, so that it stays within 0 and 1 and allows for few people.
+
+    Args:
+        scores: `(n,)` finite floats, higher is more alike.
+        same: `(n,)`, 1 for the same person and 0 for different people; both occur.
+        identities: the people on the left and on the right of each pair, `(n,)` names each.
+        threshold: a pair counts as same from this score on.
+        seed: of the draw; the same one gives the same intervals.
+
+    Returns:
+        The intervals of `"accuracy"`, `"auc"` and `"eer"`, each (low, high); `None` where the resamples know no spread: of
+        a figure that is 0 or 1, such as the AUC of a perfect separation.
+
+    Reference:
+        Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), 2007 (the product, and its variance).
+        Cameron, Gelbach and Miller, "Robust inference with multiway clustering", Journal of Business & Economic
+        Statistics 29(2), 2011 (sums and differences of variances).
+        Cameron and Miller, "A practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2), 2015
+        (the quantile).
+        Fogliato, Patil and Perona, "Confidence intervals for error rates in 1:1 matching tasks", International Journal of
+        Computer Vision, 2024, arXiv:2306.01198 (face verification).
+
+    Example:
+        >>> names = np.repeat(list("abcdefgh"), 2), np.array(list("abbccddeeffgghha"))
+        >>> same = names[0] == names[1]
+        >>> scores = np.where(same, 1.0, 0.0) + 0.2 * (np.arange(16) % 7)
+        >>> intervals = bootstrap_intervals(scores, same, names, threshold=0.5)
+        >>> low, high = intervals["auc"]
+        >>> 0.5 < low < high < 1
+        True
+    """
+    scores, same = np.asarray(scores, np.float64), np.asarray(same) == 1
+    left, right = np.unique(np.concatenate(identities), return_inverse=True)[1].reshape(2, -1)
+    n, n_people, different = len(same), max(left.max(), right.max()) + 1, np.flatnonzero(~same)
+    rng = np.random.default_rng(seed)
+
+    def people(count: int) -> np.ndarray:
+        times = rng.multinomial(n_people, np.full(n_people, 1 / n_people), size=count)
+        return np.where(left == right, times[:, left], times[:, left] * times[:, right])
+
+    def pairs(count: int) -> np.ndarray:
+        return rng.multinomial(n, np.full(n, 1 / n), size=count)
+
+    def different_pairs(count: int) -> np.ndarray:
+        weights = np.ones((count, n))
+        weights[:, different] = rng.multinomial(
+            len(different), np.full(len(different), 1 / len(different)), size=count
+        )
+        return weights
+
+    by_people, by_pairs, by_different = (
+        _resample(scores, same, draw, threshold).var(axis=0) for draw in (people, pairs, different_pairs)
+    )
+    errors = np.sqrt(np.maximum(by_people - 2 * by_different, by_pairs))
+    estimates = weighted_figures(scores, same, np.ones((1, n)), threshold=threshold)[0]
+    quantile = student_t.ppf(0.975, n_people - 1)
+    found: dict[str, tuple[float, float] | None] = {}
+    for name, estimate, error in zip(("accuracy", "auc", "eer"), estimates, errors, strict=True):
+        if error == 0 or not 0 < estimate < 1:
+            found[name] = None
+            continue
+        # By the delta method, the log-odds have the figure's error over estimate * (1 - estimate).
+        reach = quantile * error / (estimate * (1 - estimate))
+        low, high = expit(logit(estimate) + np.array([-reach, reach]))
+        found[name] = (float(low), float(high))
+    return found
+
+
+def _resample(
+    scores: np.ndarray, same: np.ndarray, draw: Callable[[int], np.ndarray], threshold: float
+) -> np.ndarray:
+    """Returns the figures of `RESAMPLES` draws, `(RESAMPLES, 3)`, less the draws that hold one class only."""
+    step = max(1, _CELLS // len(scores))
+    counts = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
+    figures = np.concatenate(
+        [weighted_figures(scores, same, draw(count), threshold=threshold) for count in counts]
+    )
+    return figures[np.isfinite(figures).all(axis=1)]
+
+
+def weighted_figures(
+    scores: np.ndarray, same: np.ndarray, weights: np.ndarray, *, threshold: float
+) -> np.ndarray:
+    """Measures many weightings of the same pairs at once, as scikit-learn does with `sample_weight` one by one.
+
+    Args:
+        scores: `(n,)` finite floats, higher is more alike.
+        same: `(n,)`, 1 for the same person and 0 for different people.
+        weights: `(b, n)`, how often each pair counts, at least 0.
+        threshold: a pair counts as same from this score on.
+
+    Returns:
+        Accuracy, AUC and EER for each weighting, `(b, 3)`; NaN where a class has no weight.
+    """
+    scores, same = np.asarray(scores), np.asarray(same) == 1
+    order = np.argsort(-scores, kind="stable")
+    scores, same, weights = scores[order], same[order], np.asarray(weights, np.float64)[:, order]
+    # One point of the ROC curve for each distinct score, behind the last pair that has it, and one at the origin.
+    points = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    accepted_same = np.cumsum(weights * same, axis=1)[:, points]
+    accepted_different = np.cumsum(weights * ~same, axis=1)[:, points]
+    with np.errstate(invalid="ignore"):
+        true_positives = np.pad(accepted_same / accepted_same[:, -1:], ((0, 0), (1, 0)))
+        false_positives = np.pad(accepted_different / accepted_different[:, -1:], ((0, 0), (1, 0)))
+    accuracy = weights @ ((scores >= threshold) == same) / weights.sum(axis=1).clip(np.finfo(float).tiny)
+    heights = (true_positives[:, 1:] + true_positives[:, :-1]) / 2
+    auc = (np.diff(false_positives, axis=1) * heights).sum(axis=1)
+    # The equal error rate lies where false positives less false negatives change sign, from -1 on the left to 1.
+    excess = false_positives + true_positives - 1
+    rows, after = np.arange(len(excess)), np.maximum(np.argmax(excess >= 0, axis=1), 1)
+    start, stop = excess[rows, after - 1], excess[rows, after]
+    first, last = false_positives[rows, after - 1], false_positives[rows, after]
+    eer = first - start / (stop - start) * (last - first)
+    return np.stack([np.where(np.isnan(auc), np.nan, accuracy), auc, eer], axis=1)

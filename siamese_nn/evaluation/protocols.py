@@ -1,0 +1,191 @@
+"""Verification in folds: each fold's threshold from the others, and nobody on two sides."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from prettytable import PrettyTable
+from sklearn.metrics import roc_auc_score
+
+from ..datasets.pairs import Pairs
+from ..datasets.splits import IdentityLeakError
+from .metrics import checked_scores, choose_threshold, equal_error_rate
+
+
+@dataclass(frozen=True)
+class FoldsReport:
+    """The figures of a verification in folds.
+
+    Args:
+        n_pairs: pairs in all folds.
+        n_people: people in all folds.
+        folds: for each fold `"n_same"`, `"n_different"`, `"n_people"`, `"threshold"` (chosen on the other folds),
+            `"accuracy"` at it, `"auc"` and `"eer"`.
+        accuracy: over the folds, `"mean"`, `"standard_error"` (of the mean) and `"deviation"` (from fold to fold).
+        auc: the same of the AUC.
+        eer: the same of the equal error rate.
+    """
+
+    n_pairs: int
+    n_people: int
+    folds: list[dict[str, float]]
+    accuracy: dict[str, float]
+    auc: dict[str, float]
+    eer: dict[str, float]
+
+    def as_dict(self) -> dict:
+        """Returns the fields as plain numbers, ready for JSON."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """Returns the fields as JSON."""
+        return json.dumps(self.as_dict(), indent=2)
+
+    def table(self) -> PrettyTable:
+        """Returns a row a fold, then mean, standard error of the mean and deviation."""
+        table = PrettyTable(["Fold", "Same", "Different", "Threshold", "Accuracy", "AUC", "EER"], align="r")
+        for number, fold in enumerate(self.folds, 1):
+            figures = [f"{fold[name]:.4f}" for name in ("accuracy", "auc", "eer")]
+            table.add_row([number, fold["n_same"], fold["n_different"], f"{fold['threshold']:.6g}", *figures])
+        table.add_divider()
+        for name in ("mean", "standard_error", "deviation"):
+            over_folds = [f"{figure[name]:.4f}" for figure in (self.accuracy, self.auc, self.eer)]
+            table.add_row([name.replace("_", " ").capitalize(), "", "", "", *over_folds])
+        return table
+
+
+def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs]) -> FoldsReport:
+    """Measures each fold at the threshold that is best on all the others, as LFW's View 2 and CFP ask.
+
+    Args:
+        scores_by_fold: for each fold its `(n,)` scores, higher is more alike.
+        folds: the pairs of each fold: `datasets.read_folds` or `datasets.read_cfp_folds`.
+
+    Returns:
+        The figures of each fold, and over the folds. The standard error is the deviation (of a sample) divided by the
+        square root of the number of folds, as LFW defines it.
+
+    Raises:
+        ValueError: with fewer than 2 folds, fewer pairs than folds, lengths that differ, or a fold whose scores are not
+            finite or that holds one class only; the fold is named.
+        IdentityLeakError: if somebody occurs in two folds.
+
+    Reference:
+        Huang et al., "Labeled Faces in the Wild", UMass Amherst technical report 07-49, section 3.1.
+
+    Example:
+        >>> fold = lambda a, b: Pairs([a + "1", a + "1"], [a + "2", b + "1"], [1, 0], [a, a], [a, b])
+        >>> report = cross_validate([[0.9, 0.2], [0.8, 0.1]], [fold("ada", "bea"), fold("cyd", "dot")])
+        >>> report.accuracy["mean"], report.folds[0]["threshold"]
+        (1.0, 0.45)
+    """
+    if len(folds) < 2 or len(scores_by_fold) != len(folds):
+        raise ValueError(
+            "`folds` must be at least 2, and `scores_by_fold` as many. "
+            f"Received: {len(folds)} folds, and scores for {len(scores_by_fold)}"
+        )
+    n_pairs = sum(map(len, folds))
+    if n_pairs < len(folds):
+        raise ValueError(
+            f"`folds` must hold at least a pair each. Received: {n_pairs} pairs in {len(folds)} folds"
+        )
+    checked = []
+    for number, (scores, fold) in enumerate(zip(scores_by_fold, folds, strict=True), 1):
+        try:
+            checked.append(checked_scores(scores, fold.same))
+        except ValueError as error:
+            raise ValueError(f"Fold {number}: {error}") from error
+    _require_disjoint_folds(folds)
+    rows = []
+    for i, (scores, same) in enumerate(checked):
+        others = [np.concatenate(column) for column in zip(*(checked[:i] + checked[i + 1 :]), strict=True)]
+        threshold = choose_threshold(*others)
+        rows.append(
+            {
+                "n_same": int(same.sum()),
+                "n_different": int((~same).sum()),
+                "n_people": len(folds[i].identities()),
+                "threshold": float(threshold),
+                "accuracy": float(((scores >= threshold) == same).mean()),
+                "auc": float(roc_auc_score(same, scores)),
+                "eer": equal_error_rate(scores, same),
+            }
+        )
+    over_folds = {
+        name: _over_folds(np.array([row[name] for row in rows])) for name in ("accuracy", "auc", "eer")
+    }
+    return FoldsReport(
+        n_pairs=n_pairs, n_people=sum(row["n_people"] for row in rows), folds=rows, **over_folds
+    )
+
+
+def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
+    """Makes sure that nobody whom a model was trained on occurs in a fold.
+
+    Names are compared by their letters and digits, without case, so that `LeBron_James` of one data set is found as
+    `Lebron_James` in another. Somebody spelled otherwise (`Albert_Pujol` for Albert Pujols) is not.
+
+    Args:
+        folds: the folds to be measured.
+        identities: the names of all people who trained the model, validation and pretraining included.
+
+    Raises:
+        IdentityLeakError: if somebody does; the message says in which folds, how many, and the first ten of each.
+
+    Example:
+        >>> fold = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
+        >>> require_unseen([fold], {"Bob", "Ada"})
+        Traceback (most recent call last):
+        ...
+        siamese_nn.datasets.splits.IdentityLeakError: The model was trained on people of 1 of 1 folds: fold 1: 1 person (Ada)...
+    """
+    if isinstance(identities, str):
+        raise ValueError(f"`identities` must be a set of names. Received: the one string {identities!r}")
+    trained_on = {_spelling(name) for name in identities}
+    leaks = {
+        number: {name for name in fold.identities() if _spelling(name) in trained_on}
+        for number, fold in enumerate(folds, 1)
+    }
+    named = [f"fold {number}: {_some(people)}" for number, people in leaks.items() if people]
+    if named:
+        raise IdentityLeakError(
+            f"The model was trained on people of {len(named)} of {len(folds)} folds: {'; '.join(named)}. Train it without "
+            "them: the figures of those folds would not be those of strangers"
+        )
+
+
+def _require_disjoint_folds(folds: Sequence[Pairs]) -> None:
+    fold_of: dict[str, int] = {}
+    for number, fold in enumerate(folds, 1):
+        shared: dict[int, set[str]] = {}
+        for name in fold.identities():
+            if name in fold_of:
+                shared.setdefault(fold_of[name], set()).add(name)
+            else:
+                fold_of[name] = number
+        if shared:
+            first = min(shared)
+            raise IdentityLeakError(
+                f"Folds {first} and {number} share {_some(shared[first])}. Each fold's threshold comes from the others, so "
+                "nobody may occur in two: form folds of different people, as those of LFW's View 2 and of CFP"
+            )
+
+
+def _some(people: set[str]) -> str:
+    names = sorted(people)
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{'1 person' if len(names) == 1 else f'{len(names)} people'} ({', '.join(names[:10])}{more})"
+
+
+def _spelling(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold())) or name
+
+
+def _over_folds(values: np.ndarray) -> dict[str, float]:
+    deviation = float(values.std(ddof=1))
+    return {
+        "mean": float(values.mean()),
+        "standard_error": deviation / len(values) ** 0.5,
+        "deviation": deviation,
+    }
