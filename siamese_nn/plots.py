@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy.stats import norm
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import det_curve, roc_auc_score, roc_curve
 
 from .datasets.images import load_image
 from .datasets.pairs import Pairs
+from .evaluation import equal_error_rate
 
 _RIGHT, _WRONG = "#1b7f4b", "#c0392b"
+# Okabe and Ito's colours, which the colour-blind tell apart; the line styles serve a grey print.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", "--", "-.", ":")
+_QUIET = {"color": "#888888", "linewidth": 1, "linestyle": ":", "zorder": 1}
 
 
 def learning_curves(
@@ -21,23 +29,177 @@ def learning_curves(
 
     Args:
         history: values by name, epoch by epoch: `training.read_history(run_dir)`, or `model.fit(...).history`.
-        quantity: the name, such as `"loss"` or `"accuracy"`; its `val_` twin is drawn where it is there.
+        quantity: the name, such as `"loss"` or `"eer"`; it and its `val_` twin are drawn where they are there.
         ax: where to draw; `None` makes a figure.
 
     Raises:
-        ValueError: if `history` doesn't hold `quantity`.
+        ValueError: if `history` holds neither `quantity` nor its twin.
+
+    Example:
+        >>> learning_curves({"loss": [3, 2], "val_loss": [3, 2.5]}).get_title()
+        'Loss by epoch'
     """
-    if quantity not in history:
-        raise ValueError(f"`quantity` must be one of {sorted(history)}. Received: quantity={quantity!r}")
-    ax = ax or plt.subplots(figsize=(6, 4), layout="constrained")[1]
-    epochs = np.arange(1, len(history[quantity]) + 1)
-    ax.plot(epochs, history[quantity], marker=".", label="training")
-    if f"val_{quantity}" in history:
-        ax.plot(epochs, history[f"val_{quantity}"], marker=".", label="validation")
-    ax.set(xlabel="epoch", ylabel=quantity, title=f"{quantity.capitalize()} by epoch")
+    sides = {"training": quantity, "validation": f"val_{quantity}"}
+    if not set(sides.values()) & set(history):
+        known = sorted({name.removeprefix("val_") for name in history})
+        raise ValueError(f"`quantity` must be one of {known}. Received: quantity={quantity!r}")
+    ax = ax or _axes()
+    for i, (side, name) in enumerate(sides.items()):
+        if name in history:
+            epochs = np.arange(1, len(history[name]) + 1)
+            ax.plot(epochs, history[name], marker=".", label=side, **_line(i))
+    words = quantity.replace("_", " ")
+    words = words.upper() if words in ("auc", "eer") else words
+    ax.set(xlabel="epoch", ylabel=words, title=f"{words[:1].upper()}{words[1:]} by epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     ax.legend()
+    return ax
+
+
+def roc(
+    scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the ROC curve: the share of same pairs accepted, by the share of different pairs accepted.
+
+    Args:
+        scores: `(n,)` floats, higher is more alike.
+        same: `(n,)`, 1 for the same person and 0 for different people.
+        label: what to call the curve in the legend, to which its AUC is added; `None` names only the AUC.
+        ax: where to draw; axes that hold such curves already get one more. `None` makes a figure.
+
+    Raises:
+        ValueError: if the lengths differ, a score is not finite, or only one class is present.
+
+    Example:
+        >>> ax = roc([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], label="test")
+        >>> ax.get_legend_handles_labels()[1]
+        ['test (AUC 0.750)']
+    """
+    equal_error_rate(scores, same)  # raises on what cannot be drawn
+    far, tar, _ = roc_curve(same, scores)
+    ax = ax or _axes()
+    if not ax.lines:
+        ax.plot([0, 1], [0, 1], **_QUIET)
+    name = f"AUC {roc_auc_score(same, scores):.3f}"
+    ax.plot(far, tar, label=f"{label} ({name})" if label else name, **_line(len(ax.lines) - 1))
+    ax.set(xlabel="false accepts", ylabel="true accepts", title="ROC", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    ax.grid(alpha=0.3)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def det(
+    scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws the detection error trade-off: the share of same pairs rejected, by that of different pairs accepted.
+
+    Both axes are normal deviates, which stretches the rare errors. A share of 0 has no place there: the curve leaves the
+    picture.
+
+    Args:
+        scores: `(n,)` floats, higher is more alike.
+        same: `(n,)`, 1 for the same person and 0 for different people.
+        label: what to call the curve in the legend, to which its equal error rate is added; `None` names only that.
+        ax: where to draw; axes that hold such curves already get one more. `None` makes a figure.
+
+    Raises:
+        ValueError: if the lengths differ, a score is not finite, or only one class is present.
+
+    Reference:
+        Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+
+    Example:
+        >>> ax = det([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0])
+        >>> ax.get_legend_handles_labels()[1]
+        ['EER 50.0%']
+    """
+    name = f"EER {equal_error_rate(scores, same):.1%}"
+    rates = np.array(det_curve(same, scores)[:2])
+    # As scikit-learn's DetCurveDisplay: clipped just outside of what is seen, for the deviate of 0 is infinite.
+    smallest = np.finfo(rates.dtype).eps
+    far, frr = norm.ppf(rates.clip(smallest, 1 - smallest))
+    ax = ax or _axes()
+    if not ax.lines:
+        ax.plot([-4, 4], [-4, 4], **_QUIET)  # where both errors are equal
+    ax.plot(far, frr, label=f"{label} ({name})" if label else name, **_line(len(ax.lines) - 1))
+    shares = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99])
+    names = [f"{100 * share:g}%" for share in shares]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(norm.ppf(shares), names)
+    limits = tuple(norm.ppf([0.0009, 0.992]))
+    ax.set(xlabel="false accepts", ylabel="false rejects", title="DET", xlim=limits, ylim=limits)
+    ax.grid(alpha=0.3)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def score_histogram(
+    scores: Sequence[float], same: Sequence[int], threshold: float, ax: Axes | None = None
+) -> Axes:
+    """Draws how the scores of same and of different pairs are spread, with the threshold between them.
+
+    Args:
+        scores: `(n,)` floats, higher is more alike.
+        same: `(n,)`, 1 for the same person and 0 for different people.
+        threshold: the score from which a pair counts as same.
+        ax: where to draw; `None` makes a figure.
+
+    Raises:
+        ValueError: if the lengths differ, a score or the threshold is not finite, or only one class is present.
+    """
+    equal_error_rate(scores, same)  # raises on what cannot be drawn
+    if not np.isfinite(threshold):
+        raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold}")
+    scores, same = np.asarray(scores, np.float64), np.asarray(same)
+    ax = ax or _axes()
+    bins = np.histogram_bin_edges(scores, 40)
+    for i, (side, label) in enumerate((("same", 1), ("different", 0))):
+        own = scores[same == label]
+        style = {"histtype": "stepfilled", "facecolor": (_COLOURS[i], 0.35), "edgecolor": _COLOURS[i]}
+        # Shares, so that the smaller class is not drawn smaller.
+        ax.hist(own, bins, weights=np.full(len(own), 1 / len(own)), label=side, linestyle=_LINES[i], **style)
+    ax.axvline(threshold, ymax=0.85, color="#888888", label=f"threshold {threshold:.3f}")
+    ax.set(xlabel="score (higher is more alike)", ylabel="share of its pairs", title="Scores")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.margins(y=0.2)  # room for the legend
+    ax.legend(loc="upper center", ncols=3, columnspacing=1.2, handlelength=1.2)
+    return ax
+
+
+def calibration(probabilities: Sequence[float], same: Sequence[int], ax: Axes | None = None) -> Axes:
+    """Draws how often pairs are of one person, by the probability that was given for it (a reliability diagram).
+
+    Args:
+        probabilities: `(n,)` of the same person, in [0, 1].
+        same: `(n,)`, 1 for the same person and 0 for different people.
+        ax: where to draw; `None` makes a figure.
+
+    Raises:
+        ValueError: if the lengths differ, a probability is outside [0, 1], or only one class is present.
+    """
+    equal_error_rate(probabilities, same)  # raises on what cannot be drawn
+    low, high = np.min(probabilities), np.max(probabilities)
+    if low < 0 or high > 1:
+        raise ValueError(f"`probabilities` must be in [0, 1]. Received: values from {low:g} to {high:g}")
+    ax = ax or _axes()
+    ax.plot([0, 1], [0, 1], label="perfect", **_QUIET)
+    # Bins of equally many pairs: those of equal width would hold a handful at either end.
+    observed, given = calibration_curve(same, probabilities, n_bins=10, strategy="quantile")
+    ax.plot(given, observed, marker="o", label="tenths of the pairs", **_line(0))
+    ax.set(
+        xlabel="probability given",
+        ylabel="share of the same person",
+        title="Calibration",
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+    )
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    ax.grid(alpha=0.3)
+    ax.legend(loc="upper left")
     return ax
 
 
@@ -96,3 +258,12 @@ def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
     figure = np.ravel(axes)[0].figure
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _axes() -> Axes:
+    return plt.subplots(figsize=(6, 4), layout="constrained")[1]
+
+
+def _line(i: int) -> dict:
+    """How the `i`-th line of a picture looks."""
+    return {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _LINES[i % len(_LINES)]}

@@ -1,5 +1,10 @@
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from sklearn.metrics import DetCurveDisplay
 
 from siamese_nn import plots
 
@@ -20,6 +25,19 @@ def test_learning_curves_draw_both_sides():
         plots.learning_curves({"loss": [1]}, "accuracy")
 
 
+def test_learning_curves_of_a_quantity_that_only_validation_has():
+    ax = plots.learning_curves({"loss": [3, 2], "val_eer": [0.4, 0.3]}, "eer")
+    assert [(line.get_label(), line.get_ydata().tolist()) for line in ax.lines] == [
+        ("validation", [0.4, 0.3])
+    ]
+    assert ax.get_title() == "EER by epoch"
+    assert (
+        ax.lines[0].get_color() == plots.learning_curves({"loss": [3], "val_loss": [3]}).lines[1].get_color()
+    )
+    with pytest.raises(ValueError, match=r"one of \['eer', 'loss'\]"):
+        plots.learning_curves({"loss": [3, 2], "val_eer": [0.4, 0.3]}, "auc")
+
+
 def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     pairs = toy_pairs[[0, len(toy_pairs) - 1, 1]]
     axes = plots.pairs_grid(pairs, [0.9, 0.8, 0.1], threshold=0.5, columns=2)
@@ -36,3 +54,97 @@ def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     assert (tmp_path / "grid.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="1 scores"):
         plots.pairs_grid(pairs, [1])
+
+
+@pytest.fixture
+def scored():
+    random = np.random.default_rng(0)
+    same = random.integers(0, 2, 300)
+    return random.normal(same).round(1), same  # rounded, so that there are ties
+
+
+def test_roc_draws_what_each_threshold_accepts(scored):
+    scores, same = scored
+    ax = plots.roc(scores, same, label="some")
+    chance, curve = ax.lines
+    assert chance.get_xydata().tolist() == [[0, 0], [1, 1]]
+    rates = {(0.0, 0.0)}
+    for threshold in scores:
+        accepted = scores >= threshold
+        rates.add((accepted[same == 0].mean(), accepted[same == 1].mean()))
+    drawn = {tuple(point) for point in curve.get_xydata()}
+    assert (
+        drawn <= rates and len(drawn) > 20
+    )  # scikit-learn leaves out points in the middle of straight parts
+    more = sum(
+        (a - b) * (c + d) / 2 for (a, c), (b, d) in zip(sorted(rates)[1:], sorted(rates), strict=False)
+    )
+    assert curve.get_label() == f"some (AUC {more:.3f})"
+    assert plots.roc(-scores, same, ax=ax) is ax and len(ax.lines) == 3
+    assert ax.lines[2].get_color() != curve.get_color() and ax.lines[2].get_label() == f"AUC {1 - more:.3f}"
+
+
+def test_det_is_that_of_scikit_learn(scored):
+    scores, same = scored
+    ours = plots.det(scores, same, label="some")
+    theirs = DetCurveDisplay.from_predictions(same, scores, drop_intermediate=False).ax_
+    np.testing.assert_allclose(ours.lines[1].get_xydata(), theirs.lines[0].get_xydata())
+    assert ours.lines[1].get_label().startswith("some (EER ")
+    ticks = dict(zip(ours.get_xticks(), (label.get_text() for label in ours.get_xticklabels()), strict=True))
+    assert ticks[0] == "50%" and "0.1%" in ticks.values() and "5%" in ticks.values()
+    perfect = plots.det([0.1, 0.2, 0.8, 0.9], [0, 0, 1, 1]).lines[1]
+    assert np.isfinite(perfect.get_xydata()).all() and perfect.get_label() == "EER 0.0%"
+
+
+def test_score_histogram_shows_both_classes_as_shares(scored):
+    scores, same = scored
+    ax = plots.score_histogram(scores[40:], same[40:], 0.4)
+    assert ax.lines[0].get_xdata() == [0.4, 0.4] and "threshold 0.400" in ax.get_legend_handles_labels()[1]
+    for polygon, label in zip(ax.patches, (1, 0), strict=True):
+        own = scores[40:][same[40:] == label]
+        corners = polygon.get_path().vertices
+        edges = np.unique(corners[:, 0])
+        counts, _ = np.histogram(own, edges)
+        assert len(edges) > 10 and corners[:, 1].max() == pytest.approx(counts.max() / len(own))
+    assert len(plots.score_histogram([0.5, 0.5], [0, 1], 0.5).patches) == 2, "one score for all"
+
+
+def test_calibration_compares_tenths_of_the_pairs():
+    random = np.random.default_rng(0)
+    probabilities = random.permutation(200) / 200
+    same = (random.random(200) < probabilities**2).astype(int)
+    curve = plots.calibration(probabilities, same).lines[1]
+    tenths = np.argsort(probabilities).reshape(10, 20)
+    np.testing.assert_allclose(curve.get_xdata(), [probabilities[tenth].mean() for tenth in tenths])
+    np.testing.assert_allclose(curve.get_ydata(), [same[tenth].mean() for tenth in tenths])
+    with pytest.raises(ValueError, match="in \\[0, 1\\]. Received: values from -1 to 0.5"):
+        plots.calibration([-1, 0.5], [0, 1])
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.roc, plots.det, lambda *bad: plots.score_histogram(*bad, 0.5), plots.calibration]
+)
+@pytest.mark.parametrize(
+    ("scores", "same", "message"),
+    [
+        ([0.1, 0.2], [1, 1], "both classes"),
+        ([0.1, float("nan")], [0, 1], "finite"),
+        ([0.1], [0, 1], "shape"),
+        ([], [], "both classes"),
+        ([0.1, 0.2], [0, 2], "both classes"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(draw, scores, same, message):
+    with pytest.raises(ValueError, match=message):
+        draw(scores, same)
+    assert not plt.get_fignums()
+
+
+def test_a_threshold_must_be_finite():
+    with pytest.raises(ValueError, match="threshold=nan"):
+        plots.score_histogram([0.1, 0.2], [0, 1], float("nan"))
+
+
+def test_importing_plots_leaves_tensorflow_alone():
+    script = "import sys, siamese_nn.plots; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
