@@ -1,11 +1,13 @@
 """From photos and pair files to `tf.data`: everything up to the network's input."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .cfp import read_cfp_folds
 from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
-from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
+from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
 from .splits import (
     IdentityLeakError,
@@ -37,24 +39,36 @@ __all__ = [
     "make_toy_faces",
     "organize_lfw_a",
     "pair_dataset",
+    "photo_dataset",
+    "photos_by_identity",
     "propose_letters",
+    "read_cfp_folds",
     "read_folds",
     "read_pairs",
     "require_disjoint",
+    "sample_violating_triplets",
     "shared_identities",
     "split_by_letter",
     "split_identities",
+    "triplet_dataset",
     "write_pairs",
 ]
 
 if TYPE_CHECKING:
-    from .pipelines import identity_dataset, pair_dataset
+    from .people import identity_dataset, photo_dataset, sample_violating_triplets, triplet_dataset
+    from .pipelines import pair_dataset
+
+_OVER_TENSORFLOW = {
+    "identity_dataset": "people",
+    "pair_dataset": "pipelines",
+    "photo_dataset": "people",
+    "sample_violating_triplets": "people",
+    "triplet_dataset": "people",
+}
 
 
 def __getattr__(name: str) -> Any:
     # TensorFlow takes seconds to import, and pair files don't need it.
-    if name in ("identity_dataset", "pair_dataset"):
-        from . import pipelines
-
-        return getattr(pipelines, name)
+    if name in _OVER_TENSORFLOW:
+        return getattr(import_module(f".{_OVER_TENSORFLOW[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

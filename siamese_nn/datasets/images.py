@@ -1,9 +1,11 @@
 """Photos as arrays: decoded, cropped, resized, kept as uint8."""
 
+import io
 import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from PIL import Image
@@ -11,6 +13,7 @@ from tqdm.auto import tqdm
 
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
+_MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
 
 
 class ImageError(ValueError):
@@ -18,7 +21,7 @@ class ImageError(ValueError):
 
 
 def load_image(
-    path: str | os.PathLike,
+    source: str | os.PathLike | bytes | Image.Image,
     *,
     image_size: tuple[int, int] = (125, 125),
     crop: tuple[int, int] | None = None,
@@ -27,7 +30,7 @@ def load_image(
     """Decodes one photo, takes the middle of it, and resizes that.
 
     Args:
-        path: a JPEG or PNG file, grey or colour.
+        source: a JPEG or PNG file, grey or colour, of at most 64 million pixels: its path, its bytes, or a Pillow image.
         image_size: height and width of the result, in pixels. Resized with antialiasing, so the shape of the
             photo or crop should be that of `image_size`.
         crop: height and width of the middle part to take before resizing, in pixels; `None` takes all. The faces
@@ -38,12 +41,18 @@ def load_image(
         uint8 of shape `(height, width, channels)`, in [0, 255].
 
     Raises:
-        ImageError: if the file is missing, is no image, is cut off, or is smaller than `crop`.
+        ImageError: if the file is missing, is no image, is cut off, is too large, or is smaller than `crop`.
         ValueError: if an argument is out of range.
     """
     check_image_options(image_size, crop, channels)
+    path = source if isinstance(source, (str, os.PathLike)) else "the photo"
     try:
-        with Image.open(path, formats=("JPEG", "PNG")) as photo:
+        with _opened(source) as photo:
+            if photo.width * photo.height > _MOST_PIXELS:
+                raise ImageError(
+                    f"{path}: {photo.width:,} x {photo.height:,} pixels, more than the {_MOST_PIXELS:,} that are "
+                    "decoded. Make it smaller first"
+                )
             if photo.mode.startswith(("I", "F")):
                 raise ImageError(
                     f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits"
@@ -78,6 +87,12 @@ def load_image(
     ) as error:  # all are Pillow's words for it
         raise ImageError(f"{path}: not a whole JPEG or PNG image ({error}). Replace the file") from error
     return pixels.reshape(*image_size, channels)
+
+
+def _opened(source: str | os.PathLike | bytes | Image.Image) -> AbstractContextManager[Image.Image]:
+    if isinstance(source, Image.Image):
+        return nullcontext(source)  # whoever opened it closes it
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("JPEG", "PNG"))
 
 
 def load_images(

@@ -72,6 +72,33 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
     ]
 
 
+def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
+    """Lists all photos of a folder in LFW's naming, person by person.
+
+    Args:
+        image_dir: where the photos are, as in `read_pairs`. Of an organised LFW-a take `train/`, which holds all photos of the people
+            in the training pairs.
+
+    Returns:
+        For each person, in alphabetical order, the paths of their photos.
+
+    Raises:
+        FileNotFoundError: if `image_dir` does not exist.
+        ValueError: if it holds no photo, or one that isn't named after its person, `First_Last_0001`.
+    """
+    people: dict[str, list[str]] = {}
+    for stem, path in sorted(_photos_by_stem(Path(image_dir)).items()):
+        name, _, number = stem.rpartition("_")
+        if not name or not number.isdecimal():
+            raise ValueError(
+                f"A photo is named after its person, First_Last_0001. Received: {path}. Rename or remove it"
+            )
+        people.setdefault(name, []).append(path)
+    if not people:
+        raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {image_dir}")
+    return dict(sorted(people.items()))
+
+
 def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -> None:
     """Writes an LFW pair file: the View 1 form for one `Pairs`, the View 2 form for a list of folds.
 

@@ -1,7 +1,7 @@
 """tf.data over pairs: every distinct photo decoded once, every epoch's order a function of seed and epoch."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ from .pairs import Pairs
 logger = logging.getLogger(__name__)
 
 # None of the functions below has Python control flow to translate, and to translate them takes longer than an epoch.
-_as_written = tf.autograph.experimental.do_not_convert
+as_written = tf.autograph.experimental.do_not_convert
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -75,159 +75,44 @@ def pair_dataset(
         raise ValueError("`pairs` must hold at least one pair. Received none")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
-    _check_seed(seed, initial_epoch)
+    check_seed(seed, initial_epoch)
     paths, where = pairs.distinct_images()
-    fetch = _image_source(paths, image_size, crop, channels, memory_limit)
+    fetch = image_source(paths, image_size, crop, channels, memory_limit)
     with tf.device("CPU"):
         where, same = tf.constant(where), tf.constant(pairs.same[:, None], tf.float32)
 
-    @_as_written
+    @as_written
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
         def side(column: int) -> tf.Tensor:
             images = fetch(tf.gather(where[:, column], order))
-            return _finish(images, augment, seed, [epoch, 2 * number + column], (*image_size, channels))
+            return finish_images(images, augment, seed, [epoch, 2 * number + column], (*image_size, channels))
 
         return (side(0), side(1)), tf.gather(same, order)
 
-    @_as_written
+    @as_written
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.range(len(pairs), dtype=tf.int64)
         if shuffle:
             order = tf.argsort(tf.random.stateless_uniform([len(pairs)], [seed, epoch]), stable=True)
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate()
-        return batches.map(_as_written(lambda number, order: (epoch, order, number)))
+        return batches.map(as_written(lambda number, order: (epoch, order, number)))
 
-    dataset = _epochs(initial_epoch).flat_map(epoch_batches).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = (
+        epochs_from(initial_epoch).flat_map(epoch_batches).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    )
     if initial_epoch is None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(pairs) // batch_size)))
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def identity_dataset(
-    paths: Sequence[str],
-    identities: Sequence[str],
-    *,
-    identities_per_batch: int,
-    images_per_identity: int,
-    image_size: tuple[int, int] = (125, 125),
-    seed: int = 0,
-    crop: tuple[int, int] | None = None,
-    channels: int = 1,
-    augment: Augment | None = None,
-    initial_epoch: int | None = None,
-    memory_limit: int = 4 * 2**30,
-) -> tf.data.Dataset:
-    """Batches in which people occur several times, for the losses that find their triplets in the batch.
-
-    In every epoch each person's photos are shuffled and cut into groups of `images_per_identity`; a batch holds
-    `identities_per_batch` such groups, of different people as far as there are enough. The photos that are left alone, those of people
-    with one photo above all, are spread evenly over the batches, as negatives. So every photo is seen once an epoch, and batches
-    differ a little in size. FaceNet's batches are `images_per_identity=40`: who has fewer comes with all of them.
-
-    Args:
-        paths: the `n` photos.
-        identities: who is on them, `n` names.
-        identities_per_batch: groups a batch, at least 1.
-        images_per_identity: photos a group, at least 2.
-        image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
-        seed: of groups, batches and `augment`; each epoch is drawn anew, by `(seed, epoch)` alone.
-        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with `None`.
-
-    Returns:
-        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the people as int32
-        `(batch,)`, numbered in the alphabetical order of their names.
-
-    Raises:
-        ImageError: if a photo is missing or broken; it is named.
-        ValueError: if an argument is out of range, or nobody has two photos.
-
-    Reference:
-        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.2.
-    """
-    check_image_options(image_size, crop, channels)
-    if len(paths) != len(identities):
-        raise ValueError(
-            f"`paths` and `identities` must be of one length. Received: {len(paths)}, {len(identities)}"
-        )
-    if identities_per_batch < 1 or images_per_identity < 2:
-        raise ValueError(
-            "`identities_per_batch` must be at least 1 and `images_per_identity` at least 2. "
-            f"Received: {identities_per_batch=}, {images_per_identity=}"
-        )
-    _check_seed(seed, initial_epoch)
-    labels = np.unique(np.asarray(identities, np.str_), return_inverse=True)[1].astype(np.int32)
-    if not len(labels) or np.bincount(labels).max() < 2:
-        raise ValueError(f"Somebody must have two photos. Received: {len(labels)} photos of as many people")
-    fetch = _image_source(np.asarray(paths, np.str_), image_size, crop, channels, memory_limit)
-
-    def plan(epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        batches = plan_identity_batches(labels, identities_per_batch, images_per_identity, [seed, int(epoch)])
-        return np.concatenate(batches), np.array([len(batch) for batch in batches])
-
-    with tf.device("CPU"):
-        known = tf.constant(labels)
-
-    @_as_written
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order, sizes = tf.numpy_function(plan, [epoch], (tf.int64, tf.int64), stateful=False)
-        rows = tf.RaggedTensor.from_row_lengths(
-            tf.ensure_shape(order, [None]), tf.ensure_shape(sizes, [None])
-        )
-        batches = tf.data.Dataset.from_tensor_slices(rows).enumerate()
-        return batches.map(_as_written(lambda number, order: (epoch, order, number)))
-
-    @_as_written
-    def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
-        images = _finish(fetch(order), augment, seed, [epoch, number], (*image_size, channels))
-        return images, tf.gather(known, order)
-
-    dataset = _epochs(initial_epoch).flat_map(epoch_batches).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-    if initial_epoch is None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan(0)[1])))
-    return dataset.prefetch(tf.data.AUTOTUNE)
-
-
-def plan_identity_batches(
-    labels: np.ndarray, identities_per_batch: int, images_per_identity: int, seed: list[int]
-) -> list[np.ndarray]:
-    """Deals the photos of one epoch out; see `identity_dataset`.
-
-    Args:
-        labels: who is on each photo, `(n,)` whole numbers.
-        identities_per_batch: groups a batch.
-        images_per_identity: photos a group.
-        seed: of the epoch.
-
-    Returns:
-        The photos' indices, int64, batch by batch; their number is the same for every seed.
-    """
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(len(labels))
-    by_person = np.split(
-        shuffled[np.argsort(labels[shuffled], kind="stable")], np.cumsum(np.bincount(labels))[:-1]
-    )
-    groups, alone = [], []
-    for i in rng.permutation(len(by_person)):
-        photos = by_person[i]
-        whole = [photos[j : j + images_per_identity] for j in range(0, len(photos), images_per_identity)]
-        groups.append([group for group in whole if len(group) > 1])
-        alone += [group for group in whole if len(group) == 1]
-    groups.sort(key=len, reverse=True)  # dealt in a circle, the groups of one person meet as seldom as can be
-    dealt = [group for person in groups for group in person]
-    n_batches = max(1, -(-len(dealt) // identities_per_batch))
-    alone = [alone[i] for i in rng.permutation(len(alone))]
-    batches = [np.concatenate([*dealt[i::n_batches], *alone[i::n_batches]]) for i in range(n_batches)]
-    return [batches[i].astype(np.int64) for i in rng.permutation(n_batches)]
-
-
-def _check_seed(seed: int, initial_epoch: int | None) -> None:
+def check_seed(seed: int, initial_epoch: int | None) -> None:
     if seed < 0 or (initial_epoch or 0) < 0:
         raise ValueError(
             f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}"
         )
 
 
-def _finish(
+def finish_images(
     images: tf.Tensor,
     augment: Augment | None,
     seed: int,
@@ -242,16 +127,16 @@ def _finish(
     return tf.ensure_shape(images, (None, *shape))
 
 
-def _epochs(initial_epoch: int | None) -> tf.data.Dataset:
+def epochs_from(initial_epoch: int | None) -> tf.data.Dataset:
     """The numbers of the epochs: the next one at every pass, or all of them from `initial_epoch` on."""
     if initial_epoch is not None:
         return tf.data.Dataset.range(initial_epoch, tf.int64.max)
     with tf.init_scope(), tf.device("CPU"):
         passes = tf.Variable(-1, dtype=tf.int64, trainable=False)
-    return tf.data.Dataset.range(1).map(_as_written(lambda _: passes.assign_add(1)))
+    return tf.data.Dataset.range(1).map(as_written(lambda _: passes.assign_add(1)))
 
 
-def _image_source(
+def image_source(
     paths: np.ndarray,
     image_size: tuple[int, int],
     crop: tuple[int, int] | None,

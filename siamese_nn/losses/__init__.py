@@ -9,7 +9,6 @@ from .harmonic import HarmonicTripletLoss, harmonic_triplet_loss
 from .margin_softmax import (
     ArcFaceLoss,
     CosFaceLoss,
-    CosineClassifier,
     SphereFaceLoss,
     arcface_loss,
     cosface_loss,
@@ -24,7 +23,6 @@ __all__ = [
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
-    "CosineClassifier",
     "CosineEmbeddingLoss",
     "HarmonicTripletLoss",
     "NegativeDistance",

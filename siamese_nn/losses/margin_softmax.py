@@ -1,4 +1,4 @@
-"""Classification with a margin between identities: the layer that gives cosines, and three losses on them."""
+"""Classification with a margin between identities: three losses on the cosines of `models.CosineClassifier`."""
 
 import math
 from collections.abc import Callable
@@ -6,57 +6,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from .distances import precise
-
-
-@tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class CosineClassifier(tf.keras.layers.Layer):
-    """The cosines of embeddings with one learnt direction per class; a head for the losses of this file.
-
-    Args:
-        n_classes: number of classes, at least 1.
-        dtype: of the computation, `"float32"` under any policy, since the losses magnify the rounding of half
-            precision.
-        **kwargs: `name` and `trainable`, as of every Keras layer.
-
-    Call arguments:
-        inputs: embeddings of any length, float `(batch, embedding_size)`.
-
-    Returns:
-        Cosines in [-1, 1], `(batch, n_classes)`; 0 for an embedding of zeros.
-
-    Raises:
-        ValueError: if `n_classes` is below 1.
-
-    Example:
-        >>> classifier = CosineClassifier(3)
-        >>> classifier(tf.ones((2, 8))).shape
-        TensorShape([2, 3])
-
-    Reference:
-        Wang et al., "NormFace: L2 Hypersphere Embedding for Face Verification", 2017, section 3.2.
-    """
-
-    def __init__(self, n_classes: int, *, dtype: str = "float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
-        if n_classes < 1:
-            raise ValueError(f"`n_classes` must be at least 1. Received: n_classes={n_classes}")
-        self.n_classes = n_classes
-
-    def build(self, input_shape):
-        self.directions = self.add_weight(
-            name="directions", shape=(input_shape[-1], self.n_classes), initializer="glorot_normal"
-        )
-        super().build(input_shape)
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), axis=0)
-        return tf.matmul(tf.math.l2_normalize(inputs, axis=1), directions)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.n_classes)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "n_classes": self.n_classes}
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -162,7 +111,7 @@ def cosface_loss(
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `CosineClassifier` gives them.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them.
         scale: factor of the cosines.
         margin: what the true class's cosine loses.
 
@@ -185,7 +134,7 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `CosineClassifier` gives them.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them.
         scale: factor of the cosines.
         margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
 
@@ -220,7 +169,7 @@ def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, m
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `CosineClassifier` gives them.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them.
         scale: factor of the cosines.
         margin: what the true class's angle is multiplied by, a whole number of at least 1.
 

@@ -2,11 +2,12 @@
 
 from .backbones import koch_cnn, report_cnn
 from .face import face_cnn
-from .layers import DistanceAccuracy, EuclideanDistance, L1Distance
+from .layers import CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance
 from .preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
 from .pretrained import pretrained
 from .resnext import GroupedConv2D
 from .siamese import (
+    classifier,
     comparison_model,
     cosine_embedding,
     decision_network,
@@ -18,6 +19,7 @@ from .siamese import (
 )
 
 __all__ = [
+    "CosineClassifier",
     "DistanceAccuracy",
     "EuclideanDistance",
     "GroupedConv2D",
@@ -25,6 +27,7 @@ __all__ = [
     "L1Distance",
     "MeanFace",
     "PhotoStandardization",
+    "classifier",
     "comparison_model",
     "cosine_embedding",
     "decision_network",

@@ -78,3 +78,55 @@ class DistanceAccuracy(tf.keras.metrics.Mean):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "threshold": self.threshold}
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class CosineClassifier(tf.keras.layers.Layer):
+    """The cosines of embeddings with one learnt direction per class; a head for `losses.CosFaceLoss`
+    and its like.
+
+    Args:
+        n_classes: number of classes, at least 1.
+        dtype: of the computation, `"float32"` under any policy, since the losses magnify the rounding of half
+            precision.
+        **kwargs: `name` and `trainable`, as of every Keras layer.
+
+    Call arguments:
+        inputs: embeddings of any length, float `(batch, embedding_size)`.
+
+    Returns:
+        Cosines in [-1, 1], `(batch, n_classes)`; 0 for an embedding of zeros.
+
+    Raises:
+        ValueError: if `n_classes` is below 1.
+
+    Example:
+        >>> classifier = CosineClassifier(3)
+        >>> classifier(tf.ones((2, 8))).shape
+        TensorShape([2, 3])
+
+    Reference:
+        Wang et al., "NormFace: L2 Hypersphere Embedding for Face Verification", 2017, section 3.2.
+    """
+
+    def __init__(self, n_classes: int, *, dtype: str = "float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        if n_classes < 1:
+            raise ValueError(f"`n_classes` must be at least 1. Received: n_classes={n_classes}")
+        self.n_classes = n_classes
+
+    def build(self, input_shape):
+        self.directions = self.add_weight(
+            name="directions", shape=(input_shape[-1], self.n_classes), initializer="glorot_normal"
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), axis=0)
+        return tf.matmul(tf.math.l2_normalize(inputs, axis=1), directions)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.n_classes)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "n_classes": self.n_classes}

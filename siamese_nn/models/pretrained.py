@@ -61,8 +61,8 @@ def pretrained(
     Reference:
         https://keras.io/api/applications; Xie et al., "Aggregated Residual Transformations", CVPR 2017, for ResNeXt.
     """
-    networks = _networks()
-    _require_one_of(tuple(networks), name=name)
+    known = networks()
+    _require_one_of(tuple(known), name=name)
     _require_one_of(_TRAINABLE, trainable=trainable)
     _require_one_of(_POOLINGS, pooling=pooling)
     if len(input_shape) != 3 or None in input_shape or input_shape[2] not in (1, 3):
@@ -70,8 +70,8 @@ def pretrained(
             "`input_shape` must be (height, width, channels), with 1 or 3 channels. "
             f"Received: input_shape={tuple(input_shape)}"
         )
-    network = _network(networks[name], name, (*input_shape[:2], 3), weights, pooling)
-    _freeze(network, trainable)
+    network = _network(known[name], name, (*input_shape[:2], 3), weights, pooling)
+    freeze(network, trainable)
 
     image = tf.keras.Input(input_shape, name="image")
     features = network(
@@ -88,7 +88,8 @@ def _require_one_of(known: tuple[str, ...], **argument: str) -> None:
         raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
 
 
-def _networks() -> dict[str, Callable]:
+def networks() -> dict[str, Callable]:
+    """Returns the functions that make the networks, by name."""
     applications = inspect.getmembers(tf.keras.applications, inspect.isroutine)
     known = {name: functools.partial(make, include_top=False) for name, make in applications}
     return dict(sorted({**known, **_RESNEXTS}.items()))
@@ -182,7 +183,8 @@ def _load(network: tf.keras.Model, path: str, name: str) -> None:
         ) from error
 
 
-def _freeze(network: tf.keras.Model, trainable: str) -> None:
+def freeze(network: tf.keras.Model, trainable: str) -> None:
+    """Freezes what `trainable` says, as in `pretrained`."""
     if trainable == "none":
         network.trainable = False
     elif trainable == "upper_half":

@@ -6,7 +6,7 @@ pairs it is in: `"tower"`, from an image to its features, and `"comparison"`, fr
 
 import tensorflow as tf
 
-from .layers import EuclideanDistance, L1Distance
+from .layers import CosineClassifier, EuclideanDistance, L1Distance
 
 
 def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
@@ -86,11 +86,17 @@ def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
 
 
 def decision_network(
-    backbone: tf.keras.Model, *, neurons: int = 1, features: str = "convolutional", linear_units: int = 256
+    backbone: tf.keras.Model,
+    *,
+    neurons: int = 1,
+    features: str = "convolutional",
+    linear_units: int = 256,
+    hidden_units: int = 512,
 ) -> tf.keras.Model:
-    """The Siamese model that decides on the concatenated features of both images, through one dense layer.
+    """The Siamese model that learns the comparison, too: a small network decides on the concatenated features.
 
-    It sees left and right: unlike the other models it may score a pair and its mirror differently.
+    It sees left and right: unlike the other models it may score a pair and its mirror differently. Without its hidden layer it
+    could only add up what it finds on each side, which says nothing of whether both are alike.
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
@@ -98,6 +104,7 @@ def decision_network(
         features: `"convolutional"`, the backbone's features as they are, or `"linear"`, sent through a linear layer that is
             part of the tower.
         linear_units: the size of that layer.
+        hidden_units: the size of the decision network's hidden layer, with ReLU.
 
     Returns:
         An uncompiled functional model from `(left, right)` images to the probability that both show one person, float32
@@ -105,28 +112,38 @@ def decision_network(
 
     Raises:
         ValueError: on an unknown option, or if `backbone` has not one image as input and one feature vector as output.
+
+    Reference:
+        Zagoruyko and Komodakis, "Learning to Compare Image Patches via Convolutional Neural Networks", CVPR 2015,
+        section 3.1.
     """
     if neurons not in (1, 2):
         raise ValueError(f"`neurons` must be 1 or 2. Received: neurons={neurons}")
     if features not in ("convolutional", "linear"):
         raise ValueError(f'`features` must be "convolutional" or "linear". Received: features={features!r}')
+    if min(linear_units, hidden_units) < 1:
+        raise ValueError(
+            "`linear_units` and `hidden_units` must be at least 1. "
+            f"Received: linear_units={linear_units}, hidden_units={hidden_units}"
+        )
     if features == "linear":
         backbone = tf.keras.Model(backbone.inputs, tf.keras.layers.Dense(linear_units)(backbone.outputs[0]))
     left, right = _feature_inputs(backbone)
-    activation = "sigmoid" if neurons == 1 else "softmax"
-    decision = tf.keras.layers.Dense(neurons, activation=activation, dtype="float32", name="same")
     both = tf.keras.layers.Concatenate()([left, right])
+    hidden = tf.keras.layers.Dense(hidden_units, activation="relu", name="hidden")(both)
+    activation = "sigmoid" if neurons == 1 else "softmax"
+    decision = tf.keras.layers.Dense(neurons, activation=activation, dtype="float32", name="same")(hidden)
     return _pair_model(
-        backbone, tf.keras.Model([left, right], decision(both), name="comparison"), "decision_network"
+        backbone, tf.keras.Model([left, right], decision, name="comparison"), "decision_network"
     )
 
 
-def triplet_embedding(backbone: tf.keras.Model, embedding_size: int = 128) -> tf.keras.Model:
+def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128) -> tf.keras.Model:
     """The model of the triplet losses: an embedding of unit length.
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
-        embedding_size: components of the embedding.
+        embedding_size: components of the embedding, through a linear layer; `None` takes the backbone's features as they are.
 
     Returns:
         An uncompiled functional model from images to embeddings, float32 `(batch, embedding_size)` of unit length. Made for
@@ -139,9 +156,43 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int = 128) -> tf
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.
     """
     _feature_inputs(backbone)
-    embedding = tf.keras.layers.Dense(embedding_size, name="embedding")(backbone.outputs[0])
+    embedding = backbone.outputs[0]
+    if embedding_size is not None:
+        embedding = tf.keras.layers.Dense(embedding_size, name="projection")(embedding)
     unit = tf.keras.layers.UnitNormalization(dtype="float32", name="unit_length")(embedding)
     return tf.keras.Model(backbone.inputs, unit, name="triplet_embedding")
+
+
+def classifier(backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine") -> tf.keras.Model:
+    """The model that tells training people apart; without its head, its features tell apart people it has never seen.
+
+    Args:
+        backbone: a model from an image to a feature vector. Its weights are shared, not copied.
+        n_classes: people to tell apart, at least 1.
+        head: `"cosine"`, a `CosineClassifier` for `losses.CosFaceLoss` and its like, or `"softmax"`, a dense layer
+            of logits for `SparseCategoricalCrossentropy(from_logits=True)`, as Parkhi's.
+
+    Returns:
+        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`; `embedding_model` drops
+        the head.
+
+    Raises:
+        ValueError: on an unknown option, or if `backbone` has not one image as input and one feature vector as output.
+
+    Reference:
+        Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.1.
+    """
+    if head not in ("cosine", "softmax"):
+        raise ValueError(f'`head` must be "cosine" or "softmax". Received: head={head!r}')
+    if n_classes < 1:
+        raise ValueError(f"`n_classes` must be at least 1. Received: n_classes={n_classes}")
+    _feature_inputs(backbone)
+    tower = tf.keras.Model(backbone.inputs, backbone.outputs[0], name="tower")
+    image = tf.keras.Input(backbone.input_shape[1:], name="image")
+    layer = CosineClassifier(n_classes, name="classes")
+    if head == "softmax":
+        layer = tf.keras.layers.Dense(n_classes, dtype="float32", name="classes")
+    return tf.keras.Model(image, layer(tower(image)), name="classifier")
 
 
 def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
@@ -170,12 +221,15 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
     """Returns the shared tower of a Siamese model, from an image to its features; the weights are shared.
 
     Args:
-        model: one of this package's models, also one that was loaded from a file. A model of one image is its own tower.
+        model: one of this package's models, also one that was loaded from a file. A classifier loses its head; another model of
+            one image is its own tower.
 
     Raises:
         ValueError: if `model` has no such tower.
     """
-    return model if len(model.inputs) == 1 else _part(model, "tower")
+    if len(model.inputs) == 1 and all(layer.name != "tower" for layer in model.layers):
+        return model
+    return _part(model, "tower")
 
 
 def comparison_model(model: tf.keras.Model) -> tf.keras.Model:

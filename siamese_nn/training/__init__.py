@@ -1,9 +1,11 @@
 """Recipes, the training itself, and what a run folder holds."""
 
 from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standard_callbacks
+from .experiments import RECIPES, REPORT_EXPERIMENTS
 from .measure import describe, examples_table, read_history, results_table
-from .recipes import RECIPES, REPORT_EXPERIMENTS, Recipe
+from .recipes import Recipe
 from .train import train
+from .validation import VerificationCallback, ViolatingTriplets
 
 __all__ = [
     "RECIPES",
@@ -11,6 +13,8 @@ __all__ = [
     "AtomicModelCheckpoint",
     "Recipe",
     "RunState",
+    "VerificationCallback",
+    "ViolatingTriplets",
     "completed_epochs",
     "describe",
     "examples_table",

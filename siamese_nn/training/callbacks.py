@@ -19,7 +19,7 @@ class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
 
     Args:
         filepath: the `.keras` file.
-        monitor: the logged quantity that decides which epoch is the best.
+        monitor: the logged quantity that decides which epoch is the best, as in `standard_callbacks`.
     """
 
     def __init__(self, filepath: str | os.PathLike, monitor: str = "val_loss"):
@@ -27,7 +27,7 @@ class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
         self.partial = self.target.with_name(f".partial-{self.target.name}")
         # Keras fills in braces in the path, and this one is meant as it stands.
         escaped = str(self.partial).replace("{", "{{").replace("}", "}}")
-        super().__init__(escaped, monitor=monitor, save_best_only=True)
+        super().__init__(escaped, monitor=monitor, mode=mode(monitor), save_best_only=True)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_end(epoch, logs)
@@ -138,6 +138,14 @@ def completed_epochs(run_dir: str | os.PathLike) -> int:
     return len(read_progress(run_dir)["history"])
 
 
+def mode(monitor: str) -> str:
+    """Says whether a logged quantity is the better the higher it is, `"max"`, or the lower, `"min"`.
+
+    Accuracies and areas under curves, by the ends of their names, are `"max"`; losses and error rates are `"min"`.
+    """
+    return "max" if monitor.endswith(("accuracy", "acc", "auc")) else "min"
+
+
 def standard_callbacks(
     run_dir: str | os.PathLike, *, monitor: str = "val_loss", patience: int = 3
 ) -> list[tf.keras.callbacks.Callback]:
@@ -146,7 +154,9 @@ def standard_callbacks(
     Args:
         run_dir: the folder of the run, made where it is missing. It receives `model.keras` (the best epoch's), `history.csv`,
             `state.npz` (to go on from) and `logs/` (TensorBoard).
-        monitor: the logged quantity that early stopping and checkpoint go by.
+        monitor: the logged quantity that early stopping and checkpoint go by: the higher the better if its name ends in
+            `accuracy`, `acc` or `auc`, else the lower. `val_eer` and `val_auc` need a `VerificationCallback`
+            before these.
         patience: epochs without improvement after which the training stops, at least 1.
 
     Returns:
@@ -168,7 +178,7 @@ def standard_callbacks(
         raise ValueError(f"`patience` must be at least 1. Received: patience={patience}")
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    early_stopping = tf.keras.callbacks.EarlyStopping(monitor=monitor, patience=patience)
+    early_stopping = tf.keras.callbacks.EarlyStopping(monitor=monitor, mode=mode(monitor), patience=patience)
     checkpoint = AtomicModelCheckpoint(run_dir / "model.keras", monitor=monitor)
     board = tf.keras.callbacks.TensorBoard(str(run_dir / "logs"), write_graph=False)
     state = RunState(run_dir, early_stopping, checkpoint)

@@ -10,13 +10,15 @@ import numpy as np
 import tensorflow as tf
 from prettytable import PrettyTable
 
-from .. import plots
-from ..datasets import Pairs
-from ..datasets.pipelines import pair_dataset
-from ..evaluation import choose_threshold, score_pairs, score_raw_pixels, verification_report
-from ..files import replacing, write_text
+from .. import __version__, plots
+from ..datasets import Pairs, pair_dataset
+from ..evaluation import choose_threshold, fit_platt, score_pairs, score_raw_pixels, verification_report
+from ..files import read_json, replacing, write_text
+from ..run_report import write_run_report
+from .callbacks import mode
 from .recipes import Recipe
 
+VERIFIER_FORMAT = 1  # of verifier.json
 _WHICH = {"best": "model.keras", "last": "last.keras"}
 
 
@@ -33,7 +35,7 @@ def measure(
         status: `"finished"` or `"interrupted"`.
 
     Returns:
-        What `results.json` holds, which is written last, as the proof that all is there.
+        What `results.json` holds, which is written last but for the page made of it, as the proof that all is there.
     """
     run_dir = Path(run_dir)
     history = read_history(run_dir)
@@ -45,7 +47,8 @@ def measure(
                 name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()
             }
             figures[which] = _figures(sets, scores[which])
-            _add_own_figures(figures[which], sets, scores[which], model, recipe)
+            if recipe.kind == "pairs":
+                _add_own_figures(figures[which], sets, scores[which], model, recipe)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
     results = {
@@ -54,16 +57,22 @@ def measure(
         "split": recipe.split,
         "device": device,
         "epochs": len(history["epoch"]),
-        "best_epoch": int(np.argmin(history["val_loss"])) + 1,
+        "best_epoch": _best_epoch(history[recipe.monitor], recipe.monitor),
+        "monitor": recipe.monitor,
         "seconds": sum(history["seconds"]),
         "people": {name: len(pairs.identities()) for name, pairs in sets.items()},
         "figures": figures,
         "raw_pixels": _figures(sets, pixels),
     }
     write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
+    verifier = _verifier(
+        recipe, sets["validation"], scores["best"]["validation"], read_json(run_dir / "recipe.json")
+    )
+    write_text(run_dir / "verifier.json", json.dumps(verifier, indent=2) + "\n")
     _draw(run_dir, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
     text = json.dumps(results, indent=2) + "\n"
     write_text(run_dir / "results.json", text)
+    write_run_report(run_dir)
     return json.loads(text)
 
 
@@ -138,8 +147,8 @@ def examples_table(scores: dict[str, Any], results: dict[str, Any]) -> PrettyTab
         words = ["same" if same else "different" for same in (rows["same"][i], verdict)]
         table.add_row(
             [
-                rows["left"][i],
-                rows["right"][i],
+                os.path.basename(rows["left"][i]),
+                os.path.basename(rows["right"][i]),
                 words[0],
                 f"{rows['best'][i]:.3f}",
                 words[1],
@@ -161,9 +170,9 @@ def describe(results: dict[str, Any]) -> str:
     minutes = results["seconds"] / 60
     return (
         f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.\n"
-        f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs. "
-        "Intervals: Wilson, over pairs; people recur in pairs, so the true ones are wider.\n"
-        "Losses include the penalties on weights, as the report's do.\n"
+        f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs, "
+        "whose own accuracy it flatters. 95% intervals by bootstrap over people.\n"
+        f"The best epoch is that of the best {results['monitor']}. Losses include the penalties on weights.\n"
         f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
         f"training on {results['device']}"
         + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
@@ -175,11 +184,44 @@ def _drawn(n_pairs: int, n_drawn: int = 12) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(n_pairs)[:n_drawn])
 
 
+def _best_epoch(values: list[float], monitor: str) -> int:
+    best = np.nanargmax if mode(monitor) == "max" else np.nanargmin
+    return int(best(values)) + 1
+
+
 def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict:
-    threshold = choose_threshold(scores["validation"], sets["validation"].same)
+    # As a plain number: on the validation pairs themselves it is optimistic, and so described.
+    threshold = float(choose_threshold(scores["validation"], sets["validation"].same))
     return {
-        name: verification_report(scores[name], sets[name].same, threshold=threshold).as_dict()
+        name: verification_report(
+            scores[name],
+            sets[name].same,
+            threshold=threshold,
+            identities=(sets[name].left_identities, sets[name].right_identities),
+        ).as_dict()
         for name in scores
+    }
+
+
+def _verifier(recipe: Recipe, val: Pairs, scores: np.ndarray, claim: dict[str, Any]) -> dict[str, Any]:
+    """What `Verifier` needs beside the model, and where it came from."""
+    same = int(val.same.sum())
+    calibration = fit_platt(scores, val.same)
+    return {
+        "format": VERIFIER_FORMAT,
+        "siamese_nn": __version__,
+        "model": _WHICH["best"],
+        "crop": recipe.crop,
+        "threshold": float(choose_threshold(scores, val.same)),
+        "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
+        "chosen_on": {
+            "pairs": "validation",
+            "same": same,
+            "different": len(val) - same,
+            "people": len(val.identities()),
+        },
+        "seed": recipe.seed,
+        "trained_on": {**claim["data"]["train"], "photos": claim.get("photos")},
     }
 
 
@@ -204,9 +246,7 @@ def _add_own_figures(
 def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]]) -> dict:
     return {
         name: {
-            "left": [os.path.basename(path) for path in pairs.left],
-            "right": [os.path.basename(path) for path in pairs.right],
-            "same": pairs.same.tolist(),
+            **{name: column.tolist() for name, column in vars(pairs).items()},
             **{which: scores[which][name].tolist() for which in scores},
         }
         for name, pairs in sets.items()
@@ -216,7 +256,7 @@ def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]
 def _draw(
     run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str, np.ndarray], threshold: float
 ) -> None:
-    for quantity in {"accuracy", "loss"} & set(history):
+    for quantity in {"accuracy", "loss", "auc"} & {name.removeprefix("val_") for name in history}:
         with replacing(run_dir / f"{quantity}.png") as partial:
             plots.save(plots.learning_curves(history, quantity), partial)
     name = "test" if "test" in sets else "validation"

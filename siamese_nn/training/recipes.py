@@ -9,21 +9,58 @@ import tensorflow as tf
 from .. import losses, models
 from ..datasets import Pairs, split_by_letter, split_identities
 from ..datasets.images import check_image_options
+from ..models.pretrained import networks
 
-_BACKBONES = ("report_cnn", "koch_cnn")
-_MODELS = {
+_BACKBONES = ("report_cnn", "koch_cnn", "face_cnn", *networks())
+_PAIR_MODELS = {
     "l1_sigmoid": models.l1_sigmoid,
     "euclidean_contrastive": models.euclidean_contrastive,
     "cosine_embedding": models.cosine_embedding,
     "decision_network": models.decision_network,
     "decision_network_2": partial(models.decision_network, neurons=2),
 }
+_TRIPLETS = {
+    "triplet_semi_hard": losses.TripletSemiHardLoss,
+    "triplet_hard": losses.TripletHardLoss,
+    "triplet": losses.TripletLoss,
+}
+_CLASSIFIERS = {
+    "softmax": None,
+    "cosface": losses.CosFaceLoss,
+    "arcface": losses.ArcFaceLoss,
+    "sphereface": losses.SphereFaceLoss,
+}
+_CHOICES = {
+    "model": (*_PAIR_MODELS, *_TRIPLETS, *_CLASSIFIERS),
+    "backbone": _BACKBONES,
+    "features": ("convolutional", "linear"),
+    "trainable": ("all", "upper_half", "none"),
+    "optimizer": ("adam", "rmsprop", "sgd"),
+    "monitor": ("val_loss", "val_eer", "val_auc"),
+    "split": ("identities", "report"),
+}
 _OPTIMIZERS = {
     "adam": tf.keras.optimizers.Adam,
     "rmsprop": tf.keras.optimizers.RMSprop,
     "sgd": tf.keras.optimizers.SGD,
 }
-_SPLITS = ("identities", "report")
+_WHOLE = {
+    "filters": 1,
+    "units": 1,
+    "embedding_size": 1,
+    "batch_size": 1,
+    "identities_per_batch": 1,
+    "images_per_identity": 2,
+    "most_per_identity": 1,
+    "epochs": 1,
+    "patience": 1,
+    "seed": 0,
+}
+_SHARED = (
+    *("backbone", "filters", "units", "initializer", "drop_rate", "last_pooling", "weights", "mean_face"),
+    *("image_size", "crop", "channels", "split", "letters", "seed"),
+)
+_OPTIONAL = ("embedding_size", "most_per_identity")
 
 
 @dataclass(frozen=True)
@@ -31,65 +68,82 @@ class Recipe:
     """Everything that decides a training but its photos. The defaults are the report's experiment 5.1, without its leak.
 
     Args:
-        model: the Siamese model, which brings its loss: `"l1_sigmoid"` and `"decision_network"` (binary cross-entropy),
-            `"decision_network_2"` (two neurons, cross-entropy), `"euclidean_contrastive"` or `"cosine_embedding"`.
-        margin: of the contrastive loss (the report's is 1), or of the cosine embedding loss.
-        backbone: `"report_cnn"` or `"koch_cnn"`.
-        filters, units, initializer, drop_rate, last_pooling: of `models.report_cnn`; `koch_cnn` has its own.
+        model: what is learnt, which brings its loss. From pairs: `"l1_sigmoid"` and `"decision_network"` (binary
+            cross-entropy), `"decision_network_2"` (two neurons, cross-entropy), `"euclidean_contrastive"` or `"cosine_embedding"`.
+            An embedding from triplets, in squared distance: `"triplet_semi_hard"` and `"triplet_hard"`, which find them in the batch, or
+            `"triplet"`, whose negatives are drawn from those that violate the margin. An embedding from telling people
+            apart: `"softmax"`, `"cosface"`, `"arcface"` or `"sphereface"`.
+        margin: of the loss; the report's contrastive loss has 1. Without effect where the loss has none.
+        scale: of the cosines in CosFace, ArcFace and SphereFace.
+        backbone: `"report_cnn"`, `"koch_cnn"`, `"face_cnn"`, or the name of a network of `models.pretrained`.
+        filters, units, initializer, drop_rate, last_pooling: of `models.report_cnn`; the others have their own.
+        weights: of a network of `models.pretrained`: `"imagenet"`, a path, or `None`.
+        trainable: which part of such a network, or of that of `pretraining`, is trained.
+        features: of the decision networks, see `models.decision_network`.
+        embedding_size: of the models from triplets, see `models.triplet_embedding`.
+        mean_face: whether to subtract the training photos' mean face, inside the model.
+        pretraining: the recipe of a training that comes first; this one goes on with its embedding. Backbone, images, split and seed
+            are this recipe's, whatever it says.
         image_size: height and width of the images, in pixels.
         crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
         channels: 1 for grey, 3 for RGB.
-        batch_size: pairs a step.
+        batch_size: pairs, photos or chosen triplets a step.
+        identities_per_batch, images_per_identity: of the batches in which triplets are found, see
+            `datasets.identity_dataset`.
+        most_per_identity: the most photos of one person in an epoch of a classifier; `None` takes all.
         optimizer: `"adam"`, `"rmsprop"` or `"sgd"`, with Keras's settings.
         learning_rate: its learning rate.
         epochs: the most epochs to train.
-        patience: epochs without a better validation loss after which training stops.
+        patience: epochs without improvement after which training stops.
+        monitor: what must improve: `"val_loss"`, which only models of pairs have, `"val_eer"` or `"val_auc"`, of the validation
+            pairs.
         split: `"identities"`: nobody is on both sides. `"report"`: the report's letter split, which leaks people.
         letters: first letters of the validation people, of the split by identities.
         seed: of weights, order and split.
 
     Raises:
-        ValueError: on an unknown option.
+        ValueError: on an unknown option, or options that contradict each other.
     """
 
     model: str = "l1_sigmoid"
     margin: float = 1.0
+    scale: float = 16.0
     backbone: str = "report_cnn"
     filters: int = 8
     units: int = 2048
     initializer: str = "normal"
     drop_rate: float | None = None
     last_pooling: bool = False
+    weights: str | None = None
+    trainable: str = "all"
+    features: str = "convolutional"
+    embedding_size: int | None = 128
+    mean_face: bool = False
+    pretraining: "Recipe | None" = None
     image_size: tuple[int, int] = (125, 125)
     crop: tuple[int, int] | None = None
     channels: int = 1
     batch_size: int = 128
+    identities_per_batch: int = 16
+    images_per_identity: int = 4
+    most_per_identity: int | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     epochs: int = 100
     patience: int = 3
+    monitor: str = "val_loss"
     split: str = "identities"
     letters: str = "ABCDE"
     seed: int = 0
 
     def __post_init__(self):
-        for name, known in (
-            ("model", tuple(_MODELS)),
-            ("backbone", _BACKBONES),
-            ("optimizer", tuple(_OPTIMIZERS)),
-            ("split", _SPLITS),
-        ):
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Received: {name}={getattr(self, name)!r}")
-        for name, least in (
-            ("filters", 1),
-            ("units", 1),
-            ("batch_size", 1),
-            ("epochs", 1),
-            ("patience", 1),
-            ("seed", 0),
-        ):
+        for name, least in _WHOLE.items():
             value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
             if type(value) is not int or not least <= value < 2**32:
                 raise ValueError(
                     f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}"
@@ -102,6 +156,32 @@ class Recipe:
         for name in ("image_size", "crop"):  # a list when it comes from JSON
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.monitor == "val_loss" and self.kind != "pairs":
+            raise ValueError(
+                f'`monitor` must be "val_eer" or "val_auc" where the model is {self.model!r}: it has no loss on the '
+                "validation pairs. Received: monitor='val_loss'"
+            )
+        if isinstance(self.pretraining, dict):
+            object.__setattr__(self, "pretraining", Recipe(**self.pretraining))
+        if self.pretraining is not None:
+            own = {name: getattr(self, name) for name in _SHARED}
+            object.__setattr__(self, "pretraining", replace(self.pretraining, **own))
+
+    @property
+    def kind(self) -> str:
+        """From what the model learns: `"pairs"`, `"groups"` of photos of a person, `"triplets"` or `"classes"`."""
+        if self.model in _PAIR_MODELS:
+            return "pairs"
+        if self.model in _CLASSIFIERS:
+            return "classes"
+        return "triplets" if self.model == "triplet" else "groups"
+
+    @property
+    def fixed_threshold(self) -> float | None:
+        """The score from which on a pair counts as same without a look at data; none for cosines."""
+        if self.model == "euclidean_contrastive":
+            return -self.margin / 2
+        return None if self.kind != "pairs" or self.model == "cosine_embedding" else 0.5
 
     def as_dict(self) -> dict:
         """Returns the fields, ready for JSON; `Recipe(**fields)` is the recipe again."""
@@ -113,13 +193,11 @@ class Recipe:
             return split_by_letter(pairs)
         return split_identities(pairs, letters=self.letters, seed=self.seed, exclude=exclude)
 
-    def build_model(self) -> tf.keras.Model:
-        """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed."""
+    def build_backbone(self) -> tf.keras.Model:
+        """Returns the backbone, new. Its weights depend on TensorFlow's global seed."""
         input_shape = (*self.image_size, self.channels)
-        if self.backbone == "koch_cnn":
-            backbone = models.koch_cnn(input_shape)
-        else:
-            backbone = models.report_cnn(
+        if self.backbone == "report_cnn":
+            return models.report_cnn(
                 input_shape,
                 filters=self.filters,
                 units=self.units,
@@ -127,18 +205,51 @@ class Recipe:
                 drop_rate=self.drop_rate,
                 last_pooling=self.last_pooling,
             )
-        model = _MODELS[self.model](backbone)
-        optimizer = _OPTIMIZERS[self.optimizer](self.learning_rate)
+        if self.backbone == "koch_cnn":
+            return models.koch_cnn(input_shape)
+        if self.backbone == "face_cnn":
+            return models.face_cnn(input_shape)
+        return models.pretrained(self.backbone, input_shape, weights=self.weights, trainable=self.trainable)
+
+    def build_model(
+        self, backbone: tf.keras.Model | None = None, *, n_classes: int | None = None
+    ) -> tf.keras.Model:
+        """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed.
+
+        Args:
+            backbone: what to build it over; `None` makes the recipe's.
+            n_classes: people to tell apart, for a classifier.
+        """
+        backbone = self.build_backbone() if backbone is None else backbone
+        if self.kind == "pairs":
+            options = {"features": self.features} if self.model.startswith("decision_network") else {}
+            model = _PAIR_MODELS[self.model](backbone, **options)
+        elif self.kind == "classes":
+            model = models.classifier(
+                backbone, n_classes, head="softmax" if self.model == "softmax" else "cosine"
+            )
+        else:
+            model = models.triplet_embedding(backbone, self.embedding_size)
+            model = models.explicit_triplets(model) if self.kind == "triplets" else model
         loss, metrics = self._loss_and_metrics()
-        model.compile(optimizer, loss=loss, metrics=metrics)
+        model.compile(_OPTIMIZERS[self.optimizer](self.learning_rate), loss=loss, metrics=metrics)
         return model
 
-    @property
-    def fixed_threshold(self) -> float | None:
-        """The score from which on a pair counts as same without a look at data; none for cosines."""
-        return {"euclidean_contrastive": -self.margin / 2, "cosine_embedding": None}.get(self.model, 0.5)
-
     def _loss_and_metrics(self) -> tuple[str | tf.keras.losses.Loss, list]:
+        if self.kind == "classes":
+            if self.model == "softmax":
+                return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+            return _CLASSIFIERS[self.model](self.scale, self.margin), ["accuracy"]
+        if self.kind == "triplets":
+            return losses.TripletLoss(self.margin), []
+        if self.kind == "groups":
+            squared = {"distance_metric": "squared-L2"}
+            monitors = [
+                losses.ActiveTriplets(self.margin, **squared),
+                losses.PositiveDistance(**squared),
+                losses.NegativeDistance(**squared),
+            ]
+            return _TRIPLETS[self.model](self.margin, **squared), monitors
         if self.model == "euclidean_contrastive":
             # The report's equation 1 has the halves.
             metric = models.DistanceAccuracy(self.margin / 2)
@@ -148,23 +259,3 @@ class Recipe:
         if self.model == "decision_network_2":
             return "sparse_categorical_crossentropy", ["accuracy"]
         return "binary_crossentropy", ["accuracy"]
-
-
-REPORT_EXPERIMENTS = {
-    "5.1": Recipe(split="report"),
-    "5.1-256": Recipe(split="report", units=256),
-    "7.1": Recipe(split="report", model="euclidean_contrastive"),
-    "7.1-256": Recipe(split="report", model="euclidean_contrastive", units=256),
-}
-"""The report's experiments by the numbers of its tables; `-256`: with the 256 units that its weight files really hold."""
-
-_SMALL = Recipe(image_size=(80, 80), units=256, initializer="he_normal", epochs=15)
-
-RECIPES = {
-    "l1_sigmoid": _SMALL,
-    "euclidean_contrastive": replace(_SMALL, model="euclidean_contrastive"),
-    "cosine_embedding": replace(_SMALL, model="cosine_embedding", margin=0.3),
-    "decision_network": replace(_SMALL, model="decision_network"),
-    "decision_network_2": replace(_SMALL, model="decision_network_2"),
-}
-"""Recipes by name, small enough to learn the drawn faces in about a minute on two cores."""

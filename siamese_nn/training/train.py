@@ -5,21 +5,29 @@ import logging
 import math
 import os
 import platform
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from .. import __version__
-from ..datasets import Pairs, require_disjoint
-from ..datasets.pipelines import pair_dataset
+from .. import __version__, models
+from ..datasets import IdentityLeakError, Pairs, load_images, require_disjoint
 from ..files import read_json, replacing, write_text
+from ..models.pretrained import freeze
 from .callbacks import read_progress, standard_callbacks
+from .data import image_options, training_data
 from .measure import measure
 from .recipes import Recipe
+from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)
+
+_PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
+_CHUNK = 1024  # photos decoded at a time
 
 
 def train(
@@ -29,6 +37,7 @@ def train(
     run_dir: str | os.PathLike,
     *,
     test: Pairs | None = None,
+    photos: Mapping[str, Sequence[str]] | None = None,
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
     """Trains a recipe and measures it; or goes on with a training that was cut off, or returns that of a finished one.
@@ -44,9 +53,12 @@ def train(
         train: pairs to train on.
         val: pairs for early stopping, the choice of the best epoch, and the threshold.
         run_dir: the folder of the run, made where it is missing. It receives `recipe.json`, `model.keras` (best epoch),
-            `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as PNG, `accuracy.png`, `loss.png`
-            and `pairs.png`.
+            `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as PNG, the curves and `pairs.png`; in
+            `pretraining/` the run of the recipe's `pretraining`.
         test: pairs that play no part in training, to be scored at the end.
+        photos: for recipes that learn from people and not from pairs: for each person the photos to train on, such as
+            `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes those in the training
+            pairs.
         verbose: as in Keras's `fit`.
 
     Returns:
@@ -60,9 +72,10 @@ def train(
     """
     run_dir = Path(run_dir)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
-    _require_people_apart(recipe, sets)
+    _require_people_apart(recipe, sets, photos or {})
+    own_photos = _photos(recipe, train, photos)
     _require_both_classes(sets)
-    claim = _claim(run_dir, recipe, sets)
+    claim = _claim(run_dir, recipe, sets, own_photos)
     if (run_dir / "results.json").exists():
         results = read_json(run_dir / "results.json")
         if results["status"] == "finished":
@@ -70,11 +83,14 @@ def train(
             return results
     device = _prepare_device(recipe.seed)
     logger.info("computing on %s", device)
-    model = recipe.build_model()
+    if recipe.pretraining is not None:
+        write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
+        _pretrain(recipe.pretraining, sets, photos, run_dir / _PRETRAINING, verbose)
+    model = _build(recipe, own_photos, run_dir)
     # Only now, so that a recipe that cannot be built leaves the folder free.
     write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
     try:
-        _fit(model, recipe, train, val, run_dir, verbose)
+        _fit(model, recipe, train, val, own_photos, run_dir, verbose)
     except KeyboardInterrupt:
         if (run_dir / "model.keras").exists():
             logger.warning(
@@ -89,11 +105,57 @@ def train(
     return results
 
 
-def _require_people_apart(recipe: Recipe, sets: dict[str, Pairs]) -> None:
+def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
+    """The photos that the recipe learns people from, in the order of the people's names; none if it learns from pairs."""
+    if recipe.kind == "pairs":
+        return {}
+    if photos is None:
+        photos = {}
+        for paths, names in (
+            (train.left, train.left_identities),
+            (train.right, train.right_identities),
+        ):
+            for path, name in zip(paths.tolist(), names.tolist(), strict=True):
+                photos.setdefault(name, set()).add(path)
+    least = (
+        2 if recipe.kind == "classes" else 1
+    )  # one photo teaches a classifier nothing of what a person keeps
+    return {name: sorted(photos[name]) for name in sorted(photos) if len(photos[name]) >= least}
+
+
+def _require_people_apart(
+    recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]
+) -> None:
     names = {"train": "training", "validation": "validation", "test": "test"}
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
         if b in sets and (a, b, recipe.split) != ("train", "validation", "report"):
             require_disjoint(sets[a], sets[b], names=(names[a], names[b]))
+    for name in sorted(set(sets) - {"train"}):
+        shared = sorted(set(photos) & sets[name].identities())
+        if shared and (name, recipe.split) != ("validation", "report"):
+            raise IdentityLeakError(
+                f"{len(shared)} of the people in `photos` occur in the {names[name]} pairs, too ({', '.join(shared[:10])}"
+                f"{' and more' if len(shared) > 10 else ''}). Leave them out"
+            )
+
+
+def _pretrain(
+    recipe: Recipe,
+    sets: dict[str, Pairs],
+    photos: Mapping[str, Sequence[str]] | None,
+    run_dir: Path,
+    verbose: int | str,
+) -> None:
+    logger.info("first the recipe's pretraining, in %s", run_dir)
+    train(
+        recipe,
+        sets["train"],
+        sets["validation"],
+        run_dir,
+        test=sets.get("test"),
+        photos=photos,
+        verbose=verbose,
+    )
 
 
 def _require_both_classes(sets: dict[str, Pairs]) -> None:
@@ -106,18 +168,24 @@ def _require_both_classes(sets: dict[str, Pairs]) -> None:
             )
 
 
-def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> dict:
+def _claim(
+    run_dir: Path, recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]
+) -> dict:
     """Returns what the run is, and makes sure that the folder is free or this very run's."""
     data = {
         name: {
             "same": int(pairs.same.sum()),
             "different": int((1 - pairs.same).sum()),
             "people": len(pairs.identities()),
-            "sha256": sha256("\n".join(map("\t".join, pairs.keys())).encode()).hexdigest(),
+            "sha256": _digest(map("\t".join, pairs.keys())),
         }
         for name, pairs in sets.items()
     }
-    claim = json.loads(json.dumps({"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}))
+    claim = {"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}
+    if photos:
+        files = [os.path.basename(path) for own in photos.values() for path in own]
+        claim["photos"] = {"photos": len(files), "people": len(photos), "sha256": _digest(files)}
+    claim = json.loads(json.dumps(claim))
     path = run_dir / "recipe.json"
     if not path.exists():
         # A kill in the first moment may have left `.partial-recipe.json`.
@@ -127,14 +195,19 @@ def _claim(run_dir: Path, recipe: Recipe, sets: dict[str, Pairs]) -> dict:
             )
         return claim
     held = read_json(path)
-    for part in ("recipe", "data"):
-        other = [name for name in claim[part] | held[part] if claim[part].get(name) != held[part].get(name)]
+    for part in ("recipe", "data", "photos"):
+        ours, theirs = claim.get(part, {}), held.get(part, {})
+        other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
         if other:
             raise ValueError(
                 f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
                 "or remove this one"
             )
     return claim
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _prepare_device(seed: int) -> str:
@@ -148,33 +221,55 @@ def _prepare_device(seed: int) -> str:
     return f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
+def _build(recipe: Recipe, photos: Mapping[str, Sequence[str]], run_dir: Path) -> tf.keras.Model:
+    backbone = None
+    if recipe.pretraining is not None:
+        before = tf.keras.models.load_model(run_dir / _PRETRAINING / "model.keras")
+        backbone = models.embedding_model(before)
+        freeze(backbone, recipe.trainable)
+    elif recipe.mean_face:
+        backbone = _over_mean_face(recipe, photos)
+    return recipe.build_model(backbone, n_classes=len(photos))
+
+
+def _over_mean_face(recipe: Recipe, photos: Mapping[str, Sequence[str]]) -> tf.keras.Model:
+    paths = list(chain.from_iterable(photos.values()))
+    chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
+    mean_face = models.MeanFace(dtype="float32", name="mean_face")
+    mean_face.adapt(load_images(chunk, **image_options(recipe)) / np.float32(255) for chunk in chunks)
+    backbone = recipe.build_backbone()
+    image = tf.keras.Input(backbone.input_shape[1:], name="image")
+    return tf.keras.Model(image, backbone(mean_face(image)), name="over_mean_face")
+
+
 def _fit(
-    model: tf.keras.Model, recipe: Recipe, train: Pairs, val: Pairs, run_dir: Path, verbose: int | str
+    model: tf.keras.Model,
+    recipe: Recipe,
+    train: Pairs,
+    val: Pairs,
+    photos: Mapping[str, Sequence[str]],
+    run_dir: Path,
+    verbose: int | str,
 ) -> None:
     progress = read_progress(run_dir)
     done = len(progress["history"])
     _require_finite(run_dir, progress["history"])
-    callbacks = standard_callbacks(run_dir, patience=recipe.patience)
+    callbacks = standard_callbacks(run_dir, monitor=recipe.monitor, patience=recipe.patience)
     if progress["stopped"] or done >= recipe.epochs:
         callbacks[-1].set_model(model)
         callbacks[-1].on_train_begin()
         return
     if done:
         logger.info("going on after epoch %d", done)
-    options = {
-        "image_size": recipe.image_size,
-        "crop": recipe.crop,
-        "channels": recipe.channels,
-        "batch_size": recipe.batch_size,
-    }
+    if recipe.monitor != "val_loss":
+        callbacks.insert(0, VerificationCallback(val, crop=recipe.crop))
+    data, after = training_data(recipe, train, val, photos, done)
     model.fit(
-        pair_dataset(train, **options, seed=recipe.seed, initial_epoch=done),
-        validation_data=pair_dataset(val, **options, shuffle=False),
+        **data,
         epochs=recipe.epochs,
         initial_epoch=done,
-        steps_per_epoch=math.ceil(len(train) / recipe.batch_size),
         shuffle=False,  # the dataset does
-        callbacks=callbacks,
+        callbacks=[*callbacks, *after],
         verbose=verbose,
     )
     _require_finite(run_dir, read_progress(run_dir)["history"])

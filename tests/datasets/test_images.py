@@ -1,3 +1,7 @@
+import io
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -76,6 +80,54 @@ def test_options_are_checked(colours):
     for option in ({"image_size": (0, 5)}, {"image_size": 5}, {"crop": (1.5, 2)}, {"channels": 2}):
         with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be"):
             datasets.load_image(colours, **option)
+
+
+def test_bytes_and_pillow_images_are_photos_too(colours):
+    options = {"image_size": (50, 40), "channels": 3}
+    expected = datasets.load_image(colours, **options)
+    np.testing.assert_array_equal(datasets.load_image(colours.read_bytes(), **options), expected)
+    with Image.open(colours) as image:
+        np.testing.assert_array_equal(datasets.load_image(image, **options), expected)
+        assert image.size == (80, 100) and image.getpixel((0, 0)) == (255, 0, 0)  # left as it was, and open
+    with pytest.raises(ImageError, match="the photo: not a whole JPEG or PNG"):
+        datasets.load_image(colours.read_bytes()[:100])
+
+
+def png_that_claims(width, height):
+    """A PNG of some dozens of bytes whose header claims a size."""
+
+    def chunk(kind, content):
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("side", "message"), [(10_000, "10,000 x 10,000 pixels, more than"), (60_000, "exceeds limit")]
+)
+def test_photos_that_would_fill_the_memory_are_refused(tmp_path, side, message):
+    (tmp_path / "bomb.png").write_bytes(png_that_claims(side, side))
+    with pytest.raises(ImageError, match=rf"bomb\.png: .*{message}"):
+        datasets.load_image(tmp_path / "bomb.png")
+    with pytest.raises(ImageError, match=f"the photo: .*{message}"):
+        datasets.load_image(png_that_claims(side, side))
+
+
+def test_a_large_photo_is_used(tmp_path):
+    image = Image.new("L", (8000, 8000), 9)  # 64 million pixels
+    assert (datasets.load_image(image, image_size=(5, 5)) == 9).all()
+    with io.BytesIO() as file, pytest.raises(ImageError, match="more than the 64,000,000"):
+        Image.new("L", (8001, 8000)).save(file, "PNG", compress_level=1)
+        datasets.load_image(file.getvalue())
 
 
 def test_the_real_photos_decode(lfw_a_dir):

@@ -124,3 +124,24 @@ def test_the_real_files_are_written_back_byte_for_byte(lfw_a_dir, tmp_path):
         pairs = datasets.read_pairs(lfw_a_dir / file, lfw_a_dir / folder)
         datasets.write_pairs(pairs, tmp_path / file)
         assert (tmp_path / file).read_bytes() == (lfw_a_dir / file).read_bytes()
+
+
+def test_photos_are_listed_by_person_flat_and_in_folders(tmp_path):
+    for folder in ("", "Ann_Lee"):
+        place = tmp_path / f"f{bool(folder)}" / folder
+        place.mkdir(parents=True)
+        for name in ("Ann_Lee_0002.jpg", "Ann_Lee_0001.png", "notes.txt"):
+            (place / name).write_bytes(b"")
+        assert datasets.photos_by_identity(tmp_path / f"f{bool(folder)}") == {
+            "Ann_Lee": [str(place / "Ann_Lee_0001.png"), str(place / "Ann_Lee_0002.jpg")]
+        }
+
+
+def test_photos_without_a_name_or_no_photos_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="without any"):
+        datasets.photos_by_identity(tmp_path)
+    (tmp_path / "IMG.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="First_Last_0001. Received: .*IMG.jpg"):
+        datasets.photos_by_identity(tmp_path)
+    with pytest.raises(FileNotFoundError, match="image_dir"):
+        datasets.photos_by_identity(tmp_path / "none")

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn.datasets import identity_dataset, load_images
-from siamese_nn.datasets.pipelines import plan_identity_batches
+from siamese_nn.datasets import (
+    identity_dataset,
+    load_images,
+    photo_dataset,
+    sample_violating_triplets,
+    triplet_dataset,
+)
+from siamese_nn.datasets.people import plan_identity_batches
 
 PEOPLE = np.repeat(
     np.arange(30), np.random.default_rng(1).permutation([1] * 12 + [2] * 8 + [5] * 6 + [9, 17, 23, 41])
@@ -102,7 +108,7 @@ def test_augmentation_is_seeded(photos):
         ({"identities_per_batch": 0}, "`identities_per_batch`"),
         ({"images_per_identity": 1}, "`images_per_identity`"),
         ({"seed": -1}, "`seed`"),
-        ({"identities": ["a"]}, "one length"),
+        ({"identities": ["a"]}, "one identity for each photo"),
         ({"identities": list(map(str, range(10)))}, "two photos"),
     ],
 )
@@ -116,3 +122,103 @@ def test_options_are_checked(photos, change, message):
     }
     with pytest.raises(ValueError, match=message):
         identity_dataset(**{**given, **change})
+
+
+def test_a_classifiers_epoch_holds_at_most_so_many_photos_of_a_person(photos):
+    paths, names = (np.asarray(column) for column in photos)
+    people, counts = np.unique(names, return_counts=True)
+    dataset = photo_dataset(paths, names, batch_size=16, most_per_identity=2, image_size=(20, 20))
+    first, second = epoch(dataset), epoch(dataset)
+    assert [len(labels) for _, labels in first[:-1]] == [16] * (len(first) - 1)
+    assert len(first) == dataset.cardinality()
+    seen = np.concatenate([labels for _, labels in first])
+    assert np.array_equal(np.bincount(seen, minlength=len(people)), np.minimum(counts, 2))
+    assert not np.array_equal(seen, np.concatenate([labels for _, labels in second]))
+    known = load_images(paths, image_size=(20, 20)) / np.float32(255)
+    drawn = [set(), set()]
+    for i, batches in enumerate((first, second)):
+        for image, label in zip(
+            *(np.concatenate(column) for column in zip(*batches, strict=True)), strict=True
+        ):
+            [match] = np.flatnonzero((np.abs(known - image) < 1e-6).all(axis=(1, 2, 3)))
+            assert names[match] == people[label]
+            drawn[i].add(match)
+    assert drawn[0] != drawn[1]  # other photos of the same people
+    resumed = epoch(
+        photo_dataset(paths, names, batch_size=16, most_per_identity=2, image_size=(20, 20), initial_epoch=1),
+        len(second),
+    )
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(second, resumed, strict=True))
+
+
+def test_all_photos_of_all_people_without_a_limit(photos):
+    paths, names = photos
+    batches = epoch(photo_dataset(paths, names, batch_size=50, image_size=(20, 20)))
+    assert sum(len(labels) for _, labels in batches) == len(paths)
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 0}, {"most_per_identity": 0}, {"seed": -1}])
+def test_a_classifiers_options_are_checked(photos, change):
+    with pytest.raises(ValueError, match=f"`{next(iter(change))}`"):
+        photo_dataset(*photos, **change)
+
+
+def test_triplets_come_as_they_are_chosen(photos):
+    paths, _ = photos
+    known = load_images(paths, image_size=(20, 20)) / np.float32(255)
+    chosen = np.random.default_rng(0).integers(len(paths), size=(2, 7, 3))
+    dataset = triplet_dataset(paths, lambda number: chosen[number % 2], batch_size=4, image_size=(20, 20))
+    for number in (0, 1):
+        batches = list(dataset.as_numpy_iterator())
+        assert [len(zeros) for _, zeros in batches] == [4, 3] and dataset.cardinality() == 2
+        for i in range(3):
+            images = np.concatenate([triplet[i] for triplet, _ in batches])
+            np.testing.assert_allclose(images, known[chosen[number, :, i]], atol=1e-6)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3, 100.0])
+def test_negatives_violate_the_margin_or_are_the_nearest(margin):
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(len(PEOPLE), 3))
+    triplets = sample_violating_triplets(embeddings, PEOPLE, margin=margin, seed=1)
+    anchors, positives, negatives = triplets.T
+    assert np.array_equal(np.sort(anchors), np.flatnonzero(np.bincount(PEOPLE)[PEOPLE] > 1))
+    assert (PEOPLE[anchors] == PEOPLE[positives]).all() and (anchors != positives).all()
+    assert (PEOPLE[anchors] != PEOPLE[negatives]).all()
+    fallen_back = 0
+    for a, p, n in triplets:
+        distances = np.square(embeddings - embeddings[a]).sum(axis=1)
+        others = PEOPLE[a] != PEOPLE
+        if distances[n] >= distances[p] + margin:
+            assert distances[others].min() >= distances[p] + margin - 1e-5
+            assert distances[n] == distances[others].min()
+            fallen_back += 1
+    assert fallen_back < len(triplets)
+
+
+def test_all_violating_negatives_are_equally_likely():
+    embeddings = np.array([[0.0], [1.0], [0.5], [1.2], [9.0]])
+    who = ["a", "a", "b", "c", "d"]
+    drawn = [
+        tuple(triplet)
+        for seed in range(600)
+        for triplet in sample_violating_triplets(embeddings, who, margin=0.5, seed=seed).tolist()
+        if triplet[0] == 0
+    ]
+    counts = np.bincount([negative for _, _, negative in drawn], minlength=5)
+    assert counts[4] == counts[0] == counts[1] == 0  # too far, or the person's own
+    assert 0.4 < counts[2] / 600 < 0.6 and counts[3] == 600 - counts[2]
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "identities", "message"),
+    [
+        (np.zeros((3, 2)), ["a", "b"], "one identity for each photo"),
+        (np.full((3, 2), np.nan), ["a", "a", "b"], "finite"),
+        (np.zeros((3, 2)), ["a", "b", "c"], "two photos"),
+        (np.zeros((3, 2)), ["a", "a", "a"], "another person"),
+    ],
+)
+def test_what_gives_no_triplets_is_refused(embeddings, identities, message):
+    with pytest.raises(ValueError, match=message):
+        sample_violating_triplets(embeddings, identities, margin=0.5)

@@ -10,12 +10,12 @@ import tensorflow as tf
 from siamese_nn.losses.margin_softmax import (
     ArcFaceLoss,
     CosFaceLoss,
-    CosineClassifier,
     SphereFaceLoss,
     arcface_loss,
     cosface_loss,
     sphereface_loss,
 )
+from siamese_nn.models import CosineClassifier
 
 LOSSES = [CosFaceLoss, ArcFaceLoss, SphereFaceLoss]
 
@@ -216,7 +216,7 @@ def test_two_replicas_and_a_fresh_process(tmp_path):
         "import sys, numpy as np, tensorflow as tf\n"
         "cpu = tf.config.list_physical_devices('CPU')[0]\n"
         "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from siamese_nn.losses.margin_softmax import ArcFaceLoss, CosFaceLoss, CosineClassifier\n"
+        "from siamese_nn.losses import ArcFaceLoss, CosFaceLoss\nfrom siamese_nn.models import CosineClassifier\n"
         "from siamese_nn.losses.margin_softmax import SphereFaceLoss\n"
         "x = np.random.default_rng(0).normal(size=(32, 8)).astype('float32')\n"
         "data = tf.data.Dataset.from_tensor_slices((x, np.arange(32) % 4)).batch(16)\n"

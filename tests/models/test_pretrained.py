@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn.models.pretrained import _networks, _preprocessing_mode, pretrained
+from siamese_nn.models.pretrained import _preprocessing_mode, networks, pretrained
 from siamese_nn.models.resnext import _resnext
 
 
@@ -47,7 +47,7 @@ def test_each_network_has_its_mode():
     }
     for mode, names in modes.items():
         assert [_preprocessing_mode(name) for name in names] == [mode] * len(names)
-    assert len(_networks()) >= 39 and all(_preprocessing_mode(name) in modes for name in _networks())
+    assert len(networks()) >= 39 and all(_preprocessing_mode(name) in modes for name in networks())
 
 
 def test_resnext_is_torch_normalized(images):

@@ -67,12 +67,14 @@ def test_embeddings_are_of_unit_length_and_come_side_by_side():
 def test_decision_network_decides_on_both_features(neurons):
     left, right, same = some_batch()
     plain = models.decision_network(small_backbone(), neurons=neurons)
-    assert models.comparison_model(plain).weights[0].shape == (2 * 8, neurons)
-    linear = models.decision_network(small_backbone(), neurons=neurons, features="linear", linear_units=5)
+    assert models.comparison_model(plain).weights[0].shape == (2 * 8, 512)
+    linear = models.decision_network(
+        small_backbone(), neurons=neurons, features="linear", linear_units=5, hidden_units=7
+    )
     assert models.embedding_model(linear).output_shape == (None, 5)
     a, b = (models.embedding_model(linear).predict(images, verbose=0) for images in (left, right))
-    weights, bias = (w.numpy() for w in models.comparison_model(linear).weights)
-    logits = np.concatenate([a, b], axis=1) @ weights + bias
+    hidden, hidden_bias, weights, bias = (w.numpy() for w in models.comparison_model(linear).weights)
+    logits = np.maximum(np.concatenate([a, b], axis=1) @ hidden + hidden_bias, 0) @ weights + bias
     odds = np.exp(logits)
     expected = odds / (1 + odds) if neurons == 1 else odds / odds.sum(1, keepdims=True)
     np.testing.assert_allclose(linear.predict((left, right), verbose=0), expected, rtol=1e-4)
@@ -81,10 +83,48 @@ def test_decision_network_decides_on_both_features(neurons):
     assert np.isfinite(linear.fit((left, right), same, verbose=0).history["loss"]).all()
 
 
-@pytest.mark.parametrize("option", [{"neurons": 3}, {"features": "dense"}])
+@pytest.mark.parametrize("option", [{"neurons": 3}, {"features": "dense"}, {"linear_units": 0}])
 def test_decision_networks_options_are_checked(option):
-    with pytest.raises(ValueError, match=f"`{next(iter(option))}` must be"):
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
         models.decision_network(small_backbone(), **option)
+
+
+def test_decision_network_can_tell_equal_from_different():
+    """What a single layer on both features cannot: same is where two signs agree."""
+    features = np.random.default_rng(0).choice([-1, 1], size=(400, 2)).astype(np.float32)
+    identity = tf.keras.Input((1,))
+    backbone = tf.keras.Model(identity, tf.keras.layers.Dense(1, use_bias=False)(identity))
+    tf.keras.utils.set_random_seed(0)
+    model = models.decision_network(backbone, hidden_units=16)
+    model.compile(tf.keras.optimizers.Adam(0.05), "binary_crossentropy", metrics=["accuracy"])
+    same = (features[:, :1] == features[:, 1:]).astype(np.float32)
+    history = model.fit((features[:, :1], features[:, 1:]), same, epochs=10, verbose=0).history
+    assert history["accuracy"][-1] > 0.99
+
+
+@pytest.mark.parametrize("head", ["cosine", "softmax"])
+def test_a_classifier_without_its_head_is_its_backbone(head):
+    left, _, _ = some_batch()
+    backbone = small_backbone()
+    model = models.classifier(backbone, 5, head=head)
+    a = backbone.predict(left, verbose=0)
+    np.testing.assert_allclose(models.embedding_model(model).predict(left, verbose=0), a, rtol=1e-5)
+    directions, *bias = (w.numpy() for w in model.get_layer("classes").weights)
+    expected = unit(a) @ unit(directions.T).T if head == "cosine" else a @ directions + bias[0]
+    np.testing.assert_allclose(model.predict(left, verbose=0), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", [{"n_classes": 0}, {"head": "x"}])
+def test_a_classifiers_options_are_checked(option):
+    with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
+        models.classifier(small_backbone(), **{"n_classes": 3, **option})
+
+
+def test_an_embedding_without_a_projection_is_the_backbones_features():
+    left, _, _ = some_batch()
+    backbone = small_backbone()
+    embeddings = models.triplet_embedding(backbone, None).predict(left, verbose=0)
+    np.testing.assert_allclose(embeddings, unit(backbone.predict(left, verbose=0)), rtol=1e-4)
 
 
 def test_equal_images_have_a_finite_gradient():
@@ -119,6 +159,8 @@ KINDS = {
     "cosine_embedding": models.cosine_embedding,
     "decision_network": models.decision_network,
     "triplet_embedding": models.triplet_embedding,
+    "explicit_triplets": lambda backbone: models.explicit_triplets(models.triplet_embedding(backbone, None)),
+    "classifier": lambda backbone: models.classifier(backbone, 4),
 }
 
 
@@ -133,14 +175,14 @@ def test_saved_in_one_process_scores_the_same_in_another(tmp_path):
         "for path in pathlib.Path(sys.argv[1]).glob('*.keras'):\n"
         "    model = tf.keras.models.load_model(path, safe_mode=True)\n"
         "    assert len(models.embedding_model(model).inputs) == 1\n"
-        "    inputs = (batch['left'], batch['right'])[: len(model.inputs)]\n"
+        "    inputs = (batch['left'], batch['right'], batch['left'])[: len(model.inputs)]\n"
         "    inputs = inputs[0] if len(model.inputs) == 1 else inputs\n"
         "    np.save(path.with_suffix('.npy'), model.predict(inputs, verbose=0))\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
     for name in KINDS:
         model = tf.keras.models.load_model(tmp_path / f"{name}.keras", safe_mode=True)
-        inputs = left if len(model.inputs) == 1 else (left, right)
+        inputs = left if len(model.inputs) == 1 else (left, right, left)[: len(model.inputs)]
         assert np.array_equal(np.load(tmp_path / f"{name}.npy"), model.predict(inputs, verbose=0))
 
 

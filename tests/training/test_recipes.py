@@ -9,8 +9,45 @@ from siamese_nn.training import Recipe
 
 
 def test_json_gives_the_recipe_back():
-    recipe = Recipe(crop=(160, 160), drop_rate=0.2, seed=4)
-    assert Recipe(**json.loads(json.dumps(recipe.as_dict()))) == recipe
+    for recipe in (Recipe(crop=(160, 160), drop_rate=0.2, seed=4), *training.RECIPES.values()):
+        assert Recipe(**json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+def test_pretraining_is_of_the_same_network_images_split_and_seed():
+    first = Recipe(model="softmax", monitor="val_eer", epochs=3)
+    recipe = Recipe(
+        model="triplet_hard", monitor="val_eer", pretraining=first, image_size=(60, 50), seed=5, units=7
+    )
+    assert (recipe.pretraining.image_size, recipe.pretraining.seed, recipe.pretraining.units) == (
+        (60, 50),
+        5,
+        7,
+    )
+    assert (recipe.pretraining.model, recipe.pretraining.epochs) == ("softmax", 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "outputs"),
+    [
+        ("l1_sigmoid", "pairs", 1),
+        ("triplet_hard", "groups", 32),
+        ("triplet", "triplets", 96),
+        ("arcface", "classes", 9),
+    ],
+)
+def test_the_kind_is_what_the_model_learns_from(model, kind, outputs):
+    recipe = Recipe(
+        model=model, monitor="val_eer", margin=0.5, image_size=(80, 80), units=8, embedding_size=32
+    )
+    assert recipe.kind == kind
+    assert recipe.build_model(n_classes=9).output_shape == (None, outputs)
+    assert recipe.fixed_threshold == (0.5 if kind == "pairs" else None)
+
+
+def test_backbones_of_keras_are_known_by_name():
+    recipe = Recipe(backbone="MobileNetV2", image_size=(64, 64), trainable="none")
+    tower = recipe.build_backbone()
+    assert tower.output_shape == (None, 1280) and not tower.trainable_weights
 
 
 def test_the_model_is_the_recipes():
@@ -71,6 +108,12 @@ def test_experiment_5_1_is_the_reports():
         {"image_size": (5, 5, 5)},
         {"image_size": 5},
         {"channels": 2},
+        {"features": "x"},
+        {"trainable": "x"},
+        {"monitor": "val_accuracy"},
+        {"images_per_identity": 1},
+        {"most_per_identity": 0},
+        {"monitor": "val_loss", "model": "cosface"},
     ],
 )
 def test_options_are_checked(option):

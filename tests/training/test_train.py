@@ -87,6 +87,48 @@ def test_killed_at_several_moments_it_ends_bit_by_bit_like_an_unbroken_run(run, 
     assert not list(broken.glob(".partial*")) and not (broken / "state.npz").exists()
 
 
+PEOPLE = Recipe(
+    model="triplet",
+    margin=0.5,
+    backbone="face_cnn" if DROP_RATE else "report_cnn",
+    filters=2,
+    units=8,
+    embedding_size=8,
+    mean_face=True,
+    image_size=(80, 80),
+    batch_size=32,
+    epochs=2,
+    monitor="val_auc",
+    pretraining=Recipe(model="softmax", monitor="val_eer", batch_size=32, epochs=2),
+)
+
+
+def test_a_training_in_two_stages_goes_on_in_either(toy_dir, toy_pairs, toy_test, tmp_path):
+    train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
+    results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
+    broken = tmp_path / "broken"
+
+    def go(kill_in_epoch=-1, kill_before=0) -> int:
+        words = [
+            str(toy_dir),
+            str(broken),
+            str(kill_before),
+            str(kill_in_epoch),
+            json.dumps(PEOPLE.as_dict()),
+        ]
+        return subprocess.run([sys.executable, "-c", DRIVER, *words]).returncode
+
+    assert go(kill_in_epoch=1) == -signal.SIGKILL  # of the pretraining
+    assert training.completed_epochs(broken / "pretraining") == 1
+    assert not (broken / "pretraining/results.json").exists()
+    assert (
+        go(kill_in_epoch=1) == -signal.SIGKILL
+    )  # of the pretraining again, which has no epoch before to kill it in
+    assert go(kill_in_epoch=-1, kill_before=0) == 0
+    again = json.loads((broken / "results.json").read_text())
+    assert again["figures"] == results["figures"]
+
+
 def test_the_figures_are_those_of_the_saved_model(run):
     folder, results, (_, val, test) = run
     model = tf.keras.models.load_model(folder / "model.keras")
@@ -115,6 +157,7 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run):
 
 def test_the_folder_has_pictures_and_words(run):
     folder, results, _ = run
+    assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
     for name in ("accuracy", "loss", "pairs"):
         with Image.open(folder / f"{name}.png") as picture:
             assert picture.width > 400
@@ -154,6 +197,36 @@ def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, t
                 replace(SMALL, split=split), train, val, tmp_path / "run", test=toy_test + train[:1]
             )
     assert not (tmp_path / "run").exists()
+
+
+def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp_path):
+    recipe = Recipe(model="cosface", monitor="val_eer", image_size=(80, 80), filters=2, units=8, epochs=1)
+    train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
+    own = {"Nobody": [train.left[0], train.right[0]], "Noone": [train.left[1], train.right[1]]}
+    for other, name in ((val, "validation"), (toy_test, "test")):
+        person = other.left_identities[0]
+        photos = {**own, str(person): [other.left[0]]}
+        with pytest.raises(datasets.IdentityLeakError, match=f"{name} pairs, too .{person}"):
+            training.train(recipe, train, val, tmp_path / "run", test=toy_test, photos=photos)
+    assert not (tmp_path / "run").exists()
+    training.train(recipe, train, val, tmp_path / "run", test=toy_test, photos=own, verbose=0)
+    held = json.loads((tmp_path / "run/recipe.json").read_text())["photos"]
+    assert (held["photos"], held["people"]) == (4, 2)
+    model = tf.keras.models.load_model(tmp_path / "run/model.keras")
+    assert model.output_shape == (None, 2)
+    with pytest.raises(ValueError, match="another photos; they differ in photos, people, sha256"):
+        training.train(recipe, train, val, tmp_path / "run", test=toy_test, verbose=0)
+
+
+def test_the_verifiers_settings_are_of_the_best_model_and_the_validation_pairs(run):
+    folder, results, (train, val, _) = run
+    facts = json.loads((folder / "verifier.json").read_text())
+    assert facts["threshold"] == results["figures"]["best"]["validation"]["threshold"]
+    scores = json.loads((folder / "scores.json").read_text())["validation"]
+    calibration = evaluation.fit_platt(scores["best"], scores["same"])
+    assert facts["calibration"]["slope"] == pytest.approx(calibration.slope, rel=1e-3)
+    assert facts["chosen_on"]["people"] == len(val.identities())
+    assert facts["trained_on"]["people"] == len(train.identities())
 
 
 def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):

@@ -1,0 +1,99 @@
+"""Keras callbacks that look at the embedding between epochs."""
+
+import numpy as np
+import tensorflow as tf
+
+from ..datasets import Pairs, load_images, sample_violating_triplets
+from ..evaluation import compare, embed, verification_report
+from ..models import embedding_model
+
+
+class VerificationCallback(tf.keras.callbacks.Callback):
+    """Measures verification on pairs after every epoch: of pair models, and of those that have no validation loss.
+
+    It adds to the epoch's logs `val_eer` (equal error rate), `val_auc` (area under the ROC curve) and `val_verification_accuracy` (the best
+    over all thresholds on these very pairs: to compare epochs by, not to report), for `EarlyStopping` and `ModelCheckpoint` to
+    monitor, so put it before them in the list. All are NaN once the model's scores are. Each distinct photo is decoded once and embedded once
+    an epoch.
+
+    Args:
+        pairs: validation pairs, of people who are not in training.
+        crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
+        batch_size: photos that the model sees at a time.
+
+    Raises:
+        ImageError: in `fit`, if a photo is missing or broken.
+        ValueError: if the pairs are all of one class.
+    """
+
+    def __init__(self, pairs: Pairs, *, crop: tuple[int, int] | None = None, batch_size: int = 128):
+        super().__init__()
+        if not 0 < int(pairs.same.sum()) < len(pairs):
+            raise ValueError(
+                f"`pairs` must hold some of the same person and some of different people. Received: {pairs}"
+            )
+        self.pairs, self.crop, self.batch_size = pairs, crop, batch_size
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        height, width, channels = embedding_model(self.model).input_shape[1:]
+        paths, self.where = self.pairs.distinct_images()
+        self.images = load_images(paths, image_size=(height, width), crop=self.crop, channels=channels)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        embeddings = embed(self.model, self.images, batch_size=self.batch_size)
+        scores = compare(self.model, *(embeddings[side] for side in self.where.T), batch_size=self.batch_size)
+        figures = dict.fromkeys(("val_eer", "val_auc", "val_verification_accuracy"), float("nan"))
+        if np.isfinite(scores).all():
+            report = verification_report(scores, self.pairs.same, threshold=0.0)
+            figures = dict(zip(figures, (report.eer, report.auc, report.best_accuracy), strict=True))
+        if logs is not None:
+            logs.update(figures)
+
+
+class ViolatingTriplets(tf.keras.callbacks.Callback):
+    """Draws each epoch's triplets by the model as it then is, from those that violate the margin.
+
+    Its method `plan` is what `datasets.triplet_dataset` takes. Put it after the callback that restores a killed training.
+
+    Args:
+        images: the training photos, uint8 `(n, height, width, channels)`.
+        identities: who is on them, `n` names or numbers.
+        margin: the loss's.
+        seed: of the draws.
+        initial_epoch: that of `fit`.
+
+    Raises:
+        ValueError: if there are no triplets to draw; see `datasets.sample_violating_triplets`.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        identities: np.ndarray,
+        *,
+        margin: float,
+        seed: int = 0,
+        initial_epoch: int = 0,
+    ):
+        super().__init__()
+        self.images, self.identities = images, identities
+        self.margin, self.seed, self.initial_epoch = margin, seed, initial_epoch
+        # Keras may look at a first batch before training begins; then all negatives are equally near.
+        self._draw(np.zeros((len(images), 1)), initial_epoch)
+
+    def plan(self, number: int) -> np.ndarray:
+        """Returns the triplets of the epoch that now begins, `(m, 3)`."""
+        return self.triplets
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self._draw(embed(self.model, self.images), self.initial_epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        # Not when the next epoch begins: Keras 2 asks for its first batch before it says so.
+        if not self.model.stop_training:
+            self._draw(embed(self.model, self.images), epoch + 1)
+
+    def _draw(self, embeddings: np.ndarray, epoch: int) -> None:
+        self.triplets = sample_violating_triplets(
+            embeddings, self.identities, margin=self.margin, seed=[self.seed, epoch]
+        )

@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import pytest
+
+from siamese_nn import datasets, training
+from siamese_nn.training import RECIPES
+
+# Of 400 pairs chance gets 50%, with a standard error of 2.5 points: this is more than five of them away, and an
+# AUC of 0.6 more than three.
+LEAST_ACCURACY, LEAST_AUC = 0.64, 0.65
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> tuple[datasets.Pairs, datasets.Pairs]:
+    folder = datasets.make_toy_faces(
+        tmp_path_factory.mktemp("experiments") / "faces",
+        seed=7,
+        n_train_identities=200,
+        n_test_identities=60,
+        images_per_identity=4,
+        train_pairs=600,
+        test_pairs=200,
+    )
+    return tuple(
+        datasets.read_pairs(folder / file, folder / "lfw2")
+        for file in ("pairsDevTrain.txt", "pairsDevTest.txt")
+    )
+
+
+def small(recipe: training.Recipe) -> training.Recipe:
+    """The recipe, with fewer pixels, steps or epochs, so that it takes seconds."""
+    if recipe.kind == "pairs":
+        epochs = 10 if recipe.model.startswith("decision_network") else 5
+        return replace(recipe, crop=(180, 180), batch_size=32, epochs=epochs)
+    recipe = replace(recipe, image_size=(48, 48), epochs=3)
+    return replace(recipe, pretraining=recipe.pretraining and replace(recipe.pretraining, epochs=3))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_verifies_people_it_has_never_seen(name, faces, tmp_path):
+    pairs, test = faces
+    recipe = small(RECIPES[name])
+    train, val = recipe.split_pairs(pairs, exclude=test)
+    results = training.train(recipe, train, val, tmp_path / "run", test=test, verbose=0)
+    figures = results["figures"]["best"]["test"]
+    assert figures["accuracy"] > LEAST_ACCURACY and figures["auc"] > LEAST_AUC
