@@ -1,11 +1,12 @@
 """The command `siamese-nn`: parses, calls the library, prints."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from . import __version__, datasets
@@ -19,7 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words after `siamese-nn`; `None` takes those of the process.
 
     Returns:
-        The exit code: 0 done, 1 an error that the message explains, 2 wrong usage, 130 interrupted.
+        The exit code: 0 done (same person, known), 1 an error that the message explains, 2 wrong usage, 3 the answer no
+        (different people, unknown), 130 interrupted.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -29,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except KeyboardInterrupt:
         print(
             "\nsiamese-nn: interrupted. The same command goes on after the last thing that was done.",
@@ -42,7 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"siamese-nn: error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,7 +106,51 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of weights, order and split (default: 0)")
     command.add_argument("--epochs", type=int, help="the most epochs to train (default: the recipe's)")
     command.set_defaults(run=_train)
+
+    command = commands.add_parser(
+        "report", help="write a run's page, or one that sets several runs side by side"
+    )
+    command.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: report.html in RUN; of several comparison.html"
+    )
+    command.set_defaults(run=_report)
+    command = commands.add_parser(
+        "verify",
+        help="are two photos of the same person, by a trained run",
+        epilog="exit codes: 0 same, 3 different, 1 an error, 2 wrong usage",
+    )
+    _add_run(command)
+    command.add_argument("a", type=Path, metavar="A", help="a photo, aligned as those of the training")
+    command.add_argument("b", type=Path, metavar="B", help="another photo")
+    command.set_defaults(run=_verify)
+
+    command = commands.add_parser(
+        "identify",
+        help="who of a gallery is on a photo, by a trained run",
+        epilog="exit codes: 0 known, 3 unknown, 1 an error, 2 wrong usage",
+    )
+    _add_run(command)
+    command.add_argument("photo", type=Path, metavar="PHOTO", help="aligned as those of the training")
+    command.add_argument(
+        "--gallery",
+        type=Path,
+        required=True,
+        metavar="FOLDER_OR_NPZ",
+        help="a folder with a folder of photos for each person, or a file that Gallery.save wrote",
+    )
+    command.set_defaults(run=_identify)
+
+    command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
+    _add_run(command)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
+    command.set_defaults(run=_cluster)
     return parser
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
+    command.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -165,12 +210,33 @@ def _train(options: argparse.Namespace) -> None:
     length = "" if options.epochs is None else f"-{options.epochs}-epochs"
     run_dir = options.run_dir or Path("runs") / f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}{length}"
     try:
-        results = training.train(recipe, train, val, run_dir, test=test, verbose=2)
+        results = training.train(
+            recipe, train, val, run_dir, test=test, photos=_training_photos(data_dir, pairs, val), verbose=2
+        )
     except KeyboardInterrupt:
         if (run_dir / "results.json").exists():
             _show(read_json(run_dir / "results.json"), data_dir, run_dir)
         raise
     _show(results, data_dir, run_dir)
+
+
+def _training_photos(data_dir: Path, pairs: datasets.Pairs, val: datasets.Pairs) -> dict[str, list[str]]:
+    """All photos of the people in the training file who are not held out for validation."""
+    people = pairs.identities() - val.identities()
+    return {
+        name: paths
+        for name, paths in datasets.photos_by_identity(data_dir / "train").items()
+        if name in people
+    }
+
+
+def _report(options: argparse.Namespace) -> None:
+    from . import run_report
+
+    if len(options.runs) == 1:
+        print(run_report.write_run_report(options.runs[0], options.output))
+    else:
+        print(run_report.compare_runs(options.runs, options.output or Path("comparison.html")))
 
 
 def _toy_data() -> Path:
@@ -194,3 +260,50 @@ def _show(results: dict, data_dir: Path, run_dir: Path) -> None:
     print(training.results_table(results))
     print(training.describe(results))
     print(f"Pictures: {run_dir / 'accuracy.png'}, {run_dir / 'loss.png'}, {run_dir / 'pairs.png'}")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verifier import Verifier
+
+    answer = Verifier.load(options.run_dir).verify(options.a, options.b)
+    if options.json:
+        print(json.dumps(asdict(answer)))
+    else:
+        print(
+            f"{'same' if answer.same else 'different'} (score {answer.score:.4f}, threshold {answer.threshold:.4f}, "
+            f"probability of the same person {answer.probability:.1%})"
+        )
+    return 0 if answer.same else 3
+
+
+def _identify(options: argparse.Namespace) -> int:
+    from .verifier import Gallery, Verifier
+
+    verifier = Verifier.load(options.run_dir)
+    of_file = options.gallery.suffix == ".npz"
+    gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
+    answer = verifier.identify(options.photo, gallery, k=5)
+    if options.json:
+        print(json.dumps(asdict(answer)))
+    else:
+        print("unknown" if answer.name is None else answer.name)
+        print(f"Threshold {answer.threshold:.4f}; the most alike:")
+        for candidate in answer.candidates:
+            print(f"  {candidate.score:.4f}  {candidate.probability:6.1%}  {candidate.name}")
+    return 3 if answer.name is None else 0
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    from .verifier import Verifier, photos_in
+
+    photos = photos_in(options.folder)
+    labels = Verifier.load(options.run_dir).cluster(photos).tolist()
+    people = [
+        [str(photo) for photo, label in zip(photos, labels, strict=True) if label == number]
+        for number in range(max(labels) + 1)
+    ]
+    if options.json:
+        print(json.dumps(people))
+        return
+    for number, paths in enumerate(people):
+        print(f"person {number}:", *paths, sep="\n  ")

@@ -15,7 +15,10 @@ def organized(toy_dir, tmp_path_factory):
 def test_help_comes_at_once_and_without_tensorflow():
     script = "import sys\nfrom siamese_nn.cli import main\ntry: main(['--help'])\nfinally: assert 'tensorflow' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert all(word in done.stdout for word in ("download", "organize", "check", "pairs", "train"))
+    assert all(
+        word in done.stdout
+        for word in ("download", "organize", "check", "pairs", "train", "verify", "identify", "cluster")
+    )
 
 
 def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatch):
@@ -67,3 +70,87 @@ def test_wrong_usage_is_exit_code_2(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["train", "--split", "none"])
     assert stopped.value.code == 2
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder of an untrained model, for which nobody but the same photo is the same person."""
+    import tensorflow as tf
+
+    from siamese_nn import models
+
+    tf.keras.utils.set_random_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    backbone = models.report_cnn((80, 80, 1), filters=2, units=16, initializer="he_normal")
+    models.cosine_embedding(backbone).save(folder / "model.keras")
+    calibration = {"slope": 1.0, "intercept": 0.0}
+    settings = {
+        "format": 1,
+        "model": "model.keras",
+        "crop": None,
+        "threshold": 0.99999,
+        "calibration": calibration,
+    }
+    (folder / "verifier.json").write_text(json.dumps(settings))
+    (folder / "recipe.json").write_text("{}")
+    (folder / "results.json").write_text("{}")
+    return str(folder)
+
+
+def test_verify_says_same_or_different_by_its_exit_code(run, toy_test, capsys):
+    photo, other = toy_test.left[0], toy_test.right[-1]
+    assert cli.main(["verify", run, photo, photo]) == 0
+    assert capsys.readouterr().out.startswith("same (score 1.0000, threshold 1.0000, probability")
+    assert cli.main(["verify", run, photo, other]) == 3
+    assert capsys.readouterr().out.startswith("different (")
+    assert cli.main(["verify", run, photo, other, "--json"]) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["same"] is False and set(answer) == {"same", "score", "threshold", "probability"}
+    assert cli.main(["verify", run, photo, "absent.jpg"]) == 1
+    assert "absent.jpg: no such image" in capsys.readouterr().err
+    assert cli.main(["verify", "nowhere", photo, photo]) == 1
+    assert "nowhere is no run folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["verify", run, photo])
+    assert stopped.value.code == 2
+
+
+def test_identify_says_known_or_unknown_by_its_exit_code(run, toy_dir, toy_test, tmp_path, capsys):
+    from siamese_nn import Verifier
+
+    names = sorted(toy_test.identities())[:3]
+    for name in names:
+        (tmp_path / "people" / name).mkdir(parents=True)
+        photo = toy_dir / "lfw2" / name / f"{name}_0001.jpg"
+        (tmp_path / "people" / name / photo.name).write_bytes(photo.read_bytes())
+    Verifier.load(run).gallery(tmp_path / "people").save(tmp_path / "people.npz")
+    known, stranger = photo, toy_dir / "lfw2" / names[0] / f"{names[0]}_0002.jpg"
+    for gallery in ("people", "people.npz"):
+        assert cli.main(["identify", run, str(known), "--gallery", str(tmp_path / gallery)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == names[2] and len(lines) == 5 and lines[2].split()[-1] == names[2]
+        assert cli.main(["identify", run, str(stranger), "--gallery", str(tmp_path / gallery)]) == 3
+        assert capsys.readouterr().out.startswith("unknown\n")
+    words = ["identify", run, str(stranger), "--gallery", str(tmp_path / "people.npz"), "--json"]
+    assert cli.main(words) == 3
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["name"] is None and {candidate["name"] for candidate in answer["candidates"]} == set(names)
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["identify", run, str(known), "--gallery", str(tmp_path / "empty")]) == 1
+    assert "must be a folder with photos" in capsys.readouterr().err
+
+
+def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):
+    for name, photo in {
+        "a.jpg": toy_test.left[0],
+        "b.JPG": toy_test.right[-1],
+        "c.jpg": toy_test.left[0],
+    }.items():
+        with open(photo, "rb") as file:
+            (tmp_path / name).write_bytes(file.read())
+    (tmp_path / "notes.txt").write_text("not a photo")
+    assert cli.main(["cluster", run, str(tmp_path), "--json"]) == 0
+    a, b, c = (str(tmp_path / name) for name in ("a.jpg", "b.JPG", "c.jpg"))
+    assert json.loads(capsys.readouterr().out) == [[a, c], [b]]
+    assert cli.main(["cluster", run, str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"person 0:\n  {a}\n  {c}\nperson 1:\n  {b}\n"

@@ -1,0 +1,83 @@
+"""Known people as embeddings, kept in a file."""
+
+import os
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .files import replacing
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Known people: a name and an embedding for each of their photos; `Verifier.gallery` makes it.
+
+    Args:
+        names: who is on each photo, `(n,)` strings.
+        embeddings: of the photos, `(n, d)` float32, finite.
+        model: SHA-256 of the model file that they were made with.
+
+    Raises:
+        ValueError: if it is empty, the shapes don't fit, or a number is not finite.
+    """
+
+    names: np.ndarray
+    embeddings: np.ndarray = field(repr=False)
+    model: str
+
+    def __post_init__(self):
+        names, embeddings = np.asarray(self.names), np.asarray(self.embeddings)
+        if (
+            names.dtype.kind != "U"
+            or embeddings.dtype.kind != "f"
+            or embeddings.ndim != 2
+            or names.shape != embeddings.shape[:1]
+            or not len(names)
+            or not np.isfinite(embeddings).all()
+        ):
+            raise ValueError(
+                "A gallery must hold n >= 1 `names`, strings, and `embeddings`, (n, d) finite floats. Received: names "
+                f"{names.dtype} {names.shape}, embeddings {embeddings.dtype} {embeddings.shape}"
+            )
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "embeddings", embeddings.astype(np.float32, copy=False))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the gallery to `path`, which must end in `.npz`. Embeddings are biometric data: keep the file as you would
+        keep the photos."""
+        if Path(path).suffix != ".npz":
+            raise ValueError(f"`path` must end in .npz. Received: path={os.fspath(path)!r}")
+        with replacing(path) as partial:
+            arrays = {"names": self.names, "embeddings": self.embeddings, "model": np.array(self.model)}
+            np.savez(partial, format=np.array(_FORMAT), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Gallery":
+        """Reads a gallery that `save` wrote; a missing file is a `FileNotFoundError`, any other a `ValueError`."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                if int(arrays["format"]) != _FORMAT:
+                    raise ValueError(f"it has format {arrays['format']}, and this version reads {_FORMAT}")
+                return cls(arrays["names"], arrays["embeddings"], str(arrays["model"]))
+        except FileNotFoundError:
+            raise
+        # NumPy's words for what is no archive, is cut off, lacks a part, or holds pickles.
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            OSError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise ValueError(
+                f"{path} is no gallery ({error}). Make it anew, with `Verifier.gallery`"
+            ) from error

@@ -1,0 +1,416 @@
+import io
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import siamese_nn
+from siamese_nn import Verifier, datasets, evaluation, models
+from siamese_nn import verifier as module
+from siamese_nn.datasets import ImageError
+from siamese_nn.gallery import Gallery
+
+SIZE = (80, 80)
+MODELS = {
+    "l1_sigmoid": models.l1_sigmoid,
+    "decision_network_2": lambda backbone: models.decision_network(backbone, neurons=2),
+    "euclidean_contrastive": models.euclidean_contrastive,
+    "cosine_embedding": models.cosine_embedding,
+    "triplet_embedding": lambda backbone: models.triplet_embedding(backbone, 16),
+    "classifier": lambda backbone: models.classifier(backbone, 5),
+}
+SETTINGS = {
+    "format": 1,
+    "siamese_nn": siamese_nn.__version__,
+    "model": "model.keras",
+    "crop": [200, 200],
+    "threshold": 0.5,
+    "calibration": {"slope": 4.0, "intercept": -2.0},
+    "chosen_on": {"pairs": "validation", "same": 1, "different": 1, "people": 2},
+    "seed": 0,
+}
+
+
+def write_run(folder, model, **settings):
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    (folder / "recipe.json").write_text("{}")
+    (folder / "verifier.json").write_text(json.dumps(SETTINGS | settings))
+    (folder / "results.json").write_text("{}")
+    return folder
+
+
+def small_model(name="cosine_embedding", channels=1):
+    tf.keras.utils.set_random_seed(1)
+    return MODELS[name](models.report_cnn((*SIZE, channels), filters=2, units=16, initializer="he_normal"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, toy_pairs):
+    """A run folder for each kind of model, untrained, with the mean score of some pairs as its threshold."""
+    folders = {}
+    for name in MODELS:
+        model = small_model(name)
+        threshold = float(evaluation.score_pairs(model, toy_pairs[::9], crop=(200, 200)).mean())
+        folders[name] = write_run(tmp_path_factory.mktemp("runs") / name, model, threshold=threshold)
+    return folders
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def verifier(request, runs):
+    return Verifier.load(runs[request.param])
+
+
+@pytest.fixture(scope="module")
+def cosine(runs):
+    return Verifier.load(runs["cosine_embedding"])
+
+
+@pytest.fixture
+def run(runs, tmp_path):
+    """A copy of a run folder, to damage."""
+    return shutil.copytree(runs["cosine_embedding"], tmp_path / "run")
+
+
+def score_matrix(verifier, paths):
+    """All scores by the way that the library is measured: `score_pairs` on pairs of files."""
+    n = len(paths)
+    left, right = np.divmod(np.arange(n * n), n)
+    names = np.arange(n).astype(str)
+    same = (left == right).astype(int)
+    pairs = datasets.Pairs(np.array(paths)[left], np.array(paths)[right], same, names[left], names[right])
+    return evaluation.score_pairs(verifier.model, pairs, crop=verifier.crop).reshape(n, n)
+
+
+def test_verify_gives_the_scores_that_runs_are_measured_by(verifier, toy_pairs):
+    pairs = toy_pairs[:40]
+    expected = evaluation.score_pairs(verifier.model, pairs, crop=(200, 200))
+    results = verifier.verify(pairs.left.tolist(), pairs.right.tolist())
+    np.testing.assert_allclose([result.score for result in results], expected, rtol=1e-4, atol=1e-6)
+    for result in results:
+        assert result.same is (result.score >= result.threshold) and result.threshold == verifier.threshold
+        assert result.probability == pytest.approx(1 / (1 + np.exp(-(4 * result.score - 2))))
+    assert {result.same for result in results} == {True, False}
+    one = verifier.verify(pairs.left[3], pairs.right[3])
+    assert one.score == pytest.approx(results[3].score, rel=1e-4, abs=1e-6)
+
+
+def test_every_form_of_a_photo_gives_one_embedding(cosine, toy_pairs):
+    path = toy_pairs.left[0]
+    with Image.open(path) as image:
+        pixels = np.asarray(image)
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    forms = [
+        png.getvalue(),
+        pixels,
+        pixels[..., None],
+        np.repeat(pixels[..., None], 3, axis=2),
+        pixels / 255,
+        np.float32(pixels) / 255,
+        Image.fromarray(pixels),
+        Image.fromarray(pixels).convert("RGBA"),
+    ]
+    embeddings = cosine.embed(forms)
+    assert embeddings.dtype == np.float32 and embeddings.shape == (len(forms), 16)
+    np.testing.assert_allclose(embeddings, np.repeat(embeddings[:1], len(forms), 0), atol=1e-5)
+    # Files may be decoded at a part of their size, which changes a grey by some hundredths.
+    of_file = cosine.embed([path, str(path), Path(path).read_bytes()])
+    np.testing.assert_array_equal(of_file, of_file[[0, 0, 0]])
+    np.testing.assert_allclose(of_file[:1], embeddings[:1], atol=0.05 * np.abs(embeddings[0]).max())
+
+
+def test_colour_models_get_colour(tmp_path):
+    run = write_run(tmp_path / "run", small_model(channels=3), crop=None)
+    red, blue = (np.zeros((80, 80, 3), np.uint8) for _ in range(2))
+    red[..., 0], blue[..., 2] = 255, 255
+    verifier = Verifier.load(run)
+    model = tf.keras.models.load_model(run / "model.keras")
+    expected = models.embedding_model(model).predict(np.stack([red, blue]) / np.float32(255), verbose=0)
+    np.testing.assert_allclose(verifier.embed([red, blue]), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [2**20, 2**28])
+def test_identify_finds_the_most_alike_people(verifier, toy_test, monkeypatch, memory):
+    monkeypatch.setattr(module, "_MEMORY", memory)
+    paths = toy_test.distinct_images()[0].tolist()[:24]
+    names = [path.rsplit("/", 2)[1] for path in paths]
+    scores = score_matrix(verifier, paths)
+    gallery_names, gallery_paths = names[8:], paths[8:]
+    people = {}
+    for name, path in zip(gallery_names, gallery_paths, strict=True):
+        people.setdefault(name, []).append(path)
+    gallery = verifier.gallery(people)
+    answers = verifier.identify(paths[:8], gallery, k=3)
+    for i, answer in enumerate(answers):
+        best = {
+            name: max(scores[i, 8 + j] for j, n in enumerate(gallery_names) if n == name) for name in people
+        }
+        expected = sorted(best.values(), reverse=True)[:3]
+        found = [candidate.score for candidate in answer.candidates]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+        for candidate in answer.candidates:
+            assert best[candidate.name] == pytest.approx(candidate.score, rel=1e-4, abs=1e-5)
+            assert candidate.probability == pytest.approx(1 / (1 + np.exp(-(4 * candidate.score - 2))))
+        assert len({candidate.name for candidate in answer.candidates}) == 3
+        assert answer.name == (answer.candidates[0].name if found[0] >= verifier.threshold else None)
+    everybody = verifier.identify(paths[0], gallery, k=100)
+    assert len(everybody.candidates) == len(people)
+    assert verifier.identify([], gallery) == []
+
+
+def test_nobody_is_like_a_stranger(cosine, toy_test):
+    gallery = cosine.gallery({"somebody": toy_test.left[0]})
+    cosine_threshold = cosine.threshold
+    try:
+        cosine.threshold = 1.1
+        assert cosine.identify(toy_test.left[0], gallery).name is None
+    finally:
+        cosine.threshold = cosine_threshold
+    assert cosine.identify(toy_test.left[0], gallery).name == "somebody"
+
+
+def slow_average_linkage(scores, threshold):
+    """Joins the two clusters with the largest mean score, again and again, as long as it reaches the threshold."""
+    clusters = [[i] for i in range(len(scores))]
+    while len(clusters) > 1:
+        means = {
+            (a, b): scores[np.ix_(clusters[a], clusters[b])].mean()
+            for a in range(len(clusters))
+            for b in range(a)
+        }
+        (a, b), best = max(means.items(), key=lambda item: item[1])
+        if best < threshold:
+            break
+        clusters[b] += clusters.pop(a)
+    labels = np.empty(len(scores), int)
+    for number, members in enumerate(sorted(clusters, key=min)):
+        labels[members] = number
+    return labels
+
+
+def test_cluster_is_average_linkage_at_the_verifiers_threshold(verifier, toy_test):
+    paths = toy_test.distinct_images()[0].tolist()[:20]
+    scores = score_matrix(verifier, paths).astype(np.float64)
+    labels = verifier.cluster(paths)
+    np.testing.assert_array_equal(labels, slow_average_linkage((scores + scores.T) / 2, verifier.threshold))
+    assert labels.dtype == np.int64 and 1 < len(set(labels)) < 20
+
+
+def test_cluster_at_the_edges(cosine, toy_test):
+    photo, other = toy_test.left[0], toy_test.right[0]
+    assert cosine.cluster([photo]).tolist() == [0]
+    assert cosine.cluster([photo, photo, photo]).tolist() == [0, 0, 0]
+    for a, b in ((photo, other), (other, photo)):
+        together = cosine.verify(a, b).same
+        assert cosine.cluster([a, b]).tolist() == [0, 0 if together else 1]
+    with pytest.raises(ValueError, match="at least one photo"):
+        cosine.cluster([])
+
+
+def test_a_gallery_from_a_folder_saved_and_loaded(cosine, toy_dir, toy_test, tmp_path):
+    folder = tmp_path / "people"
+    for name in sorted(toy_test.identities())[:3]:
+        shutil.copytree(toy_dir / "lfw2" / name, folder / name)
+    shutil.copy(toy_test.left[0], folder / "Jane_Doe.jpg")
+    gallery = cosine.gallery(folder)
+    assert len(gallery) == 13 and set(gallery.names) == {*sorted(toy_test.identities())[:3], "Jane_Doe"}
+    gallery.save(tmp_path / "people.npz")
+    loaded = Gallery.load(tmp_path / "people.npz")
+    np.testing.assert_array_equal(loaded.names, gallery.names)
+    np.testing.assert_array_equal(loaded.embeddings, gallery.embeddings)
+    assert loaded.model == gallery.model == cosine.digest
+    assert cosine.identify(toy_test.left[0], loaded).name in (
+        "Jane_Doe",
+        toy_test.left_identities[0],
+    )
+
+
+def test_a_gallery_of_another_model_is_refused(runs, toy_test):
+    gallery = Verifier.load(runs["triplet_embedding"]).gallery({"a": toy_test.left[0]})
+    with pytest.raises(ValueError, match="another model, SHA-256 [0-9a-f]{12} instead of [0-9a-f]{12}"):
+        Verifier.load(runs["cosine_embedding"]).identify(toy_test.left[0], gallery)
+
+
+def test_what_is_no_gallery_is_refused(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return open, (str(tmp_path / "exploded"), "w")
+
+    parts = {"format": 1, "names": np.array(["a"]), "embeddings": np.ones((1, 2)), "model": "x"}
+    wrong = {
+        "pickled": parts | {"names": np.array([Bomb()], object)},
+        "short": parts | {"names": np.array(["a", "b"])},
+        "flat": parts | {"embeddings": np.ones(1)},
+        "nan": parts | {"embeddings": np.full((1, 2), np.nan)},
+        "future": parts | {"format": 2},
+        "lacking": {"format": 1},
+    }
+    for name, arrays in wrong.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "pickle.npz").write_bytes(pickle.dumps(Bomb()))
+    np.save(tmp_path / "array.npz.npy", np.ones(3))
+    (tmp_path / "array.npz.npy").rename(tmp_path / "array.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "short.npz").read_bytes()[:300])
+    for path in tmp_path.glob("*.npz"):
+        with pytest.raises(ValueError, match=rf"{path.name} is no gallery .*Make it anew"):
+            Gallery.load(path)
+    assert not (tmp_path / "exploded").exists()
+    with pytest.raises(FileNotFoundError):
+        Gallery.load(tmp_path / "absent.npz")
+    with pytest.raises(ValueError, match=r"must end in \.npz"):
+        Gallery(np.array(["a"]), np.ones((1, 2)), "x").save(tmp_path / "a.pkl")
+
+
+def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "empty", tmp_path / "absent"):
+        with pytest.raises(FileNotFoundError, match=f"{folder.name} is no run folder.*Give the folder"):
+            Verifier.load(folder)
+    for file, message in (
+        ("model.keras", "is missing. Train the run again"),
+        ("verifier.json", "older siamese_nn"),
+        ("results.json", "half-written.*same `siamese-nn train` command again"),
+    ):
+        (run / file).unlink()
+        with pytest.raises(FileNotFoundError, match=message):
+            Verifier.load(run)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"format": 2}, "must have format 1.*Received: format 2"),
+        ({"threshold": None}, "damaged: a part is missing or out of range"),
+        ({"threshold": float("nan")}, "damaged"),
+        ({"calibration": {"slope": 1}}, "damaged"),
+        ({"calibration": [1, 2]}, "damaged"),
+        ({"crop": [0, 5]}, "damaged"),
+        ({"crop": [5]}, "damaged"),
+        ({"model": "../other/model.keras"}, "damaged"),
+        ({"model": "/tmp/model.keras"}, "damaged"),
+    ],
+)
+def test_wrong_settings_are_refused(run, settings, message):
+    (run / "verifier.json").write_text(json.dumps(SETTINGS | settings))
+    with pytest.raises(ValueError, match=rf"verifier\.json .*{message}"):
+        Verifier.load(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_settings_that_are_no_settings_are_refused(run, text):
+    (run / "verifier.json").write_text(text)
+    with pytest.raises(ValueError, match=r"verifier\.json"):
+        Verifier.load(run)
+
+
+def test_damaged_models_are_refused(run):
+    path = run / "model.keras"
+    whole = path.read_bytes()
+    for damaged in (b"", b"hello", whole[: len(whole) // 2], whole[:2000] + b"?" * 50 + whole[2050:]):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match=r"model\.keras .*(damaged|cannot be loaded).*Train the run again"
+        ):
+            Verifier.load(run)
+
+
+def rewrite_config(path, change):
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"module": "keras.layers", "class_name": "Lambda"},
+        {"module": "keras.src.layers.core.lambda_layer", "class_name": "Lambda"},
+        {"module": "keras.layers", "class_name": "TFSMLayer"},
+        {"module": "keras.layers", "class_name": "TFOpLambda"},
+        {"module": None, "class_name": "__lambda__"},
+        {"module": "builtins", "class_name": "function"},
+        {"module": "os", "class_name": "system"},
+        {"module": "keras.utils", "class_name": "get_file"},
+        {"module": "keras_evil", "class_name": "Dense"},
+    ],
+)
+def test_a_model_that_could_run_code_is_refused_before_keras_sees_it(run, layer, monkeypatch):
+    rewrite_config(
+        run / "model.keras", lambda config: config["config"]["layers"].append({**layer, "config": {}})
+    )
+    monkeypatch.setattr(tf.keras.models, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    with pytest.raises(ValueError, match=f"could run code: it holds .*{layer['class_name']}"):
+        Verifier.load(run)
+
+
+def test_a_real_lambda_layer_is_refused(tmp_path):
+    image = tf.keras.Input((*SIZE, 1))
+    model = tf.keras.Model(image, tf.keras.layers.Lambda(lambda x: tf.reduce_mean(x, (1, 2)))(image))
+    with pytest.raises(ValueError, match="could run code"):
+        Verifier.load(write_run(tmp_path / "run", model))
+
+
+@pytest.mark.parametrize("suffix", ["h5", "pickle"])
+def test_a_model_in_an_older_form_is_refused(run, suffix):
+    small_model().save(run / "old.h5")
+    content = pickle.dumps({"a": 1}) if suffix == "pickle" else (run / "old.h5").read_bytes()
+    (run / "model.keras").write_bytes(content)
+    with pytest.raises(ValueError, match="no `.keras` file"):
+        Verifier.load(run)
+
+
+@pytest.mark.parametrize(
+    ("photo", "error", "message"),
+    [
+        ("absent.jpg", ImageError, "absent.jpg: no such image"),
+        (b"hello", ImageError, "photo 0 of those given: .*not a whole JPEG or PNG"),
+        (np.zeros((250, 250, 2), np.uint8), ImageError, r"photo 0 .*Received: shape \(250, 250, 2\)"),
+        (np.zeros((0, 250), np.uint8), ImageError, "photo 0 .*Received: shape"),
+        (np.zeros((2, 250, 250, 1), np.uint8), ImageError, "photo 0 .*Received: shape"),
+        (np.zeros((250, 250), np.int64), ImageError, "photo 0 .*uint8, or floats.*Received: int64"),
+        (np.full((250, 250), 7.0), ImageError, r"photo 0 .*\[0, 1\]. Received: 7.0 to 7.0"),
+        (np.full((250, 250), np.nan), ImageError, r"photo 0 .*\[0, 1\]. Received: nan"),
+        (np.zeros((90, 90), np.uint8), ImageError, r"photo 0 .*`crop` must fit"),
+        (7, TypeError, "A photo must be .*photo 0: int"),
+    ],
+)
+def test_what_is_no_photo_is_named(cosine, photo, error, message):
+    with pytest.raises(error, match=message):
+        cosine.embed([photo])
+
+
+def test_lists_must_fit(cosine, toy_test):
+    photo = toy_test.left[0]
+    assert cosine.verify([], []) == []
+    for a, b in ((photo, [photo]), ([photo], [photo, photo])):
+        with pytest.raises(ValueError, match="`a` and `b` must be two photos, or two lists of one length"):
+            cosine.verify(a, b)
+    with pytest.raises(ValueError, match="`k` must be at least 1"):
+        cosine.identify(photo, cosine.gallery({"a": photo}), k=0)
+    with pytest.raises(ValueError, match="at least one photo"):
+        cosine.gallery({})
+
+
+def test_it_needs_the_run_folder_alone_in_a_fresh_process(runs, toy_test, cosine):
+    script = (
+        "import sys, siamese_nn\nprint(siamese_nn.Verifier.load(sys.argv[1]).verify(*sys.argv[2:]).score)"
+    )
+    words = [str(runs["cosine_embedding"]), toy_test.left[0], toy_test.right[0]]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+    expected = cosine.verify(toy_test.left[0], toy_test.right[0]).score
+    assert float(done.stdout) == pytest.approx(expected, rel=1e-5)
