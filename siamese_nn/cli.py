@@ -115,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="default: report.html in RUN; of several comparison.html"
     )
     command.set_defaults(run=_report)
+
     command = commands.add_parser(
         "verify",
         help="are two photos of the same person, by a trained run",
@@ -259,7 +260,7 @@ def _show(results: dict, data_dir: Path, run_dir: Path) -> None:
     print(f"\nAll pairs of {data_dir}:")
     print(training.results_table(results))
     print(training.describe(results))
-    print(f"Pictures: {run_dir / 'accuracy.png'}, {run_dir / 'loss.png'}, {run_dir / 'pairs.png'}")
+    print(f"Curves and the worst mistakes: {run_dir / 'report.html'}")
 
 
 def _verify(options: argparse.Namespace) -> int:

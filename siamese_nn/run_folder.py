@@ -11,6 +11,7 @@ from scipy.special import expit
 
 from .files import read_json
 
+VERIFIER_FORMAT = 1  # of verifier.json
 _FILES = ("recipe.json", "history.csv", "scores.json", "results.json")
 _RESULTS = ("status", "split", "seed", "device", "epochs", "best_epoch", "seconds", "figures", "raw_pixels")
 _SCORES = ("left", "right", "left_identities", "right_identities", "same", "best")
@@ -33,7 +34,7 @@ class RunFolder:
     Args:
         run_dir: its folder, as `training.train` leaves it.
 
-    Attributes: `name`, `recipe`, `data`, `version` (of siamese_nn), `history`, `results` and `scores` as the files have
+    Attributes: `name`, `recipe`, `data`, `photos` (counts; `None` where it learns from pairs), `version` (of siamese_nn), `history`, `results` and `scores` as the files have
         them; `best` (the best epoch's figures by set); `shown` (the set to judge by: `"test"`, or else `"validation"`);
         `calibration` (slope and intercept, or `None`).
 
@@ -52,6 +53,7 @@ class RunFolder:
             )
         claim = self._read("recipe.json", ("siamese_nn", "recipe", "data"))
         self.version, self.recipe, self.data = claim["siamese_nn"], claim["recipe"], claim["data"]
+        self.photos = claim.get("photos")
         self.results = self._read("results.json", _RESULTS)
         self.scores = self._read("scores.json", ("validation",))
         for name, columns in self.scores.items():

@@ -143,13 +143,15 @@ def _what_was_done(run: RunFolder) -> str:
         "The model {model}",
         "over the backbone {backbone}",
         f"sees photos of {{image_size}} pixels ({_as_seen(recipe)}).",
-        "It learns with {optimizer} at a rate of {learning_rate}, in batches of {batch_size}.",
+        "It learns with {optimizer} at a rate of {learning_rate}.",
         "It stops after {patience} epochs without a better one, or after {epochs}.",
     ):
         try:
             clauses.append(clause.format_map(words))
         except KeyError:  # not every recipe has every setting
             continue
+    if run.photos is not None:
+        clauses.append(f"It learns from {run.photos['photos']:,} photos of {run.photos['people']:,} people.")
     apart = {
         "identities": "The pairs are split by identity: nobody is in two of the sets.",
         "report": "The pairs are split by the report's letters: training and validation share people.",

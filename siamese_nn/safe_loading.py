@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from .files import read_json
+from .run_folder import VERIFIER_FORMAT
 
-_FORMAT = 1
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
 _MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 _PACKAGES = ("keras.src.models.", "keras.src.engine.", "keras.src.layers.", "keras.src.ops.", "siamese_nn.")
@@ -29,9 +29,9 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     """
     settings = read_json(path)
     version = settings.get("format") if isinstance(settings, dict) else None
-    if version != _FORMAT:
+    if version != VERIFIER_FORMAT:
         raise ValueError(
-            f"{path} must have format {_FORMAT}, which this siamese_nn reads. Received: format {version}. Train the run again, "
+            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. Train the run again, "
             "or take the siamese_nn that trained it"
         )
     try:

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from tqdm.auto import tqdm
 
+_ORIENTATION = ExifTags.Base.Orientation
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
@@ -57,6 +58,8 @@ def load_image(
                 raise ImageError(
                     f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits"
                 )
+            if photo.getexif().get(_ORIENTATION, 1) != 1:  # a camera that was held on its side
+                photo = ImageOps.exif_transpose(photo)
             height, width = crop or (photo.height, photo.width)
             if height > photo.height or width > photo.width:
                 raise ImageError(
@@ -91,7 +94,7 @@ def load_image(
 
 def _opened(source: str | os.PathLike | bytes | Image.Image) -> AbstractContextManager[Image.Image]:
     if isinstance(source, Image.Image):
-        return nullcontext(source)  # whoever opened it closes it
+        return nullcontext(source.copy())  # decoding at a smaller size would change the caller's
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("JPEG", "PNG"))
 
 

@@ -4,6 +4,7 @@ from .calibration import Calibration, fit_platt
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
 from .protocols import FoldsReport, cross_validate, require_unseen
 from .scoring import compare, embed, score_pairs, score_raw_pixels
+from .search import nearest, pairs_above
 
 __all__ = [
     "Calibration",
@@ -15,6 +16,8 @@ __all__ = [
     "embed",
     "equal_error_rate",
     "fit_platt",
+    "nearest",
+    "pairs_above",
     "require_unseen",
     "score_pairs",
     "score_raw_pixels",

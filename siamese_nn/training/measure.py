@@ -14,11 +14,11 @@ from .. import __version__, plots
 from ..datasets import Pairs, pair_dataset
 from ..evaluation import choose_threshold, fit_platt, score_pairs, score_raw_pixels, verification_report
 from ..files import read_json, replacing, write_text
+from ..run_folder import VERIFIER_FORMAT
 from ..run_report import write_run_report
 from .callbacks import mode
 from .recipes import Recipe
 
-VERIFIER_FORMAT = 1  # of verifier.json
 _WHICH = {"best": "model.keras", "last": "last.keras"}
 
 

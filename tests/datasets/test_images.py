@@ -135,3 +135,26 @@ def test_the_real_photos_decode(lfw_a_dir):
     images = datasets.load_images(pairs.distinct_images()[0], progress=False)
     assert images.shape == (3443, 125, 125, 1)
     assert (images.std(axis=(1, 2, 3)) > 5).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_camera_held_on_its_side_makes_no_difference(tmp_path, orientation):
+    rng = np.random.default_rng(0)
+    upright = Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8)).resize(
+        (120, 80), Image.Resampling.BOX
+    )
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's transpositions that the orientations undo
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
+    stored.save(tmp_path / "photo.png", exif=exif)
+    expected = datasets.load_image(upright, image_size=(20, 30), channels=3)
+    found = datasets.load_image(tmp_path / "photo.png", image_size=(20, 30), channels=3)
+    assert np.array_equal(found, expected)
+
+
+def test_the_callers_image_stays_as_it_is(tmp_path):
+    Image.new("RGB", (400, 400), "red").save(tmp_path / "photo.jpg")
+    with Image.open(tmp_path / "photo.jpg") as photo:
+        datasets.load_image(photo, image_size=(20, 20))
+        assert (photo.size, photo.mode) == ((400, 400), "RGB")
