@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -108,20 +110,54 @@ def load_images(
 ) -> np.ndarray:
     """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
 
+    With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there, and memory-mapped
+    when the same photos are asked for again, by whatever process: all trainings of a sweep share one copy. A photo that has
+    changed since is decoded anew. Remove the folder when it is no longer of use.
+
     Args:
         paths: the `n` files.
         progress: whether to show a progress bar (on a terminal or in a notebook) when there are many.
 
     Returns:
-        uint8 of shape `(n, height, width, channels)`, in [0, 255].
+        uint8 of shape `(n, height, width, channels)`, in [0, 255]; read-only where it comes from the cache.
     """
     check_image_options(image_size, crop, channels)
+    options = {"image_size": image_size, "crop": crop, "channels": channels}
+    kept = _kept(paths, options)
+    if kept is None:
+        return _decode(paths, options, progress)
+    if not kept.exists():
+        images = _decode(paths, options, progress)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_name(f".partial-{os.getpid()}-{kept.name}")  # another process may be at it, too
+        np.save(partial, images)
+        os.replace(partial, kept)
+    return np.load(kept, mmap_mode="r", allow_pickle=False)
+
+
+def _kept(paths: Sequence[str], options: dict) -> Path | None:
+    """Where the cache keeps the images of these very files; `None` without a cache, or where a file is missing."""
+    folder = os.environ.get("SIAMESE_NN_IMAGE_CACHE")
+    if not folder:
+        return None
+    digest = sha256(repr(sorted(options.items())).encode())
+    for path in map(str, paths):
+        try:
+            facts = os.stat(path)
+        except OSError:
+            return None
+        digest.update(f"{os.path.abspath(path)}\n{facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return Path(folder) / f"{digest.hexdigest()[:32]}.npy"
+
+
+def _decode(paths: Sequence[str], options: dict, progress: bool) -> np.ndarray:
+    image_size, channels = options["image_size"], options["channels"]
     images = np.empty((len(paths), *image_size, channels), np.uint8)
 
     def load(start: int) -> int:
         part = paths[start : start + _TASK]
         for i, path in enumerate(part, start):
-            images[i] = load_image(str(path), image_size=image_size, crop=crop, channels=channels)
+            images[i] = load_image(str(path), **options)
         return len(part)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

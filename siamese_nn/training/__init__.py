@@ -4,7 +4,7 @@ from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standa
 from .experiments import RECIPES, REPORT_EXPERIMENTS
 from .measure import describe, examples_table, read_history, results_table
 from .recipes import Recipe
-from .train import train
+from .train import RunFolderInUse, train
 from .validation import VerificationCallback, ViolatingTriplets
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "REPORT_EXPERIMENTS",
     "AtomicModelCheckpoint",
     "Recipe",
+    "RunFolderInUse",
     "RunState",
     "VerificationCallback",
     "ViolatingTriplets",

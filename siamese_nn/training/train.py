@@ -5,7 +5,8 @@ import logging
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from filelock import FileLock, Timeout
 
 from .. import __version__, models
 from ..datasets import IdentityLeakError, Pairs, load_images, require_disjoint
@@ -26,8 +28,13 @@ from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)
 
+_LOCK = ".lock"
 _PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
 _CHUNK = 1024  # photos decoded at a time
+
+
+class RunFolderInUse(ValueError):
+    """Another process is training in the same run folder."""
 
 
 def train(
@@ -38,6 +45,7 @@ def train(
     *,
     test: Pairs | None = None,
     photos: Mapping[str, Sequence[str]] | None = None,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
     """Trains a recipe and measures it; or goes on with a training that was cut off, or returns that of a finished one.
@@ -59,6 +67,8 @@ def train(
         photos: for recipes that learn from people and not from pairs: for each person the photos to train on, such as
             `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes those in the training
             pairs.
+        callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find the figures of
+            `VerificationCallback` in the logs, and may raise: the same call goes on.
         verbose: as in Keras's `fit`.
 
     Returns:
@@ -68,6 +78,7 @@ def train(
         IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose training
             and validation pairs may share people.
         ValueError: if `run_dir` belongs to another recipe or other pairs, or the training diverged.
+        RunFolderInUse: if another process is training in `run_dir`.
         KeyboardInterrupt: on Ctrl-C, after the run has been brought in order.
     """
     run_dir = Path(run_dir)
@@ -76,33 +87,55 @@ def train(
     own_photos = _photos(recipe, train, photos)
     _require_both_classes(sets)
     claim = _claim(run_dir, recipe, sets, own_photos)
-    if (run_dir / "results.json").exists():
-        results = read_json(run_dir / "results.json")
-        if results["status"] == "finished":
-            logger.info("%s is finished already", run_dir)
-            return results
-    device = _prepare_device(recipe.seed)
-    logger.info("computing on %s", device)
-    if recipe.pretraining is not None:
+    with _alone_in(run_dir):
+        _claim(run_dir, recipe, sets, own_photos)  # nobody has taken it since
+        if (run_dir / "results.json").exists():
+            results = read_json(run_dir / "results.json")
+            if results["status"] == "finished":
+                logger.info("%s is finished already", run_dir)
+                return results
+        device = _prepare_device(recipe.seed)
+        logger.info("computing on %s", device)
+        if recipe.pretraining is not None:
+            write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
+            _pretrain(recipe.pretraining, sets, photos, run_dir / _PRETRAINING, verbose)
+        model = _build(recipe, own_photos, run_dir)
+        # Only now, so that a recipe that cannot be built leaves the folder free.
         write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
-        _pretrain(recipe.pretraining, sets, photos, run_dir / _PRETRAINING, verbose)
-    model = _build(recipe, own_photos, run_dir)
-    # Only now, so that a recipe that cannot be built leaves the folder free.
-    write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
+        try:
+            _fit(model, recipe, train, val, own_photos, run_dir, callbacks, verbose)
+        except KeyboardInterrupt:
+            if (run_dir / "model.keras").exists():
+                logger.warning(
+                    "interrupted; measuring the best model so far. The same command goes on with the training"
+                )
+                measure(run_dir, recipe, sets, device=device, status="interrupted")
+            raise
+        with replacing(run_dir / "last.keras") as partial:
+            model.save(partial)
+        results = measure(run_dir, recipe, sets, device=device, status="finished")
+        (run_dir / "state.npz").unlink()
+        return results
+
+
+@contextmanager
+def _alone_in(run_dir: Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder. The lock goes with the process, however it ends."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / _LOCK, timeout=0)
     try:
-        _fit(model, recipe, train, val, own_photos, run_dir, verbose)
-    except KeyboardInterrupt:
-        if (run_dir / "model.keras").exists():
-            logger.warning(
-                "interrupted; measuring the best model so far. The same command goes on with the training"
-            )
-            measure(run_dir, recipe, sets, device=device, status="interrupted")
-        raise
-    with replacing(run_dir / "last.keras") as partial:
-        model.save(partial)
-    results = measure(run_dir, recipe, sets, device=device, status="finished")
-    (run_dir / "state.npz").unlink()
-    return results
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderInUse(
+            f"Another process is training in {run_dir}. Wait for it, or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if os.listdir(run_dir) == [_LOCK]:  # a recipe that could not be built
+            (run_dir / _LOCK).unlink()
+            run_dir.rmdir()
 
 
 def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
@@ -189,7 +222,8 @@ def _claim(
     path = run_dir / "recipe.json"
     if not path.exists():
         # A kill in the first moment may have left `.partial-recipe.json`.
-        if run_dir.exists() and any(not entry.name.startswith(".partial-") for entry in run_dir.iterdir()):
+        own = (".partial-", _LOCK)
+        if run_dir.exists() and any(not entry.name.startswith(own) for entry in run_dir.iterdir()):
             raise ValueError(
                 f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
             )
@@ -249,6 +283,7 @@ def _fit(
     val: Pairs,
     photos: Mapping[str, Sequence[str]],
     run_dir: Path,
+    further: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
 ) -> None:
     progress = read_progress(run_dir)
@@ -269,7 +304,7 @@ def _fit(
         epochs=recipe.epochs,
         initial_epoch=done,
         shuffle=False,  # the dataset does
-        callbacks=[*callbacks, *after],
+        callbacks=[*callbacks, *after, *further],
         verbose=verbose,
     )
     _require_finite(run_dir, read_progress(run_dir)["history"])

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -158,3 +159,40 @@ def test_the_callers_image_stays_as_it_is(tmp_path):
     with Image.open(tmp_path / "photo.jpg") as photo:
         datasets.load_image(photo, image_size=(20, 20))
         assert (photo.size, photo.mode) == ((400, 400), "RGB")
+
+
+def test_the_cache_is_shared_and_follows_the_files(tmp_path, toy_pairs, monkeypatch):
+    paths = toy_pairs.left[:6].tolist()
+    expected = datasets.load_images(paths, image_size=(20, 20))
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path / "cache"))
+    first = datasets.load_images(paths, image_size=(20, 20))
+    monkeypatch.setattr(datasets.images, "load_image", lambda *_, **__: pytest.fail("decoded again"))
+    again = datasets.load_images(paths, image_size=(20, 20))
+    assert isinstance(first, np.memmap) and isinstance(again, np.memmap)
+    assert np.array_equal(first, expected) and np.array_equal(again, expected)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    with pytest.raises(pytest.fail.Exception):
+        datasets.load_images(paths, image_size=(20, 21))
+    with pytest.raises(pytest.fail.Exception):
+        datasets.load_images(paths[::-1], image_size=(20, 20))
+
+
+def test_a_changed_photo_is_decoded_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path / "cache"))
+    for colour, path in ((10, tmp_path / "a.png"), (200, tmp_path / "a.png")):
+        Image.new("L", (8, 8), colour).save(path)
+        os.utime(path, ns=(colour, colour))
+        assert (datasets.load_images([path], image_size=(4, 4)) == colour).all()
+    with pytest.raises(datasets.ImageError, match="no such image"):
+        datasets.load_images([tmp_path / "b.png"], image_size=(4, 4))
+
+
+def test_batches_from_the_cache_are_the_same(tmp_path, toy_pairs, monkeypatch):
+    batches = []
+    for _ in range(2):
+        dataset = datasets.pair_dataset(toy_pairs, image_size=(20, 20), batch_size=16)
+        batches.append(list(dataset.as_numpy_iterator()))
+        monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path / "cache"))
+    assert list((tmp_path / "cache").iterdir())
+    for ((left, right), same), ((a, b), c) in zip(*batches, strict=True):
+        assert np.array_equal(left, a) and np.array_equal(right, b) and np.array_equal(same, c)

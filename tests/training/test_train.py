@@ -19,17 +19,22 @@ SMALL = Recipe(
     image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE
 )
 
-# Kills itself as kill -9 would, right before the n-th time that a file is put in place, or in the midst of an epoch.
+# Kills itself as kill -9 would, right before the n-th time that a file is put in place, or in the midst of an epoch
+# (or waits there).
 DRIVER = """
 import os, signal, sys
 toy, run_dir, kill_before, kill_in_epoch, recipe = sys.argv[1:]
-die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+def die():
+    if kill_before == "wait":
+        print("in the midst of it", flush=True)
+        sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGKILL)
 replace, count = os.replace, 0
 def counting(source, target):
     global count
     if str(target).startswith(run_dir):
         count += 1
-        if count == int(kill_before):
+        if str(count) == kill_before:
             die()
     replace(source, target)
 os.replace = counting
@@ -173,6 +178,40 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
     folder, results, (train, val, test) = run
     monkeypatch.setattr(Recipe, "build_model", lambda self: pytest.fail("trained again"))
     assert training.train(SMALL, train, val, folder, test=test, verbose=0) == results
+
+
+def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
+    _, _, (train, val, test) = run
+    words = [str(toy_dir), str(tmp_path / "run"), "wait", "0", json.dumps(SMALL.as_dict())]
+    other = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert "in the midst of it" in other.stdout.readline()
+        with pytest.raises(training.RunFolderInUse, match="Another process is training"):
+            training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)
+    finally:
+        other.kill()
+        other.wait()
+    # A lock goes with its process.
+    assert training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)["status"] == "finished"
+
+
+def test_further_callbacks_find_the_figures_and_may_raise(toy_pairs, toy_test, tmp_path):
+    class Enough(Exception):
+        pass
+
+    class Look(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise Enough(logs["val_auc"])
+
+    recipe = replace(SMALL, monitor="val_auc", drop_rate=None)
+    train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
+    with pytest.raises(Enough):
+        training.train(recipe, train, val, tmp_path / "run", callbacks=[Look()], verbose=0)
+    assert training.completed_epochs(tmp_path / "run") == 2
+    assert training.train(recipe, train, val, tmp_path / "run", verbose=0)["epochs"] == 3
 
 
 def test_a_folder_of_another_run_is_refused(run, tmp_path):
