@@ -21,6 +21,7 @@ from .splits import (
 from .toy_faces import make_toy_faces
 
 __all__ = [
+    "Augmentation",
     "IdentityLeakError",
     "IdentityLeakWarning",
     "ImageError",
@@ -55,10 +56,12 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from .augmentation import Augmentation
     from .people import identity_dataset, photo_dataset, sample_violating_triplets, triplet_dataset
     from .pipelines import pair_dataset
 
 _OVER_TENSORFLOW = {
+    "Augmentation": "augmentation",
     "identity_dataset": "people",
     "pair_dataset": "pipelines",
     "photo_dataset": "people",

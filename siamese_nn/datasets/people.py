@@ -160,7 +160,7 @@ def triplet_dataset(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     check_seed(seed, None)
-    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, memory_limit)
+    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, augment, memory_limit)
 
     def plan(number: int) -> list[np.ndarray]:
         chosen = np.asarray(triplets(number), np.int64)
@@ -308,7 +308,7 @@ def _labelled(
 ) -> tf.data.Dataset:
     """Batches of `(images, labels)`, as `plan` deals them out."""
     check_image_options(image_size, crop, channels)
-    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, memory_limit)
+    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, augment, memory_limit)
     with tf.device("CPU"):
         known = tf.constant(labels)
 

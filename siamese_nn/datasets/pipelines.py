@@ -46,7 +46,8 @@ def pair_dataset(
         channels: 1 for grey, 3 for RGB.
         augment: called as `augment(images, seed)` on the left and on the right images of a batch, float32
             `(batch, height, width, channels)` in [0, 1], with an int32 seed `(2,)` for TensorFlow's stateless random
-            operations that differs between epochs, batches and sides. It returns the images changed. Training only.
+            operations that differs between epochs, batches and sides. It returns the images changed. Training only. See
+            `Augmentation`; whatever has an attribute `margin` gets images with so many more pixels on each side.
         initial_epoch: `None` for a dataset of one epoch, repeated at will. A number for an endless one that begins with
             that epoch: pass it to `fit` with `initial_epoch` and `steps_per_epoch=math.ceil(len(pairs) /
             batch_size)`, and a resumed training sees what an unbroken one would have seen.
@@ -77,7 +78,7 @@ def pair_dataset(
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     check_seed(seed, initial_epoch)
     paths, where = pairs.distinct_images()
-    fetch = image_source(paths, image_size, crop, channels, memory_limit)
+    fetch = image_source(paths, image_size, crop, channels, augment, memory_limit)
     with tf.device("CPU"):
         where, same = tf.constant(where), tf.constant(pairs.same[:, None], tf.float32)
 
@@ -141,9 +142,19 @@ def image_source(
     image_size: tuple[int, int],
     crop: tuple[int, int] | None,
     channels: int,
+    augment: Augment | None,
     memory_limit: int,
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from indices into `paths` to uint8 images."""
+    """Returns the function from indices into `paths` to uint8 images, with the margin that `augment` wants around them."""
+    margin = getattr(augment, "margin", 0)
+    if margin and crop is None:  # there is nothing beyond the edges of the whole photo
+        whole = image_source(paths, image_size, crop, channels, None, memory_limit)
+        around = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
+        return lambda indices: tf.pad(whole(indices), around, "REFLECT")
+    if margin:
+        wider = tuple(side + 2 * margin for side in image_size)
+        crop = tuple(round(c * w / s) for c, w, s in zip(crop, wider, image_size, strict=True))
+        image_size = wider
     options = {"image_size": image_size, "crop": crop, "channels": channels}
     size = len(paths) * image_size[0] * image_size[1] * channels
     if size <= memory_limit:
