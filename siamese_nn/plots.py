@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -253,6 +254,113 @@ def pairs_grid(
     return axes[: len(pairs)]
 
 
+def all_curves(
+    histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
+    quantity: str = "val_accuracy",
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws a quantity by epoch of many experiments in one picture (the report's figures 8 and 9).
+
+    Args:
+        histories: by experiment the histories of its runs, as `training.read_history` reads them. All runs of an
+            experiment look alike.
+        quantity: the name. Losses get a logarithmic axis, for the penalties on weights spread them over decades.
+        ax: where to draw; `None` makes a figure.
+
+    Raises:
+        ValueError: if there are no histories, or one lacks `quantity`.
+
+    Example:
+        >>> ax = all_curves({"5.1": [{"val_loss": [3, 2]}], "5.2": [{"val_loss": [4, 3]}]}, "val_loss")
+        >>> ax.get_legend_handles_labels()[1]
+        ['5.1', '5.2']
+    """
+    lacking = [name for name, runs in histories.items() if not all(quantity in history for history in runs)]
+    if lacking or not histories:
+        raise ValueError(
+            f"`histories` must hold {quantity!r} of every run. Received: {f'none of {lacking}' if lacking else 'no runs'}"
+        )
+    ax = ax or _axes((10, 6))
+    colours = plt.get_cmap("tab10").colors  # ten by four line styles: as many experiments can be told apart
+    for i, (name, runs) in enumerate(histories.items()):
+        style = {"color": colours[i % 10], "linestyle": _LINES[i // 10 % 4], "linewidth": 1.2}
+        style |= {"marker": ".", "markevery": [-1]}  # where it ends, also after a single epoch
+        for j, history in enumerate(runs):
+            epochs = np.arange(1, len(history[quantity]) + 1)
+            ax.plot(epochs, history[quantity], label=None if j else name, **style)
+    words = quantity.replace("val_", "validation ").replace("_", " ")
+    ax.set(xlabel="epoch", ylabel=words, title=f"{words[:1].upper()}{words[1:]} by epoch")
+    if quantity.endswith("loss"):
+        ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    columns = -(-len(histories) // 16)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), ncols=columns, fontsize=8, borderaxespad=0)
+    return ax
+
+
+def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> np.ndarray:
+    """Draws what each hyper-parameter does to the test accuracy, published and ours (the report's figure 7).
+
+    Args:
+        effects: by hyper-parameter groups of experiments that differ in nothing else, as
+            `training.reproduction.effects` returns them: each experiment with its `value`, and in percent the `published` accuracy, `ours`, and the
+            `deviation` of ours over seeds (NaN where there is none). A line joins a group.
+
+    Returns:
+        The axes, one a hyper-parameter.
+
+    Raises:
+        ValueError: if there are no hyper-parameters.
+    """
+    if not effects:
+        raise ValueError("`effects` must hold at least one hyper-parameter. Received: none")
+    columns = min(4, len(effects))
+    rows = -(-len(effects) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 3 * rows), layout="constrained", squeeze=False, sharey=True
+    )
+    axes = axes.ravel()
+    for ax in axes[len(effects) :]:
+        ax.remove()
+    for ax, (name, groups) in zip(axes, effects.items(), strict=False):
+        values = {point["value"] for group in groups for point in group}
+        values = sorted(values, key=lambda value: value if isinstance(value, (int, float)) else str(value))
+        for i, side in enumerate(("published", "ours")):
+            style = {**_line(i), "marker": "os"[i], "markersize": 4, "capsize": 2}
+            for j, group in enumerate(groups):
+                group = sorted(group, key=lambda point: values.index(point["value"]))
+                # Side by side, for many accuracies are nearly the same.
+                where = [values.index(point["value"]) + (i - 0.5) * 0.04 * len(values) for point in group]
+                deviations = [point["deviation"] for point in group] if side == "ours" else None
+                ax.errorbar(
+                    where,
+                    [point[side] for point in group],
+                    deviations,
+                    label=None if j else side,
+                    **style,
+                )
+        ax.set_xticks(
+            range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+        )
+        ax.set(title=name.replace("_", " "), xlim=(-0.4, max(len(values), 1) - 0.6))
+        ax.grid(alpha=0.3)
+        if not groups:
+            words = "no two experiments\ndiffer in it alone"
+            text = ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
+            text.set_in_layout(False)
+    for ax in axes[: len(effects) : columns]:
+        ax.set_ylabel("test accuracy, %")
+    handles = {
+        label: handle
+        for ax in axes[: len(effects)]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc="outside lower right", ncols=2)
+    return axes[: len(effects)]
+
+
 def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
     """Saves the figure of `axes` as a picture, and closes it."""
     figure = np.ravel(axes)[0].figure
@@ -260,8 +368,8 @@ def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
     plt.close(figure)
 
 
-def _axes() -> Axes:
-    return plt.subplots(figsize=(6, 4), layout="constrained")[1]
+def _axes(size: tuple[float, float] = (6, 4)) -> Axes:
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def _line(i: int) -> dict:

@@ -38,6 +38,55 @@ def test_learning_curves_of_a_quantity_that_only_validation_has():
         plots.learning_curves({"loss": [3, 2], "val_eer": [0.4, 0.3]}, "auc")
 
 
+def test_all_curves_draw_every_run_and_name_each_experiment_once():
+    histories = {"5.1": [{"val_loss": [3, 2]}, {"val_loss": [4, 3, 2.5]}], "7.1": [{"val_loss": [1]}]}
+    ax = plots.all_curves(histories, "val_loss")
+    assert [line.get_xydata().tolist() for line in ax.lines] == [
+        [[1, 3], [2, 2]],
+        [[1, 4], [2, 3], [3, 2.5]],
+        [[1, 1]],
+    ]
+    assert ax.get_legend_handles_labels()[1] == ["5.1", "7.1"] and ax.get_yscale() == "log"
+    first, second, third = ((line.get_color(), line.get_linestyle()) for line in ax.lines)
+    assert first == second != third
+    many = plots.all_curves({str(i): [{"val_accuracy": [0.5]}] for i in range(40)})
+    assert len({(line.get_color(), line.get_linestyle()) for line in many.lines}) == 40
+    assert many.get_yscale() == "linear" and many.get_ylabel() == "validation accuracy"
+    for wrong in ({}, {"5.1": [{"loss": [1]}]}):
+        with pytest.raises(ValueError, match="`histories` must hold 'val_accuracy' of every run"):
+            plots.all_curves(wrong)
+
+
+def test_hyperparameter_effects_draw_published_beside_ours():
+    nan = float("nan")
+
+    def point(value, published, ours, deviation=nan):
+        return {"value": value, "published": published, "ours": ours, "deviation": deviation}
+
+    effects = {
+        "filters": [[point(16, 66, 67, 2), point(4, 65, 64)], [point(32, 50, nan), point(4, 68, 66)]],
+        "optimizer": [[point("sgd", 60, 61), point("adam", 70, 71)]],
+        "drop_rate": [],
+    }
+    axes = plots.hyperparameter_effects(effects)
+    assert [ax.get_title() for ax in axes] == ["filters", "optimizer", "drop rate"]
+    labels = [[label.get_text() for label in ax.get_xticklabels()] for ax in axes]
+    assert labels == [["4", "16", "32"], ["adam", "sgd"], []]
+    curves = [container.lines[0] for container in axes[0].containers]
+    assert [curve.get_ydata().tolist()[:2] for curve in curves[:3]] == [[65, 66], [68, 50], [64, 67]]
+    assert [np.rint(np.asarray(curve.get_xdata(), float)).tolist() for curve in curves] == [
+        [0, 1],
+        [0, 2],
+    ] * 2
+    assert curves[3].get_ydata()[0] == 66 and np.isnan(curves[3].get_ydata()[1])
+    bars = axes[0].containers[2].lines[2][0].get_segments()
+    assert bars[-1][:, 1].tolist() == [65, 69]
+    (text,) = axes[2].texts
+    assert "no two experiments" in text.get_text()
+    with pytest.raises(ValueError, match="at least one"):
+        plots.hyperparameter_effects({})
+
+
 def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     pairs = toy_pairs[[0, len(toy_pairs) - 1, 1]]
     axes = plots.pairs_grid(pairs, [0.9, 0.8, 0.1], threshold=0.5, columns=2)

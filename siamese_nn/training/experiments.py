@@ -2,15 +2,24 @@
 
 from dataclasses import replace
 
+from ..published import EXPERIMENTS
 from .recipes import Recipe
 
-REPORT_EXPERIMENTS = {
-    "5.1": Recipe(split="report"),
-    "5.1-256": Recipe(split="report", units=256),
-    "7.1": Recipe(split="report", model="euclidean_contrastive"),
-    "7.1-256": Recipe(split="report", model="euclidean_contrastive", units=256),
+_SETTINGS = (
+    *("model", "initializer", "drop_rate", "units", "filters"),
+    *("batch_size", "learning_rate", "optimizer"),
+)
+_PRINTED = {
+    number: Recipe(split="report", **{name: getattr(row, name) for name in _SETTINGS})
+    for number, row in EXPERIMENTS.items()
 }
-"""The report's experiments by the numbers of its tables; `-256`: with the 256 units that its weight files really hold."""
+
+REPORT_EXPERIMENTS = _PRINTED | {
+    f"{number}-256": replace(recipe, units=256, last_pooling=recipe.drop_rate is not None)
+    for number, recipe in _PRINTED.items()
+}
+"""The report's experiments by the numbers of its tables; `-256`: as its code really ran them, with 256 units, and with a
+fourth pooling where features are dropped."""
 
 _PAIRS = Recipe(image_size=(80, 80), units=256, initializer="he_normal", epochs=15)
 _EMBEDDING = Recipe(
@@ -37,6 +46,7 @@ RECIPES = {
     "triplet_semi_hard": replace(_EMBEDDING, model="triplet_semi_hard"),
     "triplet_hard": replace(_EMBEDDING, model="triplet_hard"),
     "triplet": replace(_EMBEDDING, model="triplet", margin=0.5),
+    "circle": replace(_EMBEDDING, model="circle", margin=0.4),
     "softmax": replace(_EMBEDDING, model="softmax"),
     "cosface": _EMBEDDING,
     "arcface": replace(_EMBEDDING, model="arcface", margin=0.3),
@@ -51,5 +61,6 @@ RECIPES = {
         epochs=10,
         pretraining=replace(_EMBEDDING, model="softmax"),
     ),
+    "harmonic": replace(_EMBEDDING, model="harmonic", pretraining=_EMBEDDING),
 }
 """Recipes by name, small enough to learn the drawn faces in about a minute on two cores."""

@@ -11,7 +11,7 @@ from ..datasets import Pairs, split_by_letter, split_identities
 from ..datasets.images import check_image_options
 from ..models.pretrained import networks
 
-_BACKBONES = ("report_cnn", "koch_cnn", "face_cnn", *networks())
+_OWN_BACKBONES = ("report_cnn", "koch_cnn", "face_cnn")
 _PAIR_MODELS = {
     "l1_sigmoid": models.l1_sigmoid,
     "euclidean_contrastive": models.euclidean_contrastive,
@@ -23,6 +23,8 @@ _TRIPLETS = {
     "triplet_semi_hard": losses.TripletSemiHardLoss,
     "triplet_hard": losses.TripletHardLoss,
     "triplet": losses.TripletLoss,
+    "circle": losses.CircleLoss,
+    "harmonic": losses.HarmonicTripletLoss,
 }
 _CLASSIFIERS = {
     "softmax": None,
@@ -32,7 +34,7 @@ _CLASSIFIERS = {
 }
 _CHOICES = {
     "model": (*_PAIR_MODELS, *_TRIPLETS, *_CLASSIFIERS),
-    "backbone": _BACKBONES,
+    "backbone": (*_OWN_BACKBONES, *networks()),
     "features": ("convolutional", "linear"),
     "trainable": ("all", "upper_half", "none"),
     "optimizer": ("adam", "rmsprop", "sgd"),
@@ -57,7 +59,8 @@ _WHOLE = {
     "seed": 0,
 }
 _SHARED = (
-    *("backbone", "filters", "units", "initializer", "drop_rate", "last_pooling", "weights", "mean_face"),
+    *("backbone", "filters", "units", "kernel_sizes", "initializer", "drop_rate", "last_pooling"),
+    *("weights", "mean_face"),
     *("image_size", "crop", "channels", "split", "letters", "seed"),
 )
 _OPTIONAL = ("embedding_size", "most_per_identity")
@@ -71,14 +74,17 @@ class Recipe:
         model: what is learnt, which brings its loss. From pairs: `"l1_sigmoid"` and `"decision_network"` (binary
             cross-entropy), `"decision_network_2"` (two neurons, cross-entropy), `"euclidean_contrastive"` or `"cosine_embedding"`.
             An embedding from triplets, in squared distance: `"triplet_semi_hard"` and `"triplet_hard"`, which find them in the batch, or
-            `"triplet"`, whose negatives are drawn from those that violate the margin. An embedding from telling people
+            `"triplet"`, whose negatives are drawn from those that violate the margin; or `"circle"`, by cosines; or `"harmonic"`, a new
+            network beside the frozen one of `pretraining`, whose embeddings stay comparable. An embedding from telling people
             apart: `"softmax"`, `"cosface"`, `"arcface"` or `"sphereface"`.
         margin: of the loss; the report's contrastive loss has 1. Without effect where the loss has none.
         scale: of the cosines in CosFace, ArcFace and SphereFace.
         backbone: `"report_cnn"`, `"koch_cnn"`, `"face_cnn"`, or the name of a network of `models.pretrained`.
-        filters, units, initializer, drop_rate, last_pooling: of `models.report_cnn`; the others have their own.
+        filters, units, kernel_sizes, initializer, drop_rate, last_pooling: of `models.report_cnn`; the others have their
+            own.
         weights: of a network of `models.pretrained`: `"imagenet"`, a path, or `None`.
-        trainable: which part of such a network, or of that of `pretraining`, is trained.
+        trainable: which part of such a network, or of that of `pretraining`, is trained: `"all"`, `"upper_half"` or
+            `"none"`.
         features: of the decision networks, see `models.decision_network`.
         embedding_size: of the models from triplets, see `models.triplet_embedding`.
         mean_face: whether to subtract the training photos' mean face, inside the model.
@@ -111,6 +117,7 @@ class Recipe:
     backbone: str = "report_cnn"
     filters: int = 8
     units: int = 2048
+    kernel_sizes: tuple[int, int, int, int] = (10, 7, 4, 4)
     initializer: str = "normal"
     drop_rate: float | None = None
     last_pooling: bool = False
@@ -153,7 +160,19 @@ class Recipe:
                 f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate}"
             )
         check_image_options(self.image_size, self.crop, self.channels)
-        for name in ("image_size", "crop"):  # a list when it comes from JSON
+        sizes = self.kernel_sizes
+        if (
+            not isinstance(sizes, (tuple, list))
+            or [type(size) is int and size >= 1 for size in sizes] != [True] * 4
+        ):
+            raise ValueError(
+                f"`kernel_sizes` must be four whole numbers of at least 1. Received: kernel_sizes={sizes!r}"
+            )
+        if not (0 <= self.margin < math.inf and 0 < self.scale < math.inf):
+            raise ValueError(
+                f"`margin` must be at least 0 and `scale` positive. Received: margin={self.margin}, scale={self.scale}"
+            )
+        for name in ("image_size", "crop", "kernel_sizes"):  # a list when it comes from JSON
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.monitor == "val_loss" and self.kind != "pairs":
@@ -166,6 +185,26 @@ class Recipe:
         if self.pretraining is not None:
             own = {name: getattr(self, name) for name in _SHARED}
             object.__setattr__(self, "pretraining", replace(self.pretraining, **own))
+        self._require_sense()
+
+    def _require_sense(self) -> None:
+        if self.model == "harmonic" and (self.pretraining is None or self.mean_face):
+            raise ValueError(
+                'Where the model is "harmonic", `pretraining` must be a recipe, which makes the old network, and `mean_face` '
+                f"False. Received: pretraining={self.pretraining}, mean_face={self.mean_face}"
+            )
+        if self.trainable == "all":
+            return
+        if self.pretraining is None and self.backbone in _OWN_BACKBONES:
+            raise ValueError(
+                f'`trainable` must be "all" where {self.backbone} begins at random. '
+                f"Received: trainable={self.trainable!r}"
+            )
+        if self.trainable == "none" and self.kind in ("groups", "triplets") and self.embedding_size is None:
+            raise ValueError(
+                '`embedding_size` must be a number where `trainable` is "none": nothing else is left to train. '
+                "Received: embedding_size=None"
+            )
 
     @property
     def kind(self) -> str:
@@ -201,6 +240,7 @@ class Recipe:
                 input_shape,
                 filters=self.filters,
                 units=self.units,
+                kernel_sizes=self.kernel_sizes,
                 initializer=self.initializer,
                 drop_rate=self.drop_rate,
                 last_pooling=self.last_pooling,
@@ -217,9 +257,12 @@ class Recipe:
         """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed.
 
         Args:
-            backbone: what to build it over; `None` makes the recipe's.
+            backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is the old network.
             n_classes: people to tell apart, for a classifier.
         """
+        old = None
+        if self.model == "harmonic":
+            old, backbone = models.triplet_embedding(backbone, None), None
         backbone = self.build_backbone() if backbone is None else backbone
         if self.kind == "pairs":
             options = {"features": self.features} if self.model.startswith("decision_network") else {}
@@ -230,7 +273,10 @@ class Recipe:
             )
         else:
             model = models.triplet_embedding(backbone, self.embedding_size)
-            model = models.explicit_triplets(model) if self.kind == "triplets" else model
+            if self.kind == "triplets":
+                model = models.explicit_triplets(model)
+            elif old is not None:
+                model = models.harmonic_embedding(old, model)
         loss, metrics = self._loss_and_metrics()
         model.compile(_OPTIMIZERS[self.optimizer](self.learning_rate), loss=loss, metrics=metrics)
         return model
@@ -242,6 +288,10 @@ class Recipe:
             return _CLASSIFIERS[self.model](self.scale, self.margin), ["accuracy"]
         if self.kind == "triplets":
             return losses.TripletLoss(self.margin), []
+        if self.model == "circle":
+            return losses.CircleLoss(margin=self.margin), []
+        if self.model == "harmonic":
+            return losses.HarmonicTripletLoss(self.margin), []
         if self.kind == "groups":
             squared = {"distance_metric": "squared-L2"}
             monitors = [

@@ -9,7 +9,10 @@ from siamese_nn.training import Recipe
 
 
 def test_json_gives_the_recipe_back():
-    for recipe in (Recipe(crop=(160, 160), drop_rate=0.2, seed=4), *training.RECIPES.values()):
+    for recipe in (
+        Recipe(crop=(160, 160), drop_rate=0.2, kernel_sizes=(2, 3, 12, 1), seed=4),
+        *training.RECIPES.values(),
+    ):
         assert Recipe(**json.loads(json.dumps(recipe.as_dict()))) == recipe
 
 
@@ -51,8 +54,17 @@ def test_backbones_of_keras_are_known_by_name():
 
 
 def test_the_model_is_the_recipes():
-    recipe = Recipe(filters=4, units=32, image_size=(80, 80), optimizer="sgd", learning_rate=0.5)
+    recipe = Recipe(
+        filters=4,
+        units=32,
+        kernel_sizes=[8, 6, 3, 2],
+        image_size=(80, 80),
+        optimizer="sgd",
+        learning_rate=0.5,
+    )
     model = recipe.build_model()
+    weights = [weight.shape[0] for weight in model.get_weights() if weight.ndim == 4]
+    assert weights == [8, 6, 3, 2] == list(recipe.kernel_sizes)
     assert model.input_shape == [(None, 80, 80, 1)] * 2
     assert isinstance(model.optimizer, tf.keras.optimizers.SGD)
     assert float(model.optimizer.learning_rate) == 0.5
@@ -114,6 +126,21 @@ def test_experiment_5_1_is_the_reports():
         {"images_per_identity": 1},
         {"most_per_identity": 0},
         {"monitor": "val_loss", "model": "cosface"},
+        {"margin": -1},
+        {"scale": 0},
+        {"trainable": "none"},
+        {"pretraining": None, "model": "harmonic", "monitor": "val_auc"},
+        {
+            "embedding_size": None,
+            "trainable": "none",
+            "model": "triplet",
+            "monitor": "val_auc",
+            "pretraining": Recipe(),
+        },
+        {"kernel_sizes": (10, 7, 4)},
+        {"kernel_sizes": (10, 7, 4, 0)},
+        {"kernel_sizes": (10, 7, 4, 4.0)},
+        {"kernel_sizes": 4},
     ],
 )
 def test_options_are_checked(option):

@@ -1,0 +1,168 @@
+"""The report's tables with our figures below the published ones: as tables, CSV and Markdown."""
+
+import csv
+import io
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from prettytable import PrettyTable, TableStyle
+
+from ..files import write_text
+from ..published import EXPERIMENTS, PublishedExperiment
+
+SETTINGS = (
+    "model",
+    "initializer",
+    "drop_rate",
+    "units",
+    "filters",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+)
+LAST = (
+    "test_loss",
+    "test_accuracy",
+    "val_loss",
+    "val_accuracy",
+)  # as the report took them, at the last epoch
+BEST = ("best_test_accuracy", "best_test_low", "best_test_high")
+COLUMNS = (
+    *("name", "split", "seed", "changes", "status", "epochs", "best_epoch", "seconds", "device"),
+    *LAST,
+    *BEST,
+    *(field.name for field in fields(PublishedExperiment)),
+)
+
+
+def table(rows: Iterable[Mapping[str, Any]], number: int) -> PrettyTable:
+    """Shows one of the report's tables, with our figures below the published ones.
+
+    Args:
+        rows: what `reproduction.collect` returns; seeds of one experiment become mean and standard deviation.
+        number: the table's number, 3 to 7.
+
+    Raises:
+        ValueError: if none of the rows is of that table.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["table"] == number:
+            groups.setdefault(row["name"], []).append(row)
+    if not groups:
+        raise ValueError(f"`rows` must hold rows of table {number}. Received: none")
+    own = [row for row in EXPERIMENTS.values() if row.table == number]
+    vary = [name for name in SETTINGS if len({getattr(row, name) for row in own}) > 1] or ["model"]
+    shown = PrettyTable(
+        [
+            "Experiment",
+            ", ".join(name.replace("_", " ") for name in vary),
+            "Figures",
+            "Test loss",
+            "Test accuracy",
+            "Val. loss",
+            "Val. accuracy",
+            "Best epoch, test",
+            "Epochs",
+            "Seconds",
+        ],
+        align="r",
+    )
+    shown.align["Experiment"] = shown.align["Figures"] = "l"
+    for name, group in groups.items():
+        first, done = group[0], [row for row in group if row["status"] == "finished"]
+        published = [f"{first[f'published_{column}']:g}" for column in LAST]
+        settings = ", ".join(str(first[column]) for column in vary)
+        shown.add_row([name, settings, "report", *published, "-", "-", f"{first['published_seconds']:.0f}"])
+        figures = ["-"] * 7
+        if done:
+            figures = [_mean(done, column, 1 if "accuracy" in column else 3) for column in LAST]
+            best = _mean(done, "best_test_accuracy", 1)
+            if len(done) == 1:
+                best += " ({best_test_low:.1f} to {best_test_high:.1f})".format(**done[0])
+            figures += [best, _mean(done, "epochs", 0), _mean(done, "seconds", 0)]
+        shown.add_row(["", "", f"ours, {_standing(group)}", *figures])
+    return shown
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], column: str, digits: int) -> str:
+    values = [row[column] for row in rows]
+    text = f"{statistics.fmean(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _standing(group: Sequence[Mapping[str, Any]]) -> str:
+    """What there is of an experiment, in words: its seeds, and what has become of those without figures."""
+    words = [row["status"] for row in group]
+    done = words.count("finished")
+    seeds = f"seed {group[0]['seed']}" if len(group) == 1 else f"{len(group)} seeds"
+    others = [
+        word if len(group) == 1 else f"{words.count(word)} {word}"
+        for word in ("diverged", "unfinished", "not begun")
+        if word in words
+    ]
+    return ", ".join([seeds, *([f"{done} finished"] if others and done else []), *others])
+
+
+def describe(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Says in words what the figures of `reproduction.collect` are, and what to bear in mind."""
+    split = {row["split"] for row in rows}
+    devices = sorted({row["device"] for row in rows if row["device"]})
+    apart = "Nobody is in two of the sets."
+    if "report" in split:
+        apart = "The report's letter split: training and validation SHARE people, so its validation figures flatter."
+    notes = []
+    if any(row["name"].endswith("-256") for row in rows):
+        notes.append(
+            "-256: as the report's code really ran, with 256 units whatever the table prints, and a fourth pooling with drop-out."
+        )
+    changes = sorted({row["changes"] for row in rows if row["changes"]})
+    if changes:
+        notes.append(f"Ours DEPART from the report's settings: {'; '.join(changes)}.")
+    return (
+        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; losses include the "
+        "penalties on weights. Best epoch: of the best validation loss, at the threshold chosen on the validation pairs, with the 95% "
+        "interval over people where there is one seed. ±: standard deviation over seeds. The report's figures are of one run each, "
+        f"its seconds of one Tesla K80.\n{apart}{''.join(f'{chr(10)}{text}' for text in notes)}\n"
+        f"Ours on: {'; '.join(devices) or 'nothing yet'}."
+    )
+
+
+def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
+    """Returns as text all tables that the rows of `reproduction.collect` belong to, with `describe` below them."""
+    parts = []
+    for number in sorted({row["table"] for row in rows}):
+        shown = table(rows, number)
+        if markdown:
+            shown.set_style(TableStyle.MARKDOWN)
+        parts.append(f"{'### ' if markdown else ''}Table {number}\n{chr(10) if markdown else ''}{shown}\n")
+    return "\n".join([*parts, describe(rows)]) + "\n"
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> None:
+    """Writes the rows of `reproduction.collect` as CSV, a line for each run."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, title: str) -> None:
+    """Writes `tables` into a Markdown file, between two comments that bear `title`.
+
+    What stands between these comments is replaced; where they are missing, they are put at the end. All else stays.
+    """
+    path = Path(path)
+    begin, end = f"<!-- {title} -->\n", f"<!-- end of {title} -->\n"
+    before, after = path.read_text(encoding="utf-8") if path.exists() else "", ""
+    if begin in before and end in before:
+        after = before[before.index(end) + len(end) :]
+        before = before[: before.index(begin)]
+    elif before:
+        before += "\n"
+    write_text(path, f"{before}{begin}\n{tables(rows, markdown=True)}\n{end}{after}")

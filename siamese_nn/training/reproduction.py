@@ -1,0 +1,299 @@
+"""The report's experiments again: runs them, and sets our figures beside the published ones."""
+
+import csv
+import logging
+import math
+import os
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from .. import plots
+from ..datasets import Pairs
+from ..files import read_json, replacing
+from ..published import EXPERIMENTS, PublishedExperiment
+from .experiments import REPORT_EXPERIMENTS
+from .measure import read_history
+from .recipes import Recipe
+from .report_tables import BEST, COLUMNS, SETTINGS, describe, table, tables, write_csv, write_markdown
+from .train import RunFolderInUse, train
+
+__all__ = [
+    "ReportRun",
+    "collect",
+    "describe",
+    "draw",
+    "effects",
+    "plan",
+    "run",
+    "select",
+    "status",
+    "table",
+    "tables",
+    "write_csv",
+    "write_markdown",
+]
+
+logger = logging.getLogger(__name__)
+
+_AS_RUN = "-256"
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One training of one of the report's experiments.
+
+    Args:
+        name: of `training.REPORT_EXPERIMENTS`.
+        recipe: what is trained: that experiment, with a split and a seed.
+        run_dir: the folder of the run.
+    """
+
+    name: str
+    recipe: Recipe
+    run_dir: Path
+
+    @property
+    def published(self) -> PublishedExperiment:
+        """The report's row."""
+        return EXPERIMENTS[self.name.removesuffix(_AS_RUN)]
+
+
+def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str = "as-printed") -> list[str]:
+    """Names experiments of the report, in its order.
+
+    Args:
+        tables: the numbers of the tables whose rows to take, 3 to 7.
+        only: the numbers of further rows, such as `"5.1"`. With neither, all rows are taken.
+        variant: `"as-printed"`, or `"as-run"`: as the authors' code really ran them, see `training.REPORT_EXPERIMENTS`.
+
+    Raises:
+        ValueError: if there is no such table, row or variant.
+
+    Example:
+        >>> select(tables=[5], only=["8.1"], variant="as-run")
+        ['7.1-256', '8.1-256']
+    """
+    tables, only = list(tables), list(only)
+    known = {
+        "tables": (tables, sorted({row.table for row in EXPERIMENTS.values()})),
+        "only": (only, list(EXPERIMENTS)),
+        "variant": ([variant], ["as-printed", "as-run"]),
+    }
+    for name, (values, choices) in known.items():
+        unknown = [value for value in values if value not in choices]
+        if unknown:
+            raise ValueError(
+                f"`{name}` must be among {', '.join(map(str, choices))}. "
+                f"Received: {', '.join(map(str, unknown))}"
+            )
+    ending = _AS_RUN if variant == "as-run" else ""
+    return [
+        number + ending
+        for number, row in EXPERIMENTS.items()
+        if row.table in tables or number in only or not (tables or only)
+    ]
+
+
+def plan(
+    names: Iterable[str],
+    runs_dir: str | os.PathLike,
+    *,
+    split: str = "report",
+    seeds: Iterable[int] = (0,),
+    changes: Mapping[str, Any] | None = None,
+) -> list[ReportRun]:
+    """Lists the runs that are to be made, or were made, of some experiments; computes nothing.
+
+    Args:
+        names: of `training.REPORT_EXPERIMENTS`; see `select`.
+        runs_dir: the folder that holds, or will hold, the runs' folders. Two names of the same recipe share their runs.
+        split: `"report"` or `"identities"`, as in `Recipe`.
+        seeds: each makes one run of every experiment.
+        changes: other fields of `Recipe` with their values, such as `{"epochs": 10}`, for trials that are smaller than the
+            report's. They become a part of the folders' names.
+
+    Raises:
+        ValueError: on an unknown name, or a value that the recipe refuses.
+
+    Example:
+        >>> runs = plan(["5.1", "7.1"], "runs/report", seeds=[0, 1])
+        >>> [run.run_dir.name for run in runs]
+        ['5.1-report-0', '7.1-report-0', '5.1-report-1', '7.1-report-1']
+    """
+    names, changes = list(names), changes or {}
+    unknown = [name for name in names if name not in REPORT_EXPERIMENTS]
+    if unknown:
+        raise ValueError(f"`names` must be of REPORT_EXPERIMENTS. Received: {', '.join(map(str, unknown))}")
+    # As run, all of Table 7 has 256 units: its halves are the same trainings.
+    first: dict[Recipe, str] = {}
+    for name, recipe in REPORT_EXPERIMENTS.items():
+        first.setdefault(recipe, name)
+    changed = "".join(f"-{field}-{value}" for field, value in changes.items())
+    runs = []
+    for seed in seeds:
+        for name in names:
+            printed = REPORT_EXPERIMENTS[name]
+            folder = re.sub(r"[^\w.-]+", "_", f"{first[printed]}-{split}-{seed}{changed}")
+            recipe = replace(printed, split=split, seed=seed, **changes)
+            runs.append(ReportRun(name, recipe, Path(runs_dir) / folder))
+    return runs
+
+
+def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | str = 0) -> None:
+    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on where it was cut off.
+
+    Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
+    once at the end: several processes with the same plan share the work. One that diverges is passed over.
+
+    Args:
+        runs: what `plan` returns.
+        pairs: the pairs to split into training and validation.
+        test: the test pairs.
+        verbose: as in Keras's `fit`.
+
+    Raises:
+        ValueError: as `training.train`, but if a training diverged.
+        KeyboardInterrupt: on Ctrl-C, as `training.train`.
+    """
+    waiting = list({run.run_dir: run for run in runs}.values())
+    splits: dict[tuple, tuple[Pairs, Pairs]] = {}
+    # None: hidden where there is no terminal and no notebook.
+    with tqdm(total=len(waiting), desc="runs", unit="run", disable=None) as bar:
+        for _ in range(2):
+            todo, waiting = waiting, []
+            for run in todo:
+                recipe = run.recipe
+                bar.set_postfix_str(run.run_dir.name)
+                key = (recipe.split, recipe.letters, recipe.seed)
+                if key not in splits:
+                    splits[key] = recipe.split_pairs(pairs, exclude=test)
+                try:
+                    train(recipe, *splits[key], run.run_dir, test=test, verbose=verbose)
+                except RunFolderInUse as error:
+                    logger.info("%s", error)
+                    waiting.append(run)
+                    continue
+                except ValueError as error:
+                    if status(run.run_dir) != "diverged":
+                        raise
+                    logger.warning("%s", error)
+                tf.keras.backend.clear_session()  # dozens of models would add up
+                bar.update()
+
+
+def status(run_dir: str | os.PathLike) -> str:
+    """Returns how a run stands: `"not begun"`, `"unfinished"`, `"diverged"` or `"finished"`."""
+    history, results = Path(run_dir) / "history.csv", Path(run_dir) / "results.json"
+    if not history.exists():
+        return "not begun"
+    with history.open(encoding="utf-8", newline="") as file:
+        *_, last = csv.DictReader(file)
+    if not math.isfinite(float(last["loss"])):
+        return "diverged"
+    finished = results.exists() and read_json(results)["status"] == "finished"
+    return "finished" if finished else "unfinished"
+
+
+def collect(runs: Iterable[ReportRun]) -> list[dict[str, Any]]:
+    """Reads what has come of runs, finished or not.
+
+    Returns:
+        For each run its name, split, seed, `changes` and `status`; of a finished one the figures, accuracies in percent as the report's, else
+        `None`: loss and accuracy at 0.5 on test and validation pairs at the last epoch, the best epoch's test accuracy at
+        the validation pairs' threshold with its 95% interval, epochs, seconds and device; and the report's row.
+    """
+    return [_figures(run) for run in runs]
+
+
+def _figures(run: ReportRun) -> dict[str, Any]:
+    row = dict.fromkeys(COLUMNS) | asdict(run.published)
+    printed, own = REPORT_EXPERIMENTS[run.name].as_dict(), run.recipe.as_dict()
+    changed = [name for name in own if own[name] != printed[name] and name not in ("split", "seed")]
+    row |= {"name": run.name, "split": run.recipe.split, "seed": run.recipe.seed}
+    row["changes"] = ", ".join(f"{name} {own[name]}" for name in changed)
+    row["status"] = status(run.run_dir)
+    if row["status"] == "finished":
+        results = read_json(run.run_dir / "results.json")
+        row |= {name: results[name] for name in ("epochs", "best_epoch", "seconds", "device")}
+        for ours, theirs in (("test", "test"), ("val", "validation")):
+            last = results["figures"]["last"][theirs]
+            row[f"{ours}_loss"], row[f"{ours}_accuracy"] = last["loss"], 100 * last["accuracy_at_half"]
+        best = results["figures"]["best"]["test"]
+        shares = (best["accuracy"], *best["accuracy_interval"])
+        row |= {name: 100 * share for name, share in zip(BEST, shares, strict=True)}
+    return row
+
+
+def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, Any]]]]:
+    """Finds, for each hyper-parameter, the experiments that differ in nothing else.
+
+    Args:
+        rows: what `collect` returns.
+
+    Returns:
+        By hyper-parameter (as the report prints them) the groups of such experiments, for `plots.hyperparameter_effects`.
+    """
+    points: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        point = points.setdefault(row["name"], {"row": row, "accuracies": []})
+        if row["status"] == "finished":
+            point["accuracies"].append(row["test_accuracy"])
+    found = {}
+    for name in ("batch_size", "learning_rate", "optimizer", "initializer", "drop_rate", "filters", "units"):
+        groups: dict[tuple, list[dict[str, Any]]] = {}
+        for point in points.values():
+            row, ours = point["row"], point["accuracies"]
+            others = tuple(row[other] for other in SETTINGS if other != name)
+            groups.setdefault(others, []).append(
+                {
+                    "value": row[name],
+                    "published": row["published_test_accuracy"],
+                    "ours": statistics.fmean(ours) if ours else math.nan,
+                    "deviation": statistics.stdev(ours) if len(ours) > 1 else math.nan,
+                }
+            )
+        found[name] = [group for group in groups.values() if len(group) > 1]
+    return found
+
+
+def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
+    """Draws the report's figures 5 to 9 from the finished runs, as PNG.
+
+    Figures 5 and 6 are one run's curves, experiment 5.1's where it is there; 7 the effect of each hyper-parameter; 8 and 9 the
+    validation accuracy and loss of all runs, by epoch.
+
+    Returns:
+        The files, none where nothing is finished.
+    """
+    done = [run for run in runs if status(run.run_dir) == "finished"]
+    if not done:
+        return []
+    done.sort(key=lambda run: list(EXPERIMENTS).index(run.published.experiment))
+    histories: dict[str, list[dict[str, list[float]]]] = {}
+    for run in done:
+        histories.setdefault(run.name, []).append(read_history(run.run_dir))
+    name = next((run.name for run in done if run.published.experiment == "5.1"), done[0].name)
+    one = histories[name][0]
+    figures = {
+        5: lambda: plots.learning_curves(one, "accuracy"),
+        6: lambda: plots.learning_curves(one, "loss"),
+        7: lambda: plots.hyperparameter_effects(effects(collect(runs))),
+        8: lambda: plots.all_curves(histories, "val_accuracy"),
+        9: lambda: plots.all_curves(histories, "val_loss"),
+    }
+    paths = []
+    for number, drawn in figures.items():
+        paths.append(Path(folder) / f"figure_{number}.png")
+        with replacing(paths[-1]) as partial:
+            axes = drawn()
+            if number < 7:
+                axes.set_title(f"{axes.get_title()}: experiment {name}")
+            plots.save(axes, partial)
+    return paths

@@ -1,0 +1,367 @@
+import csv
+import json
+import math
+import re
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from siamese_nn import cli, datasets, published, training
+from siamese_nn.training import REPORT_EXPERIMENTS, reproduction
+
+FOLDER = Path(published.__file__).parent / "training" / "published"
+SMALL = {"epochs": 2, "units": 8, "image_size": (80, 80)}
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, dict[str, str]]:
+    with (FOLDER / "lfw_a_report.csv").open() as file:
+        return {row["experiment"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def done(toy_pairs, toy_test, tmp_path_factory) -> list[reproduction.ReportRun]:
+    """Two experiments, run on drawn faces."""
+    folder = tmp_path_factory.mktemp("reproduction") / "runs"
+    runs = reproduction.plan(["5.1", "7.1"], folder, split="identities", seeds=[1], changes=SMALL)
+    reproduction.run(runs, toy_pairs, toy_test)
+    return runs
+
+
+def test_every_row_is_a_recipe_with_its_settings(rows):
+    assert list(REPORT_EXPERIMENTS) == [*rows, *(f"{number}-256" for number in rows)]
+    assert {row["table"] for row in rows.values()} == set("34567") and len(rows) == 30
+    for number, row in rows.items():
+        recipe = REPORT_EXPERIMENTS[number]
+        for name in ("model", "initializer", "optimizer"):
+            assert getattr(recipe, name) == row[name]
+        for name in ("units", "filters", "batch_size", "learning_rate"):
+            assert getattr(recipe, name) == float(row[name])
+        assert recipe.drop_rate == (float(row["drop_rate"]) if row["drop_rate"] else None)
+        others = (
+            recipe.split,
+            recipe.image_size,
+            recipe.channels,
+            recipe.crop,
+            recipe.epochs,
+            recipe.patience,
+        )
+        assert others == ("report", (125, 125), 1, None, 100, 3)
+        assert (recipe.backbone, recipe.monitor, recipe.margin) == ("report_cnn", "val_loss", 1.0)
+        assert (recipe.last_pooling, recipe.fixed_threshold) == (False, 0.5 if row["table"] != "5" else -0.5)
+        ran = REPORT_EXPERIMENTS[f"{number}-256"].as_dict()
+        assert ran == recipe.as_dict() | {"units": 256, "last_pooling": bool(row["drop_rate"])}
+
+
+def test_the_published_figures_are_read_as_they_stand(rows):
+    assert list(published.EXPERIMENTS) == list(rows)
+    for number, row in rows.items():
+        for name, text in row.items():
+            value = getattr(published.EXPERIMENTS[number], name)
+            assert value == (type(value)(text) if text else None), (number, name)
+    assert sum(published.LETTERS["same"].values()) == sum(published.LETTERS["different"].values()) == 1100
+    script = "import sys, siamese_nn.published; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["lfw_a_report.csv", "lfw_letters.csv"])
+def test_the_packaged_figures_are_the_published_ones(name, published):
+    assert (FOLDER / name).read_bytes() == (published / name).read_bytes()
+
+
+def test_select_takes_tables_and_rows_in_the_reports_order():
+    assert len(reproduction.select()) == 30
+    assert reproduction.select(tables=[6, 4], only=["10.1", "1.1"]) == [
+        "1.1",
+        "6.1",
+        "6.2",
+        "6.3",
+        "6.4",
+        "8.1",
+        "8.2",
+        "10.1",
+    ]
+    assert reproduction.select(only=["5.1"], variant="as-run") == ["5.1-256"]
+    for wrong, message in (
+        ({"tables": [2]}, "`tables` must be among 3, 4, 5, 6, 7. Received: 2"),
+        ({"only": ["5.1", "5.9"]}, "Received: 5.9"),
+        ({"variant": "x"}, "as-printed, as-run. Received: x"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reproduction.select(**wrong)
+
+
+def test_plan_gives_each_training_one_folder(tmp_path):
+    runs = reproduction.plan(
+        reproduction.select(variant="as-run"), tmp_path, split="identities", seeds=[3, 4]
+    )
+    assert [run.recipe.seed for run in runs] == [3] * 30 + [4] * 30
+    assert {run.recipe.split for run in runs} == {"identities"} and not list(tmp_path.iterdir())
+    for a, b in combinations(runs, 2):
+        assert (a.run_dir == b.run_dir) == (a.recipe == b.recipe)
+    assert len({run.run_dir for run in runs}) == 52, "with 256 units, the halves of Table 7 are the same"
+    small = reproduction.plan(["8.1"], tmp_path, changes=SMALL)[0]
+    assert small.run_dir.name == "8.1-report-0-epochs-2-units-8-image_size-_80_80_"
+    assert (small.recipe.units, small.recipe.drop_rate) == (8, 0.2)
+    with pytest.raises(ValueError, match="Received: 5.9"):
+        reproduction.plan(["5.9"], tmp_path)
+
+
+def test_figures_are_those_of_the_runs(done):
+    rows = reproduction.collect(done)
+    assert [(row["name"], row["seed"], row["status"]) for row in rows] == [
+        ("5.1", 1, "finished"),
+        ("7.1", 1, "finished"),
+    ]
+    for run, row in zip(done, rows, strict=True):
+        history = training.read_history(run.run_dir)
+        assert row["val_loss"] == pytest.approx(history["val_loss"][-1], rel=1e-4)
+        assert row["epochs"] == 2 and row["best_epoch"] == 1 + np.argmin(history["val_loss"])
+        scores = json.loads((run.run_dir / "scores.json").read_text())
+        half = 0.5 if row["name"] == "5.1" else -0.5
+        for ours, theirs in (("val", "validation"), ("test", "test")):
+            right = (np.array(scores[theirs]["last"]) >= half) == np.array(scores[theirs]["same"], bool)
+            assert row[f"{ours}_accuracy"] == pytest.approx(100 * right.mean())
+        threshold = json.loads((run.run_dir / "verifier.json").read_text())["threshold"]
+        right = (np.array(scores["test"]["best"]) >= threshold) == np.array(scores["test"]["same"], bool)
+        assert row["best_test_accuracy"] == pytest.approx(100 * right.mean())
+        assert row["best_test_low"] < row["best_test_accuracy"] < row["best_test_high"]
+        assert row["changes"] == "units 8, image_size (80, 80), epochs 2"
+    assert (rows[0]["published_test_accuracy"], rows[1]["published_val_loss"]) == (68.4, 0.355)
+    assert "DEPART from the report's settings: units 8" in reproduction.describe(rows)
+
+
+def test_what_is_finished_is_not_run_again(done, toy_pairs, toy_test):
+    files = [file for run in done for file in run.run_dir.rglob("*") if file.is_file() and file.suffix]
+    before = {file: file.stat().st_mtime_ns for file in files}
+    reproduction.run(done, toy_pairs, toy_test)
+    assert {file: file.stat().st_mtime_ns for file in files} == before and len(before) > 10
+
+
+def test_the_figures_are_drawn(done, tmp_path):
+    paths = reproduction.draw(done, tmp_path / "figures")
+    assert [path.name for path in paths] == [f"figure_{number}.png" for number in range(5, 10)]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    assert reproduction.draw(reproduction.plan(["5.1"], tmp_path), tmp_path / "none") == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_training_that_diverges_is_a_row_with_that_word(toy_pairs, toy_test, tmp_path):
+    runs = reproduction.plan(["5.1"], tmp_path, split="identities", changes={**SMALL, "learning_rate": 1e30})
+    for _ in range(2):
+        reproduction.run(runs, toy_pairs, toy_test)
+        rows = reproduction.collect(runs)
+        assert rows[0]["status"] == "diverged" and rows[0]["test_loss"] is None
+    assert "ours, seed 0, diverged" in str(reproduction.table(rows, 3))
+
+
+def test_any_other_error_is_not_passed_over(done, toy_pairs, toy_test):
+    with pytest.raises(ValueError, match="the run of another data"):
+        reproduction.run(done, toy_pairs[:-1], toy_test)
+
+
+def test_a_folder_in_use_is_left_to_its_process(toy_pairs, toy_test, tmp_path):
+    runs = reproduction.plan(["5.1"], tmp_path, split="identities", changes={**SMALL, "epochs": 1})
+    runs[0].run_dir.mkdir()
+    with FileLock(runs[0].run_dir / ".lock"):
+        reproduction.run(runs, toy_pairs, toy_test)
+    assert reproduction.status(runs[0].run_dir) == "not begun"
+
+
+def test_a_folder_in_use_is_looked_at_again_at_the_end(toy_pairs, toy_test, tmp_path, monkeypatch):
+    seen = []
+
+    def train(recipe, train, val, run_dir, **_):
+        seen.append(run_dir.name)
+        if seen.count(run_dir.name) == 1 and run_dir.name.startswith("1."):
+            raise training.RunFolderInUse("in use")
+
+    monkeypatch.setattr(reproduction, "train", train)
+    runs = reproduction.plan(["1.1", "1.2", "2.1", "9.1-256", "10.1-256"], tmp_path, split="identities")
+    reproduction.run(runs, toy_pairs, toy_test)
+    names = ["1.1", "1.2", "2.1", "9.1-256", "1.1", "1.2"]
+    assert seen == [f"{name}-identities-0" for name in names]
+
+
+def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
+    """A row as `collect` returns it, of invented figures."""
+    own = {
+        "name": name,
+        "seed": seed,
+        "split": "report",
+        "changes": "",
+        "status": "finished",
+        "device": "CPU",
+    }
+    own |= {"epochs": 10, "seconds": 60.0, "best_test_low": 60.0, "best_test_high": 70.0}
+    own |= dict.fromkeys(("test_loss", "val_loss"), 1.0)
+    own |= dict.fromkeys(("test_accuracy", "val_accuracy", "best_test_accuracy"), accuracy)
+    return vars(published.EXPERIMENTS[name]) | own | figures
+
+
+def test_seeds_become_mean_and_deviation():
+    rows = [finished("5.1", seed, accuracy) for seed, accuracy in enumerate((64.0, 66.0, 68.0))]
+    rows += [finished("5.2", 0, 65.0), finished("5.3", 0, 65.0), finished("5.3", 1, 0, status="unfinished")]
+    lines = [[cell.strip() for cell in line] for line in reproduction.table(rows, 3).rows]
+    assert lines[0] == [
+        *("5.1", "128, 0.001, adam", "report", "1.082", "68.4", "1.155", "64.54"),
+        *("-", "-", "180"),
+    ]
+    assert lines[1][2:7] == ["ours, 3 seeds", "1.000 ± 0.000", "66.0 ± 2.0", "1.000 ± 0.000", "66.0 ± 2.0"]
+    assert lines[1][7:] == ["66.0 ± 2.0", "10 ± 0", "60 ± 0"]
+    assert lines[3][2] == "ours, seed 0" and lines[3][7:] == ["65.0 (60.0 to 70.0)", "10", "60"]
+    assert lines[5][2] == "ours, 2 seeds, 1 finished, 1 unfinished" and lines[5][4] == "65.0"
+    with pytest.raises(ValueError, match="of table 4"):
+        reproduction.table(rows, 4)
+
+
+def test_markdown_replaces_only_its_own_part(tmp_path):
+    file = tmp_path / "page.md"
+    file.write_text("# Ours\n\n<!-- a -->\nformer\n<!-- end of a -->\n\nThe end.\n")
+    reproduction.write_markdown([finished("5.1", 0, 64.0), finished("7.1", 0, 61.0)], file, "a")
+    reproduction.write_markdown([finished("8.1", 0, 62.0)], file, "b")
+    text = file.read_text()
+    assert text.startswith("# Ours\n\n<!-- a -->\n") and "former" not in text and "\n\nThe end.\n" in text
+    assert re.findall("^### (.*)$", text, re.MULTILINE) == ["Table 3", "Table 5", "Table 6"]
+    assert text.index("Table 5") < text.index("The end") < text.index("<!-- b -->") < text.index("Table 6")
+    assert len(re.findall(r"^\|[ :-]+-[ |:-]+\|$", text, re.MULTILINE)) == 3, "one rule below each head"
+    assert len(re.findall(r"^\| 5.1 ", text, re.MULTILINE)) == 1
+    reproduction.write_markdown([finished("8.1", 0, 62.0)], file, "b")
+    assert file.read_text() == text
+
+
+def test_csv_holds_a_line_for_each_run(tmp_path):
+    rows = [finished("5.1", seed, 64.0 + seed) for seed in (0, 1)]
+    reproduction.write_csv([{**row, "best_epoch": 7} for row in rows], tmp_path / "runs.csv")
+    with (tmp_path / "runs.csv").open() as file:
+        read = list(csv.DictReader(file))
+    assert [(row["seed"], row["test_accuracy"]) for row in read] == [("0", "64.0"), ("1", "65.0")]
+    assert read[0]["published_test_accuracy"] == "68.4" and read[0]["drop_rate"] == ""
+
+
+def test_effects_pair_all_experiments_that_differ_in_one_setting_alone(rows):
+    ours = [finished(number, 0, 50.0 + i) for i, number in enumerate(rows)]
+    ours += [{**finished("5.1", 1, 90.0)}, {**finished("9.4", 1, 0), "status": "diverged"}]
+    settings = (
+        "model",
+        "initializer",
+        "drop_rate",
+        "units",
+        "filters",
+        "batch_size",
+        "learning_rate",
+        "optimizer",
+    )
+    expected = {name: set() for name in settings if name != "model"}
+    for a, b in combinations(rows.values(), 2):
+        differ = [name for name in settings if a[name] != b[name]]
+        if len(differ) == 1 and differ != ["model"]:
+            expected[differ[0]].add(frozenset(float(row["published_test_accuracy"]) for row in (a, b)))
+    found = reproduction.effects(ours)
+    assert set(found) == set(expected)
+    for name, groups in found.items():
+        pairs = {
+            frozenset((a["published"], b["published"])) for group in groups for a, b in combinations(group, 2)
+        }
+        assert pairs == expected[name] and pairs
+        assert all(len({point["value"] for point in group}) == len(group) > 1 for group in groups)
+    (eight,) = [point for group in found["filters"] for point in group if point["value"] == 8]
+    mine = 50 + list(rows).index("5.1")
+    assert eight["ours"] == (mine + 90) / 2 and eight["deviation"] == pytest.approx(
+        (90 - mine) / math.sqrt(2)
+    )
+    empty = reproduction.effects([finished("9.1", 0, 0, status="not begun"), finished("10.1", 0, 60.0)])
+    assert math.isnan(empty["units"][0][0]["ours"]) and empty["units"][0][1]["ours"] == 60.0
+
+
+@pytest.fixture(scope="module")
+def organized(toy_dir, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("organized") / "faces"
+    files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
+    datasets.organize_lfw_a(toy_dir / "lfw2", folder, **files)
+    return folder
+
+
+@pytest.fixture
+def no_cache(monkeypatch):
+    # Set, then removed, so that what the command sets is removed again.
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", "")
+    monkeypatch.delenv("SIAMESE_NN_IMAGE_CACHE")
+
+
+def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys, no_cache):
+    words = [
+        "sweep",
+        "report",
+        "--data",
+        str(organized),
+        "--only",
+        "9.1",
+        "--variant",
+        "as-run",
+        "--epochs",
+        "1",
+        "--split",
+        "identities",
+    ]
+    files = [
+        "--runs",
+        str(tmp_path / "runs"),
+        "--csv",
+        str(tmp_path / "a.csv"),
+        "--markdown",
+        str(tmp_path / "a.md"),
+    ]
+    assert cli.main([*words, *files]) == 0
+    out = capsys.readouterr().out
+    assert "Table 7" in out and "1024, 4" in out and "ours, seed 0 " in out and "settings: epochs 1." in out
+    assert "Nobody is in two of the sets" in out and (tmp_path / "a.csv").read_text().count("\n") == 2
+    figures = tmp_path / "runs" / "figures-identities-as-run-1-epochs"
+    assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 5
+    assert "<!-- faces-identities-as-run-1-epochs -->\n" in (tmp_path / "a.md").read_text()
+    assert list((tmp_path / "runs" / "images").glob("*.npy")), "decoded photos are kept for other processes"
+
+
+def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, monkeypatch, no_cache):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reproduction, "run", interrupted)
+    words = [
+        "sweep",
+        "report",
+        "--data",
+        str(organized),
+        "--table",
+        "3,5",
+        "--repeats",
+        "2",
+        "--variant",
+        "as-run",
+    ]
+    assert cli.main([*words, "--runs", str(tmp_path / "runs")]) == 130
+    out = capsys.readouterr().out
+    assert out.count("ours, 2 seeds, 2 not begun") == 16 and "with 256 units whatever the table prints" in out
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--table", "8"], "`tables` must be among 3, 4, 5, 6, 7. Received: 8"),
+        (["--table", "three"], "`--table` must be numbers such as 3,4. Received: three"),
+        (["--only", "5.1,x"], "`only` must be among 1.1, 1.2"),
+        (["--repeats", "0"], "`--repeats` must be at least 1. Received: 0"),
+        (["--epochs", "0"], "`epochs` must be a whole number of at least 1"),
+        ([], "nowhere"),
+    ],
+)
+def test_what_the_command_refuses(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sweep", "report", "--data", "nowhere", *words]) == 1
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
