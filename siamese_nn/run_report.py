@@ -165,13 +165,20 @@ def _what_was_done(run: RunFolder) -> str:
         "What was done",
         text(" ".join(clauses)),
         text(
-            f"It has trained for {results['epochs']} epochs in {results['seconds'] / 60:.1f} minutes on {results['device']}, "
+            f"{_pretraining(results)} {results['epochs']} epochs in {results['seconds'] / 60:.1f} minutes on {results['device']}, "
             f"with seed {results['seed']} and siamese_nn {run.version}; the best epoch was {results['best_epoch']}, "
             f"by {results.get('monitor', 'val_loss')}. {apart}"
         ),
         table("The pairs.", ["Set", "Same", "Different", "People", "SHA-256 begins"], rows),
         f"<details><summary>All settings</summary>{settings}</details>",
     )
+
+
+def _pretraining(results: dict) -> str:
+    before = results.get("pretraining")
+    if before is None:
+        return "It has trained for"
+    return f"After a pretraining of {before['epochs']} epochs in {before['seconds'] / 60:.1f} minutes it has trained for"
 
 
 def _learning(run: RunFolder) -> str:

@@ -14,6 +14,7 @@ from .siamese import (
     embedding_model,
     euclidean_contrastive,
     explicit_triplets,
+    harmonic_embedding,
     l1_sigmoid,
     triplet_embedding,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "euclidean_contrastive",
     "explicit_triplets",
     "face_cnn",
+    "harmonic_embedding",
     "koch_cnn",
     "l1_sigmoid",
     "pretrained",

@@ -156,11 +156,12 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.
     """
     _feature_inputs(backbone)
-    embedding = backbone.outputs[0]
+    image = tf.keras.Input(backbone.input_shape[1:], name="image")
+    embedding = backbone(image)
     if embedding_size is not None:
         embedding = tf.keras.layers.Dense(embedding_size, name="projection")(embedding)
     unit = tf.keras.layers.UnitNormalization(dtype="float32", name="unit_length")(embedding)
-    return tf.keras.Model(backbone.inputs, unit, name="triplet_embedding")
+    return tf.keras.Model(image, unit, name="triplet_embedding")
 
 
 def classifier(backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine") -> tf.keras.Model:
@@ -215,6 +216,38 @@ def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
     ]
     side_by_side = tf.keras.layers.Concatenate(dtype="float32")([tower(image) for image in images])
     return tf.keras.Model(images, side_by_side, name="explicit_triplets")
+
+
+def harmonic_embedding(old: tf.keras.Model, new: tf.keras.Model) -> tf.keras.Model:
+    """Joins an embedding model in use and its successor, whose embeddings shall compare with those of the old.
+
+    Args:
+        old: a model from an image to an embedding. It is frozen.
+        new: another, of the same embedding size. Its weights are shared, not copied.
+
+    Returns:
+        An uncompiled functional model from images to both embeddings side by side, `(batch, 2 * embedding_size)`. Made for
+        `losses.HarmonicTripletLoss`, on batches of `datasets.identity_dataset`; `embedding_model` gives the new one.
+
+    Raises:
+        ValueError: if the two differ in the sizes of image or embedding, or one is no embedding model.
+
+    Reference:
+        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 6.1.
+    """
+    for model in (old, new):
+        _feature_inputs(model)
+    if (old.input_shape, old.output_shape) != (new.input_shape, new.output_shape):
+        raise ValueError(
+            "`old` and `new` must be of the same image and embedding sizes. Received: "
+            f"{old.input_shape} to {old.output_shape}, and {new.input_shape} to {new.output_shape}"
+        )
+    before = tf.keras.Model(old.inputs, old.outputs[0], name="old")
+    before.trainable = False
+    tower = tf.keras.Model(new.inputs, new.outputs[0], name="tower")
+    image = tf.keras.Input(new.input_shape[1:], name="image")
+    both = tf.keras.layers.Concatenate(dtype="float32")([before(image), tower(image)])
+    return tf.keras.Model(image, both, name="harmonic_embedding")
 
 
 def embedding_model(model: tf.keras.Model) -> tf.keras.Model:

@@ -39,6 +39,7 @@ def measure(
     """
     run_dir = Path(run_dir)
     history = read_history(run_dir)
+    claim = read_json(run_dir / "recipe.json")
     scores, figures = {}, {}
     for which, file in _WHICH.items():
         if (run_dir / file).exists():
@@ -51,6 +52,10 @@ def measure(
                 _add_own_figures(figures[which], sets, scores[which], model, recipe)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
+    pretraining = None
+    if recipe.pretraining is not None:
+        before = read_json(run_dir / "pretraining" / "results.json")
+        pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
     results = {
         "status": status,
         "seed": recipe.seed,
@@ -60,14 +65,14 @@ def measure(
         "best_epoch": _best_epoch(history[recipe.monitor], recipe.monitor),
         "monitor": recipe.monitor,
         "seconds": sum(history["seconds"]),
+        "pretraining": pretraining,
         "people": {name: len(pairs.identities()) for name, pairs in sets.items()},
+        "photos": claim.get("photos"),
         "figures": figures,
         "raw_pixels": _figures(sets, pixels),
     }
     write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
-    verifier = _verifier(
-        recipe, sets["validation"], scores["best"]["validation"], read_json(run_dir / "recipe.json")
-    )
+    verifier = _verifier(recipe, sets["validation"], scores["best"]["validation"], claim)
     write_text(run_dir / "verifier.json", json.dumps(verifier, indent=2) + "\n")
     _draw(run_dir, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
     text = json.dumps(results, indent=2) + "\n"
@@ -168,13 +173,18 @@ def describe(results: dict[str, Any]) -> str:
     )
     best = results["figures"]["best"]["validation"]
     minutes = results["seconds"] / 60
+    photos, before, learnt, first = results["photos"], results["pretraining"], "", ""
+    if photos is not None:
+        learnt = f" Learnt from {photos['photos']} photos of {photos['people']} people."
+    if before is not None:
+        first = f", after {before['epochs']} of pretraining in {before['seconds'] / 60:.1f} minutes"
     return (
-        f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.\n"
+        f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.{learnt}\n"
         f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs, "
         "whose own accuracy it flatters. 95% intervals by bootstrap over people.\n"
         f"The best epoch is that of the best {results['monitor']}. Losses include the penalties on weights.\n"
         f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
-        f"training on {results['device']}"
+        f"training on {results['device']}{first}"
         + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
     )
 

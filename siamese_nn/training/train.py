@@ -85,6 +85,11 @@ def train(
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
     _require_people_apart(recipe, sets, photos or {})
     own_photos = _photos(recipe, train, photos)
+    if recipe.kind != "pairs" and len(own_photos) < 2:
+        raise ValueError(
+            f"`photos` must hold at least two people{' with two photos each' if recipe.kind == 'classes' else ''}. "
+            f"Received: {len(own_photos)}"
+        )
     _require_both_classes(sets)
     claim = _claim(run_dir, recipe, sets, own_photos)
     with _alone_in(run_dir):

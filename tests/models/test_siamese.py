@@ -120,6 +120,26 @@ def test_a_classifiers_options_are_checked(option):
         models.classifier(small_backbone(), **{"n_classes": 3, **option})
 
 
+def test_a_harmonic_model_has_a_frozen_old_and_a_new_half():
+    left, _, same = some_batch()
+    old, new = models.triplet_embedding(small_backbone(), 4), models.triplet_embedding(small_backbone(), 4)
+    model = models.harmonic_embedding(old, new)
+    a, b = old.predict(left, verbose=0), new.predict(left, verbose=0)
+    np.testing.assert_allclose(model.predict(left, verbose=0), np.concatenate([a, b], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(models.embedding_model(model).predict(left, verbose=0), b, rtol=1e-5)
+    model.compile(tf.keras.optimizers.SGD(1.0), "mse")
+    model.fit(left, np.eye(8), verbose=0)
+    assert np.array_equal(old.predict(left, verbose=0), a)
+    assert not np.allclose(new.predict(left, verbose=0), b)
+    with pytest.raises(ValueError, match="of the same image and embedding sizes"):
+        models.harmonic_embedding(old, models.triplet_embedding(small_backbone(), 5))
+
+
+def test_embeddings_can_be_projected_again():
+    once = models.triplet_embedding(small_backbone(), 6)
+    assert models.triplet_embedding(once, 4).output_shape == (None, 4)
+
+
 def test_an_embedding_without_a_projection_is_the_backbones_features():
     left, _, _ = some_batch()
     backbone = small_backbone()
@@ -160,6 +180,9 @@ KINDS = {
     "decision_network": models.decision_network,
     "triplet_embedding": models.triplet_embedding,
     "explicit_triplets": lambda backbone: models.explicit_triplets(models.triplet_embedding(backbone, None)),
+    "harmonic": lambda backbone: models.harmonic_embedding(
+        models.triplet_embedding(backbone, 4), models.triplet_embedding(small_backbone(), 4)
+    ),
     "classifier": lambda backbone: models.classifier(backbone, 4),
 }
 

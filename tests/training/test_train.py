@@ -132,6 +132,21 @@ def test_a_training_in_two_stages_goes_on_in_either(toy_dir, toy_pairs, toy_test
     assert go(kill_in_epoch=-1, kill_before=0) == 0
     again = json.loads((broken / "results.json").read_text())
     assert again["figures"] == results["figures"]
+    assert results["pretraining"]["epochs"] == 2 and results["pretraining"]["seconds"] > 0
+    words = training.describe(results)
+    assert "after 2 of pretraining" in words
+    assert (
+        f"Learnt from {results['photos']['photos']} photos of {results['photos']['people']} people" in words
+    )
+    assert "After a pretraining of 2 epochs" in (broken / "report.html").read_text(encoding="utf-8")
+
+
+def test_one_person_is_too_few(toy_pairs, toy_test, tmp_path):
+    train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
+    photos = {"Nobody": [train.left[0], train.right[0]]}
+    with pytest.raises(ValueError, match="at least two people. Received: 1"):
+        training.train(replace(PEOPLE, pretraining=None), train, val, tmp_path / "run", photos=photos)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_figures_are_those_of_the_saved_model(run):
