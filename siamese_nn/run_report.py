@@ -377,7 +377,10 @@ def _row(figures: dict[str, Any]) -> list:
     for name, form in (("accuracy", "{:.1%}"), ("auc", "{:.3f}"), ("eer", "{:.1%}")):
         interval = figures[f"{name}_interval"] or ()
         row.append((form.format(figures[name]), " to ".join(form.format(end) for end in interval)))
-    return row + [_share(figures["tar_at_far"].get(far)) for far in ("0.1", "0.01", "0.001")]
+    for far in ("0.1", "0.01", "0.001"):
+        interval = figures.get("tar_intervals", {}).get(far) or ()
+        row.append((_share(figures["tar_at_far"].get(far)), " to ".join(map(_share, interval))))
+    return row
 
 
 def _intervals(figures: Iterable[dict[str, Any]]) -> str:

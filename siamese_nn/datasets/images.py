@@ -68,9 +68,10 @@ def load_image(
                     f"{path}: `crop` must fit into the photo of {photo.height} x {photo.width} pixels. "
                     f"Received: crop={crop}"
                 )
-            # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost.
+            # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost; twice of what is
+            # wanted is enough for the resizing below to make of it what it makes of the whole photo.
             full_width, full_height = photo.size
-            wanted = (image_size[1] * full_width / width, image_size[0] * full_height / height)
+            wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
             photo.draft(_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
             across, down = width * photo.width / full_width, height * photo.height / full_height
             left, top = (photo.width - across) / 2, (photo.height - down) / 2

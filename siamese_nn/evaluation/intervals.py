@@ -1,4 +1,4 @@
-"""95% intervals of accuracy, AUC and EER by a bootstrap over people, since pairs share people."""
+"""95% intervals of accuracy, AUC, EER and TAR at FAR by a bootstrap over people, since pairs share people."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,8 @@ from scipy.special import expit, logit
 from scipy.stats import t as student_t
 
 RESAMPLES = 1000
+FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
+FIGURES = ("accuracy", "auc", "eer", *map(str, FALSE_ACCEPT_RATES))
 _CELLS = 2_000_000  # resamples times pairs held at a time: 16 MB an array
 
 
@@ -35,7 +37,7 @@ def bootstrap_intervals(
         seed: of the draw; the same one gives the same intervals.
 
     Returns:
-        The intervals of `"accuracy"`, `"auc"` and `"eer"`, each (low, high); `None` where the resamples know no spread: of
+        The intervals of `"accuracy"`, `"auc"`, `"eer"`, and of the TAR at the FAR `"0.1"`, ..., each (low, high); `None` where the resamples know no spread: of
         a figure that is 0 or 1, such as the AUC of a perfect separation.
 
     Reference:
@@ -82,7 +84,7 @@ def bootstrap_intervals(
     estimates = weighted_figures(scores, same, np.ones((1, n)), threshold=threshold)[0]
     quantile = student_t.ppf(0.975, n_people - 1)
     found: dict[str, tuple[float, float] | None] = {}
-    for name, estimate, error in zip(("accuracy", "auc", "eer"), estimates, errors, strict=True):
+    for name, estimate, error in zip(FIGURES, estimates, errors, strict=True):
         if error == 0 or not 0 < estimate < 1:
             found[name] = None
             continue
@@ -96,7 +98,7 @@ def bootstrap_intervals(
 def _resample(
     scores: np.ndarray, same: np.ndarray, draw: Callable[[int], np.ndarray], threshold: float
 ) -> np.ndarray:
-    """Returns the figures of `RESAMPLES` draws, `(RESAMPLES, 3)`, less the draws that hold one class only."""
+    """Returns the figures of `RESAMPLES` draws, `(RESAMPLES, 6)`, less the draws that hold one class only."""
     step = max(1, _CELLS // len(scores))
     counts = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
     figures = np.concatenate(
@@ -117,7 +119,8 @@ def weighted_figures(
         threshold: a pair counts as same from this score on.
 
     Returns:
-        Accuracy, AUC and EER for each weighting, `(b, 3)`; NaN where a class has no weight.
+        For each weighting the `FIGURES`: accuracy, AUC, EER, and the TAR at each of the `FALSE_ACCEPT_RATES`, `(b, 6)`; NaN where a
+        class has no weight.
     """
     scores, same = np.asarray(scores), np.asarray(same) == 1
     order = np.argsort(-scores, kind="stable")
@@ -138,4 +141,8 @@ def weighted_figures(
     start, stop = excess[rows, after - 1], excess[rows, after]
     first, last = false_positives[rows, after - 1], false_positives[rows, after]
     eer = first - start / (stop - start) * (last - first)
-    return np.stack([np.where(np.isnan(auc), np.nan, accuracy), auc, eer], axis=1)
+    tars = [
+        np.where(false_positives <= rate + 1e-12, true_positives, 0).max(axis=1)
+        for rate in FALSE_ACCEPT_RATES
+    ]
+    return np.stack([accuracy, auc, eer, *tars], axis=1) + np.where(np.isnan(auc), np.nan, 0)[:, None]

@@ -10,9 +10,7 @@ from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from .intervals import bootstrap_intervals
-
-FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
+from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,7 @@ class VerificationReport:
         tar_at_far: the highest true-accept rate at which the false-accept rate is at most `"0.1"`, `"0.01"`, `"0.001"`,
             each at a threshold of its own. `None` with fewer than 3 / FAR different pairs (30, 300, 3,000): even with
             none of those accepted one couldn't say, at 95%, that the rate is met (the rule of three).
+        tar_intervals: of each of these, as `auc_interval`; `{}` without names.
         confusion: pairs at `threshold`: `"true_accepts"`, `"false_rejects"`, `"false_accepts"`, `"true_rejects"`.
         best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
         interval_over: `"people"` or `"pairs"`: what the intervals take as drawn anew.
@@ -52,6 +51,7 @@ class VerificationReport:
     eer: float
     eer_interval: tuple[float, float] | None
     tar_at_far: dict[str, float | None]
+    tar_intervals: dict[str, tuple[float, float] | None]
     confusion: dict[str, int]
     best_accuracy: float
     interval_over: str
@@ -76,7 +76,8 @@ class VerificationReport:
             )
         for rate, tar in self.tar_at_far.items():
             few = f"too few different pairs (needs {round(3 / float(rate))})"
-            table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", ""])
+            interval = "" if tar is None else _interval(self.tar_intervals.get(rate))
+            table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", interval])
         table.add_row(["Threshold", f"{self.threshold:.6g}", ""])
         for name, count in self.confusion.items():
             table.add_row([name.replace("_", " ").capitalize(), count, ""])
@@ -142,6 +143,12 @@ def verification_report(
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
     n_same, n_different = int(same.sum()), int((~same).sum())
     right_decisions = true_positives * n_same + (1 - false_positives) * n_different
+    tar_at_far = {
+        str(rate): float(true_positives[false_positives <= rate + 1e-12].max())
+        if n_different * rate >= 3 - 1e-9
+        else None
+        for rate in FALSE_ACCEPT_RATES
+    }
     return VerificationReport(
         n_same=n_same,
         n_different=n_different,
@@ -153,11 +160,11 @@ def verification_report(
         auc_interval=intervals.get("auc"),
         eer=equal_error_rate(scores, same),
         eer_interval=intervals.get("eer"),
-        tar_at_far={
-            str(rate): float(true_positives[false_positives <= rate + 1e-12].max())
-            if n_different * rate >= 3 - 1e-9
-            else None
-            for rate in FALSE_ACCEPT_RATES
+        tar_at_far=tar_at_far,
+        tar_intervals={
+            rate: intervals[rate] if tar is not None else None
+            for rate, tar in tar_at_far.items()
+            if rate in intervals
         },
         confusion={
             "true_accepts": int((accepted & same).sum()),

@@ -173,6 +173,7 @@ def describe(results: dict[str, Any]) -> str:
     )
     best = results["figures"]["best"]["validation"]
     minutes = results["seconds"] / 60
+    losses = " Losses include the penalties on weights." if "loss" in best else ""
     photos, before, learnt, first = results["photos"], results["pretraining"], "", ""
     if photos is not None:
         learnt = f" Learnt from {photos['photos']} photos of {photos['people']} people."
@@ -182,7 +183,7 @@ def describe(results: dict[str, Any]) -> str:
         f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.{learnt}\n"
         f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs, "
         "whose own accuracy it flatters. 95% intervals by bootstrap over people.\n"
-        f"The best epoch is that of the best {results['monitor']}. Losses include the penalties on weights.\n"
+        f"The best epoch is that of the best {results['monitor']}.{losses}\n"
         f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
         f"training on {results['device']}{first}"
         + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
@@ -256,7 +257,12 @@ def _add_own_figures(
 def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]]) -> dict:
     return {
         name: {
-            **{name: column.tolist() for name, column in vars(pairs).items()},
+            # Absolute, so that the run's page finds the photos from wherever it is written anew.
+            "left": [os.path.abspath(path) for path in pairs.left],
+            "right": [os.path.abspath(path) for path in pairs.right],
+            "left_identities": pairs.left_identities.tolist(),
+            "right_identities": pairs.right_identities.tolist(),
+            "same": pairs.same.tolist(),
             **{which: scores[which][name].tolist() for which in scores},
         }
         for name, pairs in sets.items()

@@ -196,3 +196,18 @@ def test_batches_from_the_cache_are_the_same(tmp_path, toy_pairs, monkeypatch):
     assert list((tmp_path / "cache").iterdir())
     for ((left, right), same), ((a, b), c) in zip(*batches, strict=True):
         assert np.array_equal(left, a) and np.array_equal(right, b) and np.array_equal(same, c)
+
+
+@pytest.mark.parametrize(("side", "tolerance"), [(250, 0), (1000, 3)])
+def test_a_file_and_its_pixels_give_the_same(tmp_path, side, tolerance):
+    """Large JPEGs are decoded at a part of their size, which must not show."""
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (12, 12), np.uint8)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    with Image.open(tmp_path / "photo.jpg") as opened:
+        pixels = opened.copy()
+    for options in ({"image_size": (125, 125)}, {"image_size": (64, 64), "crop": (140, 140)}):
+        by_path = datasets.load_image(tmp_path / "photo.jpg", **options).astype(int)
+        assert np.abs(by_path - datasets.load_image(pixels, **options)).max() <= tolerance

@@ -5,7 +5,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 
 from siamese_nn.evaluation import intervals
 
-FIGURES = ("accuracy", "auc", "eer")
+FIGURES = ("accuracy", "auc", "eer", "0.1")
 
 
 def weighted_by_scikit_learn(scores, same, weights, threshold):
@@ -16,6 +16,7 @@ def weighted_by_scikit_learn(scores, same, weights, threshold):
         accuracy_score(same, scores >= threshold, sample_weight=weights),
         roc_auc_score(same, scores, sample_weight=weights),
         np.interp(0, false_positives + true_positives - 1, false_positives),
+        *(true_positives[false_positives <= rate + 1e-12].max() for rate in (0.1, 0.01, 0.001)),
     )
 
 
@@ -35,9 +36,9 @@ def test_weighted_figures_at_the_edges():
     def figures(scores, same, weights):
         return intervals.weighted_figures(scores, same, np.atleast_2d(weights), threshold=0.5)[0]
 
-    assert figures([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]).tolist() == [1, 1, 0]
-    assert figures([0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]).tolist() == [0, 0, 1]
-    assert figures([1, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 5]).tolist() == [3 / 9, 0.5, 0.5]
+    assert figures([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]).tolist() == [1, 1, 0, 1, 1, 1]
+    assert figures([0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1]).tolist() == [0, 0, 1, 0, 0, 0]
+    assert figures([1, 1, 1, 1], [1, 1, 0, 0], [2, 1, 1, 5]).tolist() == [3 / 9, 0.5, 0.5, 0, 0, 0]
     for one_class in ([1, 2, 0, 0], [0, 0, 3, 1], [0, 0, 0, 0]):
         assert np.isnan(figures([4, 3, 2, 1], [1, 1, 0, 0], one_class)).all()
 
@@ -65,9 +66,10 @@ def coverage_and_width(monkeypatch, n_rounds, n_people, pairs_each, person_effec
         (norm.cdf(0.9) + norm.cdf(0.9 / deviation)) / 2,
         norm.cdf(1.8 / np.hypot(1, deviation)),
         norm.cdf(-1.8 / (1 + deviation)),
+        norm.cdf(1.8 - norm.ppf(0.9) * deviation),
     ]
     rng = np.random.default_rng(3)
-    bounds = np.zeros((n_rounds, 2, 2, 3))  # round, people or pairs, low or high, figure
+    bounds = np.zeros((n_rounds, 2, 2, len(FIGURES)))  # round, people or pairs, low or high, figure
     for i in range(n_rounds):
         scores, same, left, right = made_up_pairs(rng, n_people, pairs_each, person_effect)
         people = intervals.bootstrap_intervals(
@@ -75,7 +77,7 @@ def coverage_and_width(monkeypatch, n_rounds, n_people, pairs_each, person_effec
         )
         bounds[i, 0] = np.transpose([people[name] for name in FIGURES])
         drawn = rng.multinomial(len(same), np.full(len(same), 1 / len(same)), size=200)
-        by_pairs = intervals.weighted_figures(scores, same, drawn, threshold=0.9)
+        by_pairs = intervals.weighted_figures(scores, same, drawn, threshold=0.9)[:, : len(FIGURES)]
         bounds[i, 1] = np.percentile(by_pairs, [2.5, 97.5], axis=0)
     covered = (bounds[:, :, 0] <= truth) & (truth <= bounds[:, :, 1])
     return covered.mean(axis=0), (bounds[:, :, 1] - bounds[:, :, 0]).mean(axis=0)
@@ -116,7 +118,7 @@ def test_the_seed_decides_and_nothing_else(monkeypatch):
 def test_no_spread_is_said():
     names = np.array(list("aabbcc")), np.array(list("abbcca"))
     found = intervals.bootstrap_intervals([1, 0, 1, 0, 1, 0], [1, 0, 1, 0, 1, 0], names, threshold=0.5)
-    assert found == {"accuracy": None, "auc": None, "eer": None}
+    assert found == dict.fromkeys(intervals.FIGURES)
 
 
 def test_a_figure_without_an_error_has_no_interval_and_the_others_do():

@@ -145,6 +145,7 @@ def test_too_few_different_pairs_for_a_false_accept_rate():
         same = np.r_[np.ones(5), np.zeros(n_different)]
         return evaluation.verification_report(scores, same, threshold=0.5)
 
+    assert found(300).tar_intervals == {}  # without names
     assert found(29).tar_at_far == {"0.1": None, "0.01": None, "0.001": None}
     assert found(30).tar_at_far == {"0.1": 1.0, "0.01": None, "0.001": None}
     assert found(299).tar_at_far["0.01"] is None and found(300).tar_at_far["0.01"] == 1.0
