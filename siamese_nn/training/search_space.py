@@ -1,0 +1,168 @@
+"""A search space: plain data over the fields of `Recipe`."""
+
+import itertools
+import json
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from optuna import Trial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from ..files import read_json
+from .recipes import Recipe
+
+_TYPES = {field.name: field.type for field in fields(Recipe)}
+_NOT_SEARCHED = {
+    "split": "the pairs are split before the search",
+    "letters": "the pairs are split before the search",
+    "monitor": "it is what the search compares by",
+}
+
+
+def read_space(path: str | os.PathLike) -> dict[str, Any]:
+    """Reads a space from a TOML or JSON file; see `sweep.search` for what it holds. TOML has no null: JSON has.
+
+    Raises:
+        ValueError: if the file is neither, or damaged, or no table.
+    """
+    path = Path(path)
+    if path.suffix not in (".toml", ".json"):
+        raise ValueError(f"A space must be a .toml or .json file. Received: {path}")
+    if path.suffix == ".json":
+        space = read_json(path)
+    else:
+        try:
+            space = tomllib.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is no TOML: {error}") from error
+    if not isinstance(space, dict):
+        raise ValueError(
+            f"{path} must hold a table with a field of `Recipe` for each name. Received: {space!r}"
+        )
+    return space
+
+
+def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """Returns Optuna's distribution for every field of a space.
+
+    Raises:
+        ValueError: naming the field, if it is none of `Recipe`, or what is given for it is neither choices nor a range.
+
+    Example:
+        >>> distributions({"units": {"low": 64, "high": 2048, "log": True}})
+        {'units': IntDistribution(high=2048, log=True, low=64, step=1)}
+    """
+    if not isinstance(space, Mapping) or not space:
+        raise ValueError(f"`space` must give choices or a range for at least one field. Received: {space!r}")
+    return {name: _distribution(name, values) for name, values in space.items()}
+
+
+def grid(space: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns every point of a space, as Optuna's parameters; the last field varies fastest.
+
+    Raises:
+        ValueError: if a range has no end of points: it is logarithmic, or of floats without a `step`.
+    """
+    columns = [_points(name, distribution) for name, distribution in distributions(space).items()]
+    return [dict(zip(space, point, strict=True)) for point in itertools.product(*columns)]
+
+
+def suggest(trial: Trial, space: Mapping[str, Any]) -> dict[str, Any]:
+    """Draws a value for every field, or takes those that the trial has already, and returns them."""
+    for name, distribution in distributions(space).items():
+        if isinstance(distribution, CategoricalDistribution):
+            trial.suggest_categorical(name, distribution.choices)
+        else:
+            draw = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
+            draw(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    return trial.params
+
+
+def recipe_at(base: Recipe, space: Mapping[str, Any], parameters: Mapping[str, Any]) -> Recipe:
+    """Returns `base` with Optuna's parameters put in.
+
+    Raises:
+        ValueError: if `Recipe` refuses it.
+    """
+    values = dict(parameters)
+    for name, choices in space.items():
+        if not isinstance(choices, Mapping):
+            values[name] = {_label(choice): choice for choice in choices}[parameters[name]]
+    try:
+        return replace(base, **values)
+    except TypeError as error:  # as from a comparison of a word with a number
+        raise ValueError(f"{values}: {error}") from error
+
+
+def _distribution(name: str, values: Any) -> BaseDistribution:
+    if name not in _TYPES:
+        raise ValueError(f"`space` must name fields of `Recipe`: {', '.join(_TYPES)}. Received: {name}")
+    if name in _NOT_SEARCHED:
+        raise ValueError(f"`space` can't hold `{name}`: {_NOT_SEARCHED[name]}")
+    if isinstance(values, Mapping):
+        return _range(name, values)
+    if not isinstance(values, (list, tuple)) or not values:
+        raise ValueError(
+            f"`{name}` in `space` must be a list of choices, or a range such as {{'low': 1, 'high': 8}}. "
+            f"Received: {values!r}"
+        )
+    try:
+        texts = [json.dumps(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` in `space` must hold plain data: {error}") from error
+    if len(set(texts)) < len(texts):
+        raise ValueError(f"`{name}` in `space` must hold each choice once. Received: {values!r}")
+    return CategoricalDistribution([_label(value) for value in values])
+
+
+def _range(name: str, values: Mapping[str, Any]) -> IntDistribution | FloatDistribution:
+    kinds = get_args(_TYPES[name]) or (_TYPES[name],)
+    if int not in kinds and float not in kinds:
+        raise ValueError(
+            f"`{name}` in `space` is no number: give a list of choices. Received: {dict(values)}"
+        )
+    if not {"low", "high"} <= set(values) <= {"low", "high", "log", "step"}:
+        raise ValueError(
+            f"`{name}` in `space`: a range must have `low` and `high`, and may have `log` or `step`. "
+            f"Received: {dict(values)}"
+        )
+    options = dict(values)
+    log = options.pop("log", False)
+    number = (int, float) if float in kinds else int
+    if not all(isinstance(value, number) and type(value) is not bool for value in options.values()):
+        word = "numbers" if float in kinds else "whole numbers"
+        raise ValueError(f"`{name}` in `space`: a range must be of {word}. Received: {dict(values)}")
+    if not isinstance(log, bool):
+        raise ValueError(f"`{name}` in `space`: `log` must be true or false. Received: {log!r}")
+    if not all(map(math.isfinite, options.values())):
+        raise ValueError(f"`{name}` in `space`: a range must have an end. Received: {dict(values)}")
+    try:
+        return (FloatDistribution if float in kinds else IntDistribution)(log=log, **options)
+    except ValueError as error:
+        raise ValueError(f"`{name}` in `space`: {error} Received: {dict(values)}") from error
+
+
+def _points(name: str, distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if distribution.log or distribution.step is None:
+        raise ValueError(
+            f'`{name}` in `space`: for sampler="grid" give a list of choices, or a range with a `step` and without `log`'
+        )
+    low, step = distribution.low, distribution.step
+    return [low + i * step for i in range(int((distribution.high - low) / step + 1e-8) + 1)]
+
+
+def _label(value: Any) -> Any:
+    """A choice as Optuna can store it."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)

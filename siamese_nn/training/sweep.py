@@ -1,0 +1,278 @@
+"""Searches for a better recipe, which many processes share and which survive being killed."""
+
+import csv
+import io
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prettytable import PrettyTable
+from tqdm import tqdm
+
+try:
+    import optuna
+except ImportError as error:
+    raise ImportError("A sweep needs Optuna: pip install 'siamese_nn[sweep]'") from error
+
+from ..datasets import Pairs
+from ..files import write_text
+from . import trial_queue
+from .callbacks import mode
+from .recipes import Recipe
+from .search_space import distributions, grid, read_space
+from .sweep_worker import Worker, data_digests, work_together
+from .train import train as train_recipe
+
+__all__ = ["final", "read_space", "search", "trials_table", "write_csv"]
+
+logger = logging.getLogger(__name__)
+
+_SAMPLERS = ("tpe", "random", "grid")
+_MONITORS = ("val_auc", "val_eer")
+_TRIALS = 20
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+def search(
+    base: Recipe,
+    space: Mapping[str, Any],
+    train: Pairs,
+    val: Pairs,
+    folder: str | os.PathLike,
+    *,
+    sampler: str = "tpe",
+    trials: int | None = None,
+    jobs: int = 1,
+    monitor: str = "val_auc",
+    prune: bool = True,
+    photos: Mapping[str, Sequence[str]] | None = None,
+    storage: str | None = None,
+    study_name: str | None = None,
+    seed: int = 0,
+    heartbeat: int = 30,
+) -> optuna.Study:
+    """Tries recipes on training and validation people, or goes on with a search that was cut off.
+
+    A recipe that is refused, by `Recipe` or when its model is built, or that diverges, is a failed trial with its message. A trial
+    whose worker was killed is run again, from its last whole epoch where `folder` has it. The same call, in any number of
+    processes and on any number of machines, works on the same study.
+
+    Args:
+        base: the recipe whose fields the space replaces. Its `monitor` is this function's.
+        space: for each field of `Recipe` to search, but `split`, `letters` and `monitor`, either a list of choices or a
+            range: `{"low": 1e-4, "high": 1e-2, "log": True}` or `{"low": 2, "high": 12, "step": 2}`, its ends included.
+            Fields of whole numbers draw whole numbers.
+        train: pairs to train on.
+        val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
+        folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is missing.
+        sampler: `"tpe"`, `"random"` or `"grid"`.
+        trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid takes only `None`.
+        jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those that the
+            environment shows.
+        monitor: `"val_auc"` or `"val_eer"`, of a trial's best epoch.
+        prune: whether to stop a trial that in an epoch is worse than the median of the others.
+        photos: for recipes that learn from people, as in `training.train`.
+        storage: a database's URL as Optuna takes it; `None` is `search.db` in `folder`.
+        study_name: in the database; `None` is the folder's name.
+        seed: of the draws. Those of a random search depend on nothing else.
+        heartbeat: seconds between a worker's signs of life. After four times as long without one, its trial is
+            given to another.
+
+    Returns:
+        The study, with all its trials.
+
+    Raises:
+        ValueError: if an argument is out of range, or the study is another search's.
+        ChildProcessError: if worker processes died and left trials undone; the same call goes on.
+        KeyboardInterrupt: on Ctrl-C; the trials that ran are put back, and the same call goes on.
+
+    Example:
+        ```python
+        space = {"filters": [4, 8, 16], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+        study = sweep.search(recipe, space, train, val, "runs/my-search", trials=30)
+        print(sweep.trials_table(study))
+        sweep.final(study, train, val, test, "runs/my-search")  # once, at the end
+        ```
+    """
+    _require_choice("sampler", sampler, _SAMPLERS)
+    _require_choice("monitor", monitor, _MONITORS)
+    for name, value in (("jobs", jobs), ("heartbeat", heartbeat), ("trials", trials)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}")
+    if base.split != "identities":
+        raise ValueError(
+            'The recipe of a search must have split="identities": recipes are compared on people they have not '
+            f"seen. Received: split={base.split!r}"
+        )
+    if sampler == "grid" and trials is not None:
+        raise ValueError(f'`trials` must be None where sampler="grid". Received: trials={trials}')
+    distributions(space)
+    points = grid(space) if sampler == "grid" else [{}] * (trials or _TRIALS)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    worker = Worker(
+        base=replace(base, monitor=monitor),
+        space=dict(space),
+        sets=(train, val),
+        photos=photos,
+        folder=folder,
+        storage=storage or _sqlite(folder),
+        study_name=study_name or folder.resolve().name,
+        sampler=sampler,
+        seed=seed,
+        prune=prune,
+        heartbeat=heartbeat,
+    )
+    with trial_queue.quiet(), _image_cache(folder):
+        study = worker.open()[0]
+        trial_queue.fill(study, points)
+        with tqdm(desc="trials", initial=len(trial_queue.settled(study))) as bar:
+            if jobs == 1:
+                worker.work(lambda: _show(bar, study))
+            else:
+                work_together(worker, jobs, lambda: _show(bar, study))
+    return study
+
+
+def final(
+    study: optuna.Study,
+    train: Pairs,
+    val: Pairs,
+    test: Pairs,
+    folder: str | os.PathLike,
+    *,
+    photos: Mapping[str, Sequence[str]] | None = None,
+    verbose: int | str = "auto",
+) -> dict[str, Any]:
+    """Opens the test pairs: trains the best recipe of a search once more and measures it on them.
+
+    The choice is recorded in the study. From then on this function returns that recipe's figures, whatever the search finds
+    later: a second recipe measured on the same test pairs would be chosen by them.
+
+    Args:
+        study: what `search` returned.
+        train: the search's training pairs.
+        val: the search's validation pairs.
+        test: pairs of people who are in neither.
+        folder: the search's; the run goes into `final/`.
+        photos: the search's.
+        verbose: as in Keras's `fit`.
+
+    Returns:
+        The figures, as `training.train` does.
+
+    Raises:
+        ValueError: if no trial is complete, or the pairs are not the search's.
+        IdentityLeakError: if people of the test pairs are in the others.
+    """
+    if study.user_attrs["search"]["data"] != data_digests((train, val), photos):
+        raise ValueError(
+            "`train`, `val` and `photos` must be those of the search. Received others than the study records"
+        )
+    complete = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE]
+    if not complete:
+        raise ValueError("`study` must have a complete trial. Received one without")
+    best = study.best_trial
+    chosen = study.user_attrs.get("final")
+    if chosen is None:
+        # Before the training: killed in it, the same recipe goes on.
+        chosen = {"trial": best.number, "recipe": best.user_attrs["recipe"]}
+        study.set_user_attr("final", chosen)
+    elif chosen["trial"] != best.number:
+        logger.warning(
+            "the test pairs were opened for trial %d and stay with it, though trial %d is better now",
+            chosen["trial"],
+            best.number,
+        )
+    recipe = Recipe(**chosen["recipe"])
+    return train_recipe(recipe, train, val, Path(folder) / "final", test=test, photos=photos, verbose=verbose)
+
+
+def trials_table(study: optuna.Study) -> PrettyTable:
+    """Shows a study's settled trials, the best first.
+
+    Args:
+        study: what `search` returned.
+    """
+    names, rows = _rows(study)
+    table = PrettyTable(names, align="r")
+    for name in ("state", "run", "note"):
+        table.align[name] = "l"
+    table.max_width["note"] = 60
+    table.add_rows([[f"{value:.4g}" if isinstance(value, float) else value for value in row] for row in rows])
+    return table
+
+
+def write_csv(study: optuna.Study, path: str | os.PathLike) -> None:
+    """Writes what `trials_table` shows to a CSV file, with all digits.
+
+    Args:
+        study: what `search` returned.
+        path: the file to make or replace.
+    """
+    names, rows = _rows(study)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([names, *rows])
+    write_text(path, text.getvalue())
+
+
+def _rows(study: optuna.Study) -> tuple[list[str], list[list[Any]]]:
+    """The column names of the table of trials, and its rows."""
+    monitor = study.user_attrs["search"]["monitor"]
+    fields = list(study.user_attrs["search"]["space"])
+    sign = -1 if mode(monitor) == "max" else 1
+    trials = sorted(
+        trial_queue.settled(study),
+        key=lambda trial: (list(_STATES).index(trial.state.name), sign * (trial.value or 0), trial.number),
+    )
+    rows = [
+        [
+            trial.number,
+            _STATES[trial.state.name],
+            "" if trial.value is None else trial.value,
+            trial.user_attrs.get("epochs", len(trial.intermediate_values)),
+            *(trial.params.get(field, "") for field in fields),
+            trial.user_attrs.get("run", ""),
+            trial.user_attrs.get("error", ""),
+        ]
+        for trial in trials
+    ]
+    return ["trial", "state", monitor, "epochs", *fields, "run", "note"], rows
+
+
+def _show(bar: tqdm, study: optuna.Study) -> None:
+    settled = trial_queue.settled(study)
+    bar.total = trial_queue.count_slots(study)
+    bar.n = len(settled)
+    if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in settled):
+        bar.set_postfix(best=f"{study.best_value:.4f}", refresh=False)
+    bar.refresh()
+
+
+@contextmanager
+def _image_cache(folder: Path) -> Iterator[None]:
+    """Lets all trials on this machine share decoded photos, unless the user has chosen where."""
+    name = "SIAMESE_NN_IMAGE_CACHE"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = str(folder / "images")
+    try:
+        yield
+    finally:
+        del os.environ[name]
+
+
+def _sqlite(folder: Path) -> str:
+    # Optuna fills in braces, and these are meant as they stand.
+    path = (folder.resolve() / "search.db").as_posix().replace("{", "{{").replace("}", "}}")
+    return f"sqlite:///{path}"
+
+
+def _require_choice(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {tuple(known)}. Received: {name}={value!r}")

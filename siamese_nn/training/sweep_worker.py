@@ -1,0 +1,233 @@
+"""What each process of a search does: take a trial, train it, tell its figure, until none is left."""
+
+import json
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import tensorflow as tf
+
+from ..datasets import IdentityLeakError, Pairs
+from ..datasets.images import ImageError
+from . import trial_queue
+from .callbacks import mode
+from .measure import read_history
+from .recipes import Recipe
+from .search_space import recipe_at, suggest
+from .train import RunFolderInUse, train
+
+logger = logging.getLogger(__name__)
+
+_POLL = 1  # seconds between two looks at what others are doing
+
+
+@dataclass(frozen=True)
+class Worker:
+    """All that a process needs to take part in a search."""
+
+    base: Recipe
+    space: dict[str, Any]
+    sets: tuple[Pairs, Pairs]
+    photos: Mapping[str, Sequence[str]] | None
+    folder: Path
+    storage: str
+    study_name: str
+    sampler: str
+    seed: int
+    prune: bool
+    heartbeat: int
+
+    def open(self) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
+        """Returns the study, made where it is missing, and the storage it is in."""
+        storage = trial_queue.open_storage(self.storage, self.heartbeat)
+        study = optuna.create_study(
+            study_name=self.study_name,
+            storage=storage,
+            direction="maximize" if mode(self.base.monitor) == "max" else "minimize",
+            pruner=optuna.pruners.MedianPruner() if self.prune else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        ours = {
+            "recipe": self.base.as_dict(),
+            "space": self.space,
+            "sampler": self.sampler,
+            "monitor": self.base.monitor,
+            "seed": self.seed,
+            "data": data_digests(self.sets, self.photos),
+        }
+        held = study.user_attrs.get("search")
+        if held is None:
+            study.set_user_attr("search", ours)
+            held = study.user_attrs["search"]
+        other = [name for name, value in ours.items() if held.get(name) != _plain(value)]
+        if other:
+            raise ValueError(
+                f"The study {self.study_name} is another search's; they differ in {', '.join(other)}. Choose "
+                "another folder, or another `study_name` where `storage` is shared"
+            )
+        return study, storage
+
+    def work(self, tell_progress: Callable[[], None]) -> None:
+        """Runs trials until all are settled, by whomever."""
+        study, storage = self.open()
+        while True:
+            tell_progress()
+            trial = trial_queue.take(study, storage)
+            if trial is not None:
+                # The error: others took this worker for dead, and its trial over.
+                with (
+                    suppress(optuna.exceptions.UpdateFinishedTrialError),
+                    trial_queue.beating(storage, trial, self.heartbeat),
+                ):
+                    self._run(study, trial)
+            elif not trial_queue.is_idle(study):
+                time.sleep(_POLL)
+                _stop_if_orphaned()
+            elif not trial_queue.put_back_lost(study):
+                return
+
+    def _run(self, study: optuna.Study, trial: optuna.Trial) -> None:
+        try:
+            outcome = {"values": self._objective(study, trial)}
+        except optuna.TrialPruned:
+            outcome = {"state": optuna.trial.TrialState.PRUNED}
+        except (IdentityLeakError, ImageError):  # the data's fault and not the recipe's
+            trial_queue.give_back(study, trial)
+            raise
+        except (ValueError, tf.errors.ResourceExhaustedError) as error:
+            trial.set_user_attr("error", str(error))
+            outcome = {"state": optuna.trial.TrialState.FAIL}
+        except BaseException:
+            trial_queue.give_back(study, trial)
+            raise
+        study.tell(trial, **outcome, skip_if_finished=True)
+
+    def _objective(self, study: optuna.Study, trial: optuna.Trial) -> float:
+        # A sampler for each trial: one that went on from the start of its draws in each process would repeat them.
+        seed = int(np.random.SeedSequence([self.seed, trial.user_attrs["slot"]]).generate_state(1)[0])
+        samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+        if self.sampler in samplers:  # a grid's trials have all their values
+            study.sampler = samplers[self.sampler](seed=seed)
+        recipe = recipe_at(self.base, self.space, suggest(trial, self.space))
+        run = _sha256([json.dumps(recipe.as_dict(), sort_keys=True)])[:16]
+        trial.set_user_attr("recipe", recipe.as_dict())
+        trial.set_user_attr("run", run)
+        run_dir = self.folder / "runs" / run
+        tf.keras.backend.clear_session()  # or the models of all trials would stay in memory
+        while True:
+            try:
+                report = _Report(trial, recipe.monitor)
+                results = train(
+                    recipe, *self.sets, run_dir, photos=self.photos, callbacks=[report], verbose=0
+                )
+                break
+            except RunFolderInUse:
+                # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.
+                time.sleep(_POLL)
+                _stop_if_orphaned()
+        trial.set_user_attr("epochs", results["epochs"])
+        return read_history(run_dir)[recipe.monitor][results["best_epoch"] - 1]
+
+
+class _Report(tf.keras.callbacks.Callback):
+    """Tells the study each epoch's figure, and stops a trial that isn't worth going on with."""
+
+    def __init__(self, trial: optuna.Trial, monitor: str):
+        super().__init__()
+        self.trial, self.monitor = trial, monitor
+        self.reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        _stop_if_orphaned()
+        value = (logs or {})[self.monitor]
+        if not math.isfinite(value):
+            return  # `train` ends it, and says why
+        if epoch not in self.reported:  # after a kill, an epoch may come again
+            self.trial.report(value, epoch)
+        if self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) -> None:
+    """Works in processes of their own. They end with this one, and at its Ctrl-C put their trials back.
+
+    Raises:
+        ChildProcessError: if some died, and trials are left.
+    """
+    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    processes = [context.Process(target=_worker_process, args=(worker,)) for _ in range(jobs)]
+    try:
+        for process in processes:
+            process.start()
+        while alive := [process.sentinel for process in processes if process.is_alive()]:
+            tell_progress()
+            wait(alive, timeout=_POLL)
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.terminate()
+                process.join()
+        tell_progress()
+    codes = [process.exitcode for process in processes]
+    if any(codes):
+        message = f"worker processes ended with the exit codes {', '.join(map(str, codes))}"
+        study = worker.open()[0]
+        if len(trial_queue.settled(study)) < trial_queue.count_slots(study):
+            raise ChildProcessError(f"{message}, and trials are left. The same call goes on")
+        logger.warning("%s; the others have done all trials", message)
+
+
+def _worker_process(worker: Worker) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which ends this process
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Or the first worker would take all of a GPU's memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    tf.get_logger().setLevel("ERROR")  # it takes a model for every trial for a mistake
+    try:
+        with trial_queue.quiet():
+            worker.work(lambda: None)
+    except KeyboardInterrupt:
+        pass
+    except (ValueError, OSError) as error:
+        sys.exit(f"worker: {error}")
+
+
+def _stop_if_orphaned() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        raise KeyboardInterrupt
+
+
+def data_digests(sets: tuple[Pairs, Pairs], photos: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
+    """What stands for the data of a search."""
+    data = {
+        name: _sha256(map("\t".join, pairs.keys()))
+        for name, pairs in zip(("train", "validation"), sets, strict=True)
+    }
+    if photos is not None:
+        data["photos"] = _sha256(
+            f"{name}\t{os.path.basename(path)}" for name in photos for path in photos[name]
+        )
+    return data
+
+
+def _sha256(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(value))

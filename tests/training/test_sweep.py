@@ -1,0 +1,448 @@
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from siamese_nn import cli, datasets, training
+from siamese_nn.training import Recipe, search_space, sweep, sweep_worker, trial_queue
+
+BASE = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=2)
+GRID = {"units": [4, 8, 16], "learning_rate": [0.001, 0.002]}
+SMALL_GRID = {"units": [4, 8], "learning_rate": [0.001, 0.002]}
+RANGE = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+
+# Imports once and forks a worker for each line it reads, which is what a start of TensorFlow would cost otherwise. A worker writes
+# down each epoch it begins. Pictures and pages are left out.
+DRIVER = """
+import json, os, sys
+toy, folder, log, space = sys.argv[1:]
+import tensorflow as tf
+from siamese_nn import datasets
+from siamese_nn.training import Recipe, sweep, sweep_worker
+measure = sys.modules["siamese_nn.training.measure"]
+measure._draw = lambda *a, **k: None
+measure.write_run_report = lambda *a, **k: None
+class Log(tf.keras.callbacks.Callback):
+    def __init__(self, run_dir):
+        super().__init__()
+        self.run_dir = run_dir
+    def on_epoch_begin(self, epoch, logs=None):
+        with open(log, "a") as file:
+            file.write(f"{os.getpid()} {self.run_dir.name} {epoch}\\n")
+train = sweep_worker.train
+sweep_worker.train = lambda recipe, a, b, run_dir, callbacks, **k: train(
+    recipe, a, b, run_dir, callbacks=[Log(run_dir), *callbacks], **k
+)
+base = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=2)
+pairs = datasets.read_pairs(toy + "/pairsDevTrain.txt", toy + "/lfw2")
+train_pairs, val = base.split_pairs(pairs)
+print("ready", flush=True)
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            sweep.search(base, json.loads(space), train_pairs, val, folder, sampler="grid", prune=False, heartbeat=2)
+            code = 0
+        finally:
+            os._exit(code)
+    print(pid, flush=True)
+    if line.strip() == "wait":
+        print(os.waitpid(pid, 0)[1], flush=True)
+"""
+
+
+class Workers:
+    """Workers at a search of their own, as processes that can be killed."""
+
+    def __init__(self, toy: Path, folder: Path, space: dict):
+        self.folder, self.log = folder, folder.parent / "epochs.txt"
+        words = [str(toy), str(folder), str(self.log), json.dumps(space)]
+        pipe = subprocess.PIPE
+        self.driver = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *words], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+        assert self.driver.stdout.readline() == "ready\n", self.driver.stderr.read()
+
+    def start(self, word: str = "go") -> int:
+        self.driver.stdin.write(word + "\n")
+        self.driver.stdin.flush()
+        return int(self.driver.stdout.readline())
+
+    def wait(self) -> None:
+        """Starts a worker and waits until it has ended."""
+        self.start("wait")
+        assert int(self.driver.stdout.readline()) == 0
+
+    def epochs(self) -> list[list[str]]:
+        return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
+
+    def study(self) -> optuna.Study:
+        return optuna.load_study(study_name=self.folder.name, storage=f"sqlite:///{self.folder}/search.db")
+
+    def close(self) -> None:
+        self.driver.stdin.close()
+        self.driver.wait()
+        self.driver.stdout.close()
+        self.driver.stderr.close()
+
+
+@pytest.fixture
+def workers(toy_dir, tmp_path, request):
+    workers = Workers(toy_dir, tmp_path / "search", request.param)
+    yield workers
+    workers.close()
+
+
+@pytest.fixture(scope="module")
+def sets(toy_pairs, toy_test):
+    return BASE.split_pairs(toy_pairs, exclude=toy_test)
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    """A training that takes no time: its figure is that of a formula, epoch by epoch. Returns the recipes trained."""
+    trained = []
+
+    def train(recipe, train, val, run_dir, *, callbacks, **_):
+        trained.append(recipe)
+        for epoch in range(recipe.epochs):
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, {recipe.monitor: figure(recipe, epoch)})
+        return {"epochs": recipe.epochs, "best_epoch": recipe.epochs, "run_dir": run_dir}
+
+    monkeypatch.setattr(sweep_worker, "train", train)
+    monkeypatch.setattr(
+        sweep_worker,
+        "read_history",
+        lambda _: {"val_auc": [figure(trained[-1], epoch) for epoch in range(9)]},
+    )
+    monkeypatch.setattr(sweep_worker, "_POLL", 0.01)
+    monkeypatch.setattr(sweep_worker.tf.keras.backend, "clear_session", lambda: None)
+    return trained
+
+
+def figure(recipe: Recipe, epoch: int) -> float:
+    return 0.9 - abs(np.log10(recipe.learning_rate) + 3) / 5 + epoch / 100
+
+
+@pytest.mark.parametrize("workers", [GRID], indirect=True)
+def test_kill_9_at_five_random_moments_loses_no_finished_trial_and_repeats_at_most_the_running_one(workers):
+    # Each worker is killed at a random moment once it has begun an epoch.
+    draw = random.Random(0)
+    finished = {}
+    for _ in range(5):
+        pid, before = workers.start(), len(workers.epochs())
+        deadline = time.monotonic() + 300
+        while len(workers.epochs()) == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 1))
+        os.kill(pid, signal.SIGKILL)
+        now = {trial.number: trial for trial in workers.study().trials if trial.state == TrialState.COMPLETE}
+        assert all(now[number] == trial for number, trial in finished.items())
+        finished = now
+    workers.wait()
+    study = workers.study()
+    assert all(study.trials[number] == trial for number, trial in finished.items())
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    assert sorted(trial.user_attrs["slot"] for trial in complete) == list(range(6))
+    assert len({trial.user_attrs["run"] for trial in complete}) == 6
+    # The others are the killed ones, and of what they did at most the epoch that ran is done again.
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.FAIL) for trial in study.trials)
+    assert len(study.trials) <= 6 + 5
+    epochs = Counter((run, epoch) for _, run, epoch in workers.epochs())
+    assert len(epochs) == 12 and sum(epochs.values()) <= 12 + 5
+
+
+@pytest.mark.parametrize("workers", [SMALL_GRID], indirect=True)
+def test_two_workers_finish_a_grid_with_no_trial_run_twice(workers):
+    workers.start()  # both make the database and the queue at the same moment
+    workers.wait()
+    epochs = workers.epochs()
+    assert len({(run, epoch) for _, run, epoch in epochs}) == len(epochs) == 8
+    assert len({pid for pid, _, _ in epochs}) == 2
+    settled = trial_queue.settled(workers.study())
+    assert sorted(trial.user_attrs["slot"] for trial in settled) == list(range(4))
+    assert {trial.state for trial in settled} == {TrialState.COMPLETE}
+    points = [tuple(trial.params.values()) for trial in sorted(settled, key=lambda t: t.user_attrs["slot"])]
+    assert points == [(units, rate) for units in (4, 8) for rate in (0.001, 0.002)]
+    for trial in settled:
+        history = training.read_history(workers.folder / "runs" / trial.user_attrs["run"])
+        assert trial.value == max(history["val_auc"])
+
+
+def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(toy_dir, tmp_path, capsys):
+    organized = tmp_path / "faces"
+    pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
+    datasets.organize_lfw_a(toy_dir / "lfw2", organized, **pair_files)
+    (tmp_path / "space.toml").write_text("units = [4, 8]\nfilters = [1]\nimage_size = [[70, 70]]\n")
+    folder = tmp_path / "search"
+    words = ["sweep", "search", "--data", str(organized), "--recipe", "l1_sigmoid", "--epochs", "1"]
+    words += ["--space", str(tmp_path / "space.toml"), "--sampler", "grid", "--folder", str(folder)]
+    assert cli.main([*words, "--jobs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("complete") == 2 and "[70, 70]" in out and "never seen" not in out
+    assert not (folder / "final").exists()
+    for run in (folder / "runs").iterdir():
+        assert "test" not in json.loads((run / "results.json").read_text())["people"]
+    assert list((folder / "images").iterdir())
+    with (folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["state"] for row in rows] == ["complete"] * 2 and {row["units"] for row in rows} == {"4", "8"}
+    assert float(rows[0]["val_auc"]) >= float(rows[1]["val_auc"])
+    assert cli.main([*words, "--final"]) == 0
+    assert "never seen" in capsys.readouterr().out
+    held = json.loads((folder / "final/recipe.json").read_text())
+    assert str(held["recipe"]["units"]) == rows[0]["units"] and "test" in held["data"]
+    best = json.loads((folder / "runs" / rows[0]["run"] / "results.json").read_text())["figures"]["best"]
+    again = json.loads((folder / "final/results.json").read_text())["figures"]["best"]
+    assert again["validation"] == best["validation"]
+    assert cli.main([*words, "--recipe", "no"]) == 1
+    assert "`--recipe` must be one of" in capsys.readouterr().err
+
+
+def test_the_test_pairs_stay_with_the_recipe_that_they_were_opened_for(
+    fake, sets, toy_test, tmp_path, monkeypatch
+):
+    study = sweep.search(BASE, RANGE, *sets, tmp_path, sampler="random", trials=2)
+    opened = []
+    monkeypatch.setattr(
+        sweep, "train_recipe", lambda recipe, *_, test, **__: opened.append((recipe, test)) or {}
+    )
+    with pytest.raises(ValueError, match="must be those of the search"):
+        sweep.final(study, sets[1], sets[0], toy_test, tmp_path)
+    sweep.final(study, *sets, toy_test, tmp_path)
+    first = study.best_trial
+    study = sweep.search(BASE, RANGE, *sets, tmp_path, sampler="random", trials=12)
+    assert study.best_trial.value > first.value
+    sweep.final(study, *sets, toy_test, tmp_path)
+    assert opened == [(Recipe(**first.user_attrs["recipe"]), toy_test)] * 2
+
+
+def test_random_draws_depend_on_the_seed_alone_and_are_not_repeated(fake, sets, tmp_path):
+    options = {"sampler": "random", "prune": False}
+    whole = sweep.search(BASE, RANGE, *sets, tmp_path / "whole", trials=6, **options)
+    for trials in (2, 6):  # in two goes
+        parts = sweep.search(BASE, RANGE, *sets, tmp_path / "parts", trials=trials, **options)
+    rates = [[trial.params["learning_rate"] for trial in study.trials] for study in (whole, parts)]
+    assert rates[0] == rates[1] and len(set(rates[0])) == 6
+    other = sweep.search(BASE, RANGE, *sets, tmp_path / "other", trials=6, seed=1, **options)
+    assert not set(rates[0]) & {trial.params["learning_rate"] for trial in other.trials}
+    assert len(fake) == 18
+    assert sweep.search(BASE, RANGE, *sets, tmp_path / "whole", trials=6, **options).trials == whole.trials
+    assert len(fake) == 18
+
+
+def test_tpe_comes_nearer_to_the_best_than_random_draws(fake, sets, tmp_path):
+    best = {
+        sampler: sweep.search(BASE, RANGE, *sets, tmp_path / sampler, sampler=sampler, trials=25, prune=False)
+        for sampler in ("tpe", "random")
+    }
+    late = {name: np.mean([trial.value for trial in study.trials[10:]]) for name, study in best.items()}
+    assert late["tpe"] > late["random"]
+
+
+def test_a_trial_worse_than_the_median_is_pruned(fake, sets, tmp_path):
+    space = {"learning_rate": [1e-3, 1.1e-3, 1.2e-3, 0.9e-3, 0.8e-3, 10.0]}
+    study = sweep.search(BASE, space, *sets, tmp_path / "a", sampler="grid")
+    states = [trial.state.name for trial in study.trials]
+    assert states == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert study.trials[5].intermediate_values == {
+        0: pytest.approx(figure(replace(BASE, learning_rate=10.0), 0))
+    }
+    study = sweep.search(BASE, space, *sets, tmp_path / "b", sampler="grid", prune=False)
+    assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
+
+
+def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(sets, tmp_path):
+    space = {"kernel_sizes": [[10, 7, 0, 4], [40, 40, 4, 4]], "learning_rate": [0.001, -1, "fast"]}
+    study = sweep.search(BASE, space, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] * 6
+    errors = [trial.user_attrs["error"] for trial in study.trials]
+    assert "`kernel_sizes` must be four" in errors[0] and "`learning_rate` must be positive" in errors[1]
+    assert "'fast'" in errors[2] and "too small for convolutions of (40, 40, 4, 4)" in errors[3]
+    table = sweep.trials_table(study).get_string()
+    assert "failed" in table and "[40, 40, 4, 4]" in table and "too small" in table
+    with pytest.raises(ValueError, match="must have a complete trial"):
+        sweep.final(study, *sets, sets[1], tmp_path)
+
+
+def test_the_datas_fault_stops_the_search_and_the_trial_runs_again(fake, sets, tmp_path, monkeypatch):
+    works = sweep_worker.train
+    for fault in (datasets.IdentityLeakError("on both sides"), KeyboardInterrupt(), OSError("disk full")):
+
+        def fails(*_, fault=fault, **__):
+            raise fault
+
+        monkeypatch.setattr(sweep_worker, "train", fails)
+        with pytest.raises(type(fault)):
+            sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    monkeypatch.setattr(sweep_worker, "train", works)
+    study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    assert len(study.trials) == 6 + 3 and len(fake) == 6
+    assert sorted(trial.user_attrs["slot"] for trial in trial_queue.settled(study)) == list(range(6))
+    assert len(sweep.trials_table(study).rows) == 6
+
+
+def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, monkeypatch):
+    enqueue, count = optuna.Study.enqueue_trial, 0
+
+    def killed(*words, **options):
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise KeyboardInterrupt
+        enqueue(*words, **options)
+
+    monkeypatch.setattr(optuna.Study, "enqueue_trial", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    study = optuna.load_study(study_name=tmp_path.name, storage=f"sqlite:///{tmp_path}/search.db")
+    assert len(study.trials) == 3
+    # As two would who fill it at the same moment; and two trials that died between their end and their copy.
+    for slot in (1, 2, 3, 3):
+        enqueue(study, search_space.grid(GRID)[slot], user_attrs={"slot": slot})
+    for _ in range(2):
+        study.tell(study.ask(), state=TrialState.FAIL)
+    study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    assert len(fake) == len(set(fake)) == 6
+    assert sorted(trial.user_attrs["slot"] for trial in trial_queue.settled(study)) == list(range(6))
+
+
+def test_a_worker_that_was_thought_dead_leaves_its_trial_to_others(fake, sets, tmp_path, monkeypatch):
+    works = sweep_worker.train
+    storage = f"sqlite:///{tmp_path}/search.db"
+
+    def slept(recipe, *words, **options):
+        monkeypatch.setattr(sweep_worker, "train", works)
+        study = optuna.load_study(study_name=tmp_path.name, storage=storage)
+        study.tell(study.trials[0].number, state=TrialState.FAIL)
+        trial_queue.put_back_lost(study)
+        return works(recipe, *words, **options)
+
+    monkeypatch.setattr(sweep_worker, "train", slept)
+    study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 6
+    assert study.trials[6].params == study.trials[0].params
+
+
+def test_of_a_run_folder_in_use_the_result_is_waited_for(fake, sets, tmp_path, monkeypatch):
+    works, count = sweep_worker.train, 0
+
+    def busy(*words, **options):
+        nonlocal count
+        count += 1
+        if count < 4:
+            raise training.RunFolderInUse("another process")
+        return works(*words, **options)
+
+    monkeypatch.setattr(sweep_worker, "train", busy)
+    study = sweep.search(BASE, {"units": [8]}, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] and count == 4
+
+
+def test_workers_that_die_are_reported(sets, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_worker, "_worker_process", os._exit)  # which a spawned process can import
+    with pytest.raises(ChildProcessError, match="exit codes .*trials are left. The same call goes on"):
+        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=2)
+
+
+def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
+    sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    for words, options, differ in (
+        ((replace(BASE, units=9), GRID, *sets), {}, "recipe"),
+        ((BASE, {"units": [4]}, *sets), {}, "space"),
+        ((BASE, GRID, sets[0][:-2], sets[1]), {}, "data"),
+        ((BASE, GRID, *sets), {"monitor": "val_eer", "seed": 1}, "recipe, monitor, seed"),
+    ):
+        with pytest.raises(ValueError, match=f"another search's; they differ in {differ}"):
+            sweep.search(*words, tmp_path, sampler="grid", **options)
+    assert len(fake) == 6
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"sampler": "x"}, "`sampler` must be one of"),
+        ({"monitor": "val_loss"}, "`monitor` must be one of"),
+        ({"trials": 0}, "`trials` must be a whole number of at least 1. Received: trials=0"),
+        ({"jobs": 1.5}, "`jobs`"),
+        ({"heartbeat": 0}, "`heartbeat`"),
+        ({"sampler": "grid", "trials": 3}, "`trials` must be None"),
+        ({"base": replace(BASE, split="report")}, 'split="identities"'),
+        ({"storage": "nonsense://x"}, "`storage` can't be opened"),
+        ({"space": {}}, "at least one field"),
+        ({"space": {"filter": [1]}}, "fields of `Recipe`.*Received: filter"),
+        ({"space": {"split": ["report"]}}, "can't hold `split`"),
+        ({"space": {"units": []}}, "`units` in `space` must be a list of choices"),
+        ({"space": {"units": 8}}, "`units` in `space` must be a list of choices"),
+        ({"space": {"units": [8, 8]}}, "each choice once"),
+        ({"space": {"units": [{8}]}}, "plain data"),
+        ({"space": {"units": {"low": 8}}}, "must have `low` and `high`"),
+        ({"space": {"units": {"low": 8, "high": 9, "base": 2}}}, "must have `low` and `high`"),
+        ({"space": {"units": {"low": 8, "high": 4}}}, "`units` in `space`: .*high"),
+        ({"space": {"units": {"low": 8, "high": 9.5}}}, "whole numbers"),
+        ({"space": {"units": {"low": True, "high": 9}}}, "whole numbers"),
+        ({"space": {"margin": {"low": 0, "high": "1"}}}, "must be of numbers"),
+        ({"space": {"margin": {"low": 0, "high": float("inf")}}}, "must have an end"),
+        ({"space": {"margin": {"low": 0.0, "high": 1.0, "log": True}}}, "`margin` in `space`"),
+        ({"space": {"margin": {"low": 0.1, "high": 1.0, "log": 1}}}, "`log` must be true or false"),
+        ({"space": {"initializer": {"low": 0, "high": 1}}}, "is no number"),
+        ({"space": RANGE, "sampler": "grid"}, '`learning_rate` in `space`: for sampler="grid"'),
+    ],
+)
+def test_arguments_are_checked_before_anything_runs(option, message, sets, tmp_path):
+    options = {"base": BASE, "space": GRID, **option}
+    base, space = options.pop("base"), options.pop("space")
+    with pytest.raises(ValueError, match=message):
+        sweep.search(base, space, *sets, tmp_path / "search", **options)
+    assert not list(tmp_path.glob("search/*"))
+
+
+def test_a_grid_has_every_point_and_a_range_its_ends():
+    space = {"kernel_sizes": [(10, 7, 4, 4), (8, 6, 4, 4)], "units": {"low": 2, "high": 12, "step": 5}}
+    points = search_space.grid(space)
+    assert [(point["kernel_sizes"], point["units"]) for point in points] == [
+        (sizes, units) for sizes in ("[10, 7, 4, 4]", "[8, 6, 4, 4]") for units in (2, 7, 12)
+    ]
+    recipes = [search_space.recipe_at(BASE, space, point) for point in points]
+    assert recipes[4] == replace(BASE, kernel_sizes=(8, 6, 4, 4), units=7)
+    fine = search_space.grid({"drop_rate": {"low": 0.1, "high": 0.4, "step": 0.1}})
+    assert [point["drop_rate"] for point in fine] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert len(search_space.grid({"filters": {"low": 2, "high": 12}})) == 11
+
+
+def test_spaces_are_read_from_toml_and_json(tmp_path):
+    toml = tmp_path / "space.toml"
+    toml.write_text("filters = [4, 8]\nlearning_rate = {low = 1e-4, high = 1e-2, log = true}\n")
+    assert sweep.read_space(toml) == {"filters": [4, 8], **RANGE}
+    (tmp_path / "space.json").write_text(json.dumps({"drop_rate": [None, 0.2]}))
+    assert sweep.read_space(tmp_path / "space.json") == {"drop_rate": [None, 0.2]}
+    for name, text, message in (
+        ("a.toml", "x = ", "a.toml is no TOML"),
+        ("a.json", "{", "a.json is damaged"),
+        ("b.json", "[]", "must hold a table"),
+        ("a.yaml", "", "must be a .toml or .json file"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=message):
+            sweep.read_space(tmp_path / name)
+
+
+def test_without_optuna_it_says_how_to_get_it():
+    script = "import sys; sys.modules['optuna'] = None; from siamese_nn.training import sweep"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1 and "pip install 'siamese_nn[sweep]'" in done.stderr
