@@ -154,7 +154,8 @@ def triplet_dataset(
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or the first pass's triplets are not `(m, 3)` indices of `paths`; if
+            a later pass's are not, the iteration stops with that message.
     """
     check_image_options(image_size, crop, channels)
     if batch_size < 1:
@@ -163,7 +164,17 @@ def triplet_dataset(
     fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, augment, memory_limit)
 
     def plan(number: int) -> list[np.ndarray]:
-        chosen = np.asarray(triplets(number), np.int64)
+        chosen = np.asarray(triplets(number))
+        if chosen.ndim != 2 or chosen.shape[1] != 3 or not len(chosen) or chosen.dtype.kind not in "iu":
+            raise ValueError(
+                "`triplets` must return whole numbers of shape (m, 3), at least one row. "
+                f"Received for pass {number}: {chosen.dtype} of shape {chosen.shape}"
+            )
+        if chosen.min() < 0 or chosen.max() >= len(paths):
+            raise ValueError(
+                f"`triplets` must return indices of `paths`, from 0 to {len(paths) - 1}. "
+                f"Received for pass {number}: numbers from {chosen.min()} to {chosen.max()}"
+            )
         return [chosen[i : i + batch_size].ravel() for i in range(0, len(chosen), batch_size)]
 
     @as_written
@@ -197,17 +208,24 @@ def sample_violating_triplets(
         depends on `identities` alone.
 
     Raises:
-        ValueError: if the lengths differ, an embedding is not finite, nobody has two photos, or there is one person
-            only.
+        ValueError: if `margin` is negative, the shapes don't fit, an embedding is not finite, nobody has two photos, or
+            there is one person only.
 
     Example:
-        >>> sample_violating_triplets([[0.0], [1.0], [0.5]], ["Ada", "Ada", "Bob"], margin=0.5).tolist()
-        [[1, 0, 2], [0, 1, 2]]
+        >>> triplets = sample_violating_triplets([[0.0], [1.0], [0.5]], ["Ada", "Ada", "Bob"], margin=0.5)
+        >>> sorted(triplets.tolist())
+        [[0, 1, 2], [1, 0, 2]]
 
     Reference:
         Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.4.
     """
+    if not margin >= 0:
+        raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
     embeddings = np.asarray(embeddings, np.float32)
+    if embeddings.ndim != 2:
+        raise ValueError(
+            f"`embeddings` must be (n, embedding_size), a row for each photo. Received: shape {embeddings.shape}"
+        )
     labels = _labels(embeddings, identities)
     if not np.isfinite(embeddings).all():
         raise ValueError("`embeddings` must be finite. Received some that are not: the training diverged")

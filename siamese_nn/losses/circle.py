@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from .distances import precise
+from .distances import batch_labels, precise
 
 # Stands for log(0). Two of them can be added in single precision, and have finite gradients where infinity
 # has none.
@@ -59,7 +59,9 @@ def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margi
     that lacks either.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
+            `CircleLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
+            `identity_dataset` does.
         y_pred: embeddings of unit length, float `(batch, embedding_size)`.
         gamma: factor of the similarities in the exponent.
         margin: the relaxation `m`.
@@ -67,13 +69,16 @@ def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margi
     Returns:
         The loss of each photo, `(batch,)`: float32 for half-precision embeddings too, else their type.
 
+    Raises:
+        ValueError: on labels of another shape.
+
     Reference:
         Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", 2020, equations 4 to
         6 and 8.
     """
     embeddings = precise(y_pred)
     distances = tf.maximum(1 - tf.matmul(embeddings, embeddings, transpose_b=True), 0)
-    labels = tf.reshape(y_true, [-1])
+    labels = batch_labels(y_true, embeddings)
     same = labels[:, None] == labels[None, :]
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
     to_positives = gamma * (margin + distances) * (distances - margin)

@@ -7,7 +7,7 @@ from .distances import precise
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class ContrastiveLoss(tf.keras.losses.Loss):
-    """The contrastive loss; see `contrastive_loss`.
+    """The contrastive loss, of labels 1 = same, 0 = different (not -1); see `contrastive_loss`.
 
     Args:
         margin: the distance from which on different people cost nothing, above 0.
@@ -47,17 +47,18 @@ def contrastive_loss(
 ) -> tf.Tensor:
     """Draws pairs of one person together and pushes those of two apart, up to a margin.
 
-    Of a pair at distance `d` it is `scale * (same * d^2 + (1 - same) * max(0, margin - d)^2)`.
+    Labels are 1 = same, 0 = different; not -1, which is not checked. Of a pair at distance `d` it is
+    `scale * (same * d^2 + (1 - same) * max(0, margin - d)^2)`.
 
     Args:
         y_true: 1 for a pair of one person, else 0, `(batch,)` or `(batch, 1)`. (The papers write 0 for one
             person.)
-        y_pred: distances, float and at least 0, `(batch,)` or `(batch, 1)`.
+        y_pred: distances, at least 0, `(batch,)` or `(batch, 1)`.
         margin: the distance from which on different people cost nothing.
         scale: factor of the loss; 0.5 puts the halves back that the paper and the report's equation 1 have.
 
     Returns:
-        The loss of each pair, `(batch,)`: float32 for half-precision distances too, else their type.
+        The loss of each pair, `(batch,)`: float64 for such distances, else float32.
 
     Reference:
         Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006, equation 4.

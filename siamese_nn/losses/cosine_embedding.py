@@ -7,7 +7,7 @@ from .distances import precise
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class CosineEmbeddingLoss(tf.keras.losses.Loss):
-    """The cosine embedding loss; see `cosine_embedding_loss`.
+    """The cosine embedding loss, of labels 1 = same, 0 = different (not -1); see `cosine_embedding_loss`.
 
     Args:
         margin: the cosine below which different people cost nothing, from -1 to 1; PyTorch suggests 0 to 0.5.
@@ -38,8 +38,8 @@ class CosineEmbeddingLoss(tf.keras.losses.Loss):
 def cosine_embedding_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.0) -> tf.Tensor:
     """Turns embeddings of one person to one side, and those of two people apart, up to a margin.
 
-    Of a pair with cosine `c` it is `same * (1 - c) + (1 - same) * max(0, c - margin)`: PyTorch's loss of that
-    name, whose -1 for two people is a 0 here.
+    Labels are 1 = same, 0 = different; not -1, as in PyTorch's loss of that name, which is not checked. Of a pair with
+    cosine `c` it is `same * (1 - c) + (1 - same) * max(0, c - margin)`.
 
     Args:
         y_true: 1 for a pair of one person, else 0, `(batch,)` or `(batch, 1)`.

@@ -21,22 +21,29 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
         `"squared-L2"` is exactly zero.
 
     Raises:
-        ValueError: on an unknown metric.
+        ValueError: on an unknown metric, or a function's result of another shape.
     """
     check_metric(distance_metric)
     if callable(distance_metric):
-        return distance_metric(embeddings)
+        distances = tf.convert_to_tensor(distance_metric(embeddings))
+        if not distances.shape.is_compatible_with([embeddings.shape[0]] * 2):
+            raise ValueError(
+                "`distance_metric` must return a matrix (batch, batch), the distance of every embedding to every other. "
+                f"Received: shape {tuple(distances.shape)} from embeddings of shape {tuple(embeddings.shape)}"
+            )
+        return distances
     if distance_metric == "angular":
         unit = tf.math.l2_normalize(embeddings, axis=1)
         return tf.maximum(1 - tf.matmul(unit, unit, transpose_b=True), 0)
     norms = tf.reduce_sum(tf.square(embeddings), axis=1)
     squared = norms[:, None] + norms[None, :] - 2 * tf.matmul(embeddings, embeddings, transpose_b=True)
-    # Rounding leaves the distance to itself, and that of twins, a little off zero, on either side. NaN stays NaN.
-    apart = ~(squared <= 0) & ~tf.eye(tf.shape(squared)[0], dtype=tf.bool)
-    squared = tf.where(apart, squared, tf.zeros_like(squared))
+    # Rounding leaves the distance to itself, and that of twins, a little off zero, on either side. NaN stays NaN, but
+    # would not by `~(squared <= 0)`, which TensorFlow's graph optimizer takes for `squared > 0`.
+    at_zero = (squared <= 0) | tf.eye(tf.shape(squared)[0], dtype=tf.bool)
+    squared = tf.where(at_zero, tf.zeros_like(squared), squared)
     if distance_metric == "squared-L2":
         return squared
-    return tf.where(apart, tf.sqrt(tf.where(apart, squared, tf.ones_like(squared))), squared)
+    return tf.where(at_zero, squared, tf.sqrt(tf.where(at_zero, tf.ones_like(squared), squared)))
 
 
 def check_metric(distance_metric: DistanceMetric) -> None:
@@ -71,7 +78,23 @@ def deserialize_metric(config: dict) -> dict:
     return {**config, "distance_metric": metric}
 
 
-def precise(embeddings: tf.Tensor) -> tf.Tensor:
-    """Returns half-precision values in float32, others as they are."""
-    embeddings = tf.convert_to_tensor(embeddings)
-    return tf.cast(embeddings, tf.float32) if embeddings.dtype in (tf.float16, tf.bfloat16) else embeddings
+def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Returns the labels of a batch as a vector.
+
+    Raises:
+        ValueError: unless there is one for each row of `y_pred`, as far as the shapes are known beforehand.
+    """
+    labels, batch = tf.convert_to_tensor(y_true), y_pred.shape[0]
+    if not (labels.shape.is_compatible_with([batch]) or labels.shape.is_compatible_with([batch, 1])):
+        raise ValueError(
+            "`y_true` must hold one number for each row of `y_pred`, (batch,) or (batch, 1); of one-hot labels take "
+            f"`tf.argmax(y_true, axis=-1)`. Received: `y_true` of shape {tuple(labels.shape)}, `y_pred` of shape "
+            f"{tuple(y_pred.shape)}"
+        )
+    return tf.reshape(labels, [-1])
+
+
+def precise(values: tf.Tensor) -> tf.Tensor:
+    """Returns float32 and float64 as they are; half precision and whole numbers in float32."""
+    values = tf.convert_to_tensor(values)
+    return values if values.dtype in (tf.float32, tf.float64) else tf.cast(values, tf.float32)

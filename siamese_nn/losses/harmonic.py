@@ -2,7 +2,14 @@
 
 import tensorflow as tf
 
-from .distances import DistanceMetric, check_options, deserialize_metric, precise, serialize_metric
+from .distances import (
+    DistanceMetric,
+    batch_labels,
+    check_options,
+    deserialize_metric,
+    precise,
+    serialize_metric,
+)
 from .triplet import triplet_semihard_loss
 
 
@@ -13,8 +20,7 @@ class HarmonicTripletLoss(tf.keras.losses.Loss):
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
         distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 * batch,
-            embedding_size)` to the distances `(2 * batch, 2 * batch)`; registered with Keras if the model is
-            to be saved.
+            embedding_size)` to the distances `(2 * batch, 2 * batch)`; see `TripletSemiHardLoss` on saving it.
         name: of the loss.
 
     Raises:
@@ -68,7 +74,9 @@ def harmonic_triplet_loss(
     has no gradient.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
+            `HarmonicTripletLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
+            `identity_dataset` does.
         y_pred: the old and the new embedding of each photo side by side, float `(batch, 2 * embedding_size)`;
             of unit length each for FaceNet's setting.
         margin: by how much a negative shall be farther than a positive.
@@ -78,7 +86,7 @@ def harmonic_triplet_loss(
         The mean over the triplets, a scalar: float32 for half-precision embeddings too, else their type.
 
     Raises:
-        ValueError: if the last dimension is odd, or on an unknown metric.
+        ValueError: if the last dimension is odd, on an unknown metric, or labels of another shape.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, appendix,
@@ -91,7 +99,7 @@ def harmonic_triplet_loss(
             f"(batch, 2 * embedding_size). Received: shape {tuple(embeddings.shape)}"
         )
     old, new = tf.split(embeddings, 2, axis=-1)
-    labels = tf.reshape(y_true, [-1])
+    labels = batch_labels(y_true, embeddings)
     return triplet_semihard_loss(
         tf.concat([labels, labels], axis=0),
         tf.concat([tf.stop_gradient(old), new], axis=0),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from .distances import precise
+from .distances import batch_labels, precise
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -203,8 +203,9 @@ def _margin_softmax(
     y_true: tf.Tensor, y_pred: tf.Tensor, scale: float, with_margin: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
     cosines = precise(y_pred)
-    labels = tf.reshape(tf.cast(y_true, tf.int32), [-1])
-    true_cosine = tf.gather(cosines, labels, batch_dims=1)
+    labels = tf.cast(batch_labels(y_true, cosines), tf.int32)
+    # `tf.gather` would do, but for its gradient on an empty batch, which TensorFlow 2.15 cannot form.
+    true_cosine = tf.gather_nd(cosines, tf.stack([tf.range(tf.size(labels)), labels], axis=1))
     is_true = tf.one_hot(labels, tf.shape(cosines)[1], on_value=True, off_value=False)
     logits = scale * tf.where(is_true, with_margin(true_cosine)[:, None], cosines)
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from .distances import (
     DistanceMetric,
+    batch_labels,
     check_metric,
     check_options,
     deserialize_metric,
@@ -53,7 +54,10 @@ class ActiveTriplets(tf.keras.metrics.Mean):
     def update_state(self, y_true, y_pred, sample_weight=None):
         distances, same, positive = _pairs(y_true, y_pred, self.distance_metric)
         negative = _semi_hard_negatives(distances, ~same)
-        active = self.margin + (distances - negative) > 0
+        active = tf.cast(self.margin + (distances - negative) > 0, distances.dtype)
+        # A comparison with NaN is false: diverged embeddings would pass for such as have nothing left to learn.
+        is_nan = tf.reduce_any(tf.math.is_nan(distances))
+        active = tf.where(is_nan, tf.constant(float("nan"), distances.dtype), active)
         counted = positive & tf.reduce_any(~same, axis=1, keepdims=True)
         return super().update_state(*_flat(active, counted))
 
@@ -154,8 +158,9 @@ class NegativeDistance(tf.keras.metrics.Mean):
 
 def _pairs(y_true, y_pred, distance_metric: DistanceMetric) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns the distances, and which are of one person, itself and not itself, each `(batch, batch)`."""
-    distances = pairwise_distances(precise(y_pred), distance_metric)
-    labels = tf.reshape(y_true, [-1])
+    embeddings = precise(y_pred)
+    distances = pairwise_distances(embeddings, distance_metric)
+    labels = batch_labels(y_true, embeddings)
     same = labels[:, None] == labels[None, :]
     return distances, same, same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
 

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from .distances import (
     DistanceMetric,
+    batch_labels,
     check_options,
     deserialize_metric,
     pairwise_distances,
@@ -19,7 +20,8 @@ class TripletSemiHardLoss(tf.keras.losses.Loss):
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
         distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(batch, embedding_size)` to the
-            distances `(batch, batch)`; registered with Keras if the model is to be saved.
+            distances `(batch, batch)`. Register it with Keras if the model is to be saved: to load one with a function that is
+            not, give `load_model` the function in `custom_objects`, or `compile=False`.
         name: of the loss.
 
     Raises:
@@ -106,7 +108,9 @@ def triplet_semihard_loss(
     batch^2, where that takes batch^3 of both. Without any pair of one person it is 0, where that is NaN.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
+            `TripletSemiHardLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
+            `identity_dataset` does.
         y_pred: embeddings, float `(batch, embedding_size)`, of unit length for FaceNet's setting (`"squared-L2"`, margin 0.2).
         margin: by how much a negative shall be farther than a positive.
         distance_metric: see `pairwise_distances`.
@@ -115,13 +119,14 @@ def triplet_semihard_loss(
         The mean over the triplets, a scalar: float32 for half-precision embeddings too, else their type.
 
     Raises:
-        ValueError: on an unknown metric.
+        ValueError: on an unknown metric, or labels of another shape.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, sections 3.1 and 3.2.
     """
-    distances = pairwise_distances(precise(y_pred), distance_metric)
-    return _mine_semi_hard(distances, tf.reshape(y_true, [-1]), tf.cast(margin, distances.dtype))
+    embeddings = precise(y_pred)
+    distances = pairwise_distances(embeddings, distance_metric)
+    return _mine_semi_hard(distances, batch_labels(y_true, embeddings), tf.cast(margin, distances.dtype))
 
 
 def triplet_hard_loss(
@@ -136,7 +141,9 @@ def triplet_hard_loss(
     It has the values and gradients of TensorFlow Addons' loss of that name; a soft loss that overflows there is finite here.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
+            `TripletHardLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
+            `identity_dataset` does.
         y_pred: embeddings, float `(batch, embedding_size)`.
         margin: by how much a negative shall be farther than a positive; unused where `soft`.
         soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
@@ -146,17 +153,19 @@ def triplet_hard_loss(
         The mean over the anchors, a scalar: float32 for half-precision embeddings too, else their type.
 
     Raises:
-        ValueError: on an unknown metric.
+        ValueError: on an unknown metric, or labels of another shape.
 
     Reference:
         Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, equation 5.
     """
-    distances = pairwise_distances(precise(y_pred), distance_metric)
-    labels = tf.reshape(y_true, [-1])
+    embeddings = precise(y_pred)
+    distances = pairwise_distances(embeddings, distance_metric)
+    labels = batch_labels(y_true, embeddings)
     same = labels[:, None] == labels[None, :]
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
     violation = _masked_max(distances, positive) - _masked_min(distances, ~same)
-    return tf.reduce_mean(tf.math.softplus(violation) if soft else tf.maximum(violation + margin, 0))
+    losses = tf.math.softplus(violation) if soft else tf.maximum(violation + margin, 0)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
 
 
 def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -184,8 +193,9 @@ def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
     d = tf.gather(tf.gather(distances, order), order, axis=1)
     same = labels[:, None] == labels[None, :]
     size = tf.reduce_sum(tf.cast(same, tf.int32), axis=1)
-    start = tf.argmax(same, axis=1, output_type=tf.int32)
-    rank = tf.range(tf.shape(d)[0]) - start
+    start = tf.reduce_sum(tf.cast(labels[:, None] > labels[None, :], tf.int32), axis=1)
+    rows = tf.range(tf.shape(d)[0])
+    rank = rows - start
     with tf.GradientTape() as farthest_tape:
         farthest_tape.watch(d)
         farthest = _masked_max(d, ~same)
@@ -194,7 +204,7 @@ def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
         positive_index = start + (rank + step) % size
         with tf.GradientTape() as tape:
             tape.watch([d, farthest])
-            positive = tf.gather(d, positive_index, batch_dims=1)
+            positive = tf.gather_nd(d, tf.stack([rows, positive_index], axis=1))
             beyond = ~same & (d > positive[:, None])
             negative = tf.where(tf.reduce_any(beyond, axis=1), _masked_min(d, beyond), farthest)
             hinge = tf.maximum(margin + (positive - negative), 0)

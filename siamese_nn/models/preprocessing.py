@@ -106,7 +106,8 @@ class MeanFace(tf.keras.layers.Layer):
     Args:
         image_shape: height, width and channels of the mean face. Leave it `None`: it is there for loading, when the mean
             face comes with the weights.
-        **kwargs: `name` and `dtype` of a Keras layer.
+        **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`: half precision cannot
+            tell neighbouring values in [0, 255] finely apart.
 
     Call arguments:
         images: float `(batch, height, width, channels)`, in the units of the images that were given to `adapt`.

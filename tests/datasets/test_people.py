@@ -176,6 +176,28 @@ def test_triplets_come_as_they_are_chosen(photos):
             np.testing.assert_allclose(images, known[chosen[number, :, i]], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ([[0, 1], [2, 3], [4, 5]], r"shape \(m, 3\).* Received for pass 0: int64 of shape \(3, 2\)"),
+        ([0, 1, 2, 3], r"Received for pass 0: int64 of shape \(4,\)"),
+        (np.zeros((0, 3), int), r"at least one row. Received for pass 0: int64 of shape \(0, 3\)"),
+        ([[0.0, 1.0, 2.0]], r"whole numbers.* Received for pass 0: float64"),
+        ([[0, 1, 2], [3, 4, 9]], "from 0 to 8. Received for pass 0: numbers from 0 to 9"),
+        ([[0, 1, -1]], "from 0 to 8. Received for pass 0: numbers from -1 to 1"),
+    ],
+)
+def test_triplets_that_are_none_are_refused(photos, plan, message):
+    paths = photos[0][:9]
+    with pytest.raises(ValueError, match=message):
+        triplet_dataset(paths, lambda number: plan, image_size=(20, 20))
+    good = [[0, 1, 2], [6, 7, 8]]
+    dataset = triplet_dataset(paths, lambda number: plan if number == 1 else good, image_size=(20, 20))
+    assert len(epoch(dataset)) == 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message.replace("pass 0", "pass 1")):
+        epoch(dataset)
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.3, 100.0])
 def test_negatives_violate_the_margin_or_are_the_nearest(margin):
     rng = np.random.default_rng(0)
@@ -214,6 +236,8 @@ def test_all_violating_negatives_are_equally_likely():
     ("embeddings", "identities", "message"),
     [
         (np.zeros((3, 2)), ["a", "b"], "one identity for each photo"),
+        (np.zeros(3), ["a", "a", "b"], r"`embeddings` must be \(n, embedding_size\).* shape \(3,\)"),
+        (np.zeros((3, 2, 1)), ["a", "a", "b"], r"shape \(3, 2, 1\)"),
         (np.full((3, 2), np.nan), ["a", "a", "b"], "finite"),
         (np.zeros((3, 2)), ["a", "b", "c"], "two photos"),
         (np.zeros((3, 2)), ["a", "a", "a"], "another person"),
@@ -222,3 +246,9 @@ def test_all_violating_negatives_are_equally_likely():
 def test_what_gives_no_triplets_is_refused(embeddings, identities, message):
     with pytest.raises(ValueError, match=message):
         sample_violating_triplets(embeddings, identities, margin=0.5)
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("nan")])
+def test_a_negative_margin_is_refused(margin):
+    with pytest.raises(ValueError, match=f"`margin` must be at least 0. Received: margin={margin}"):
+        sample_violating_triplets(np.eye(3), ["a", "a", "b"], margin=margin)

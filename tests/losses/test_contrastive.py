@@ -74,6 +74,12 @@ def test_degenerate_batches_are_finite(same, distances, jit):
     assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
+def test_distances_may_be_whole_numbers():
+    value = contrastive_loss([1, 0, 0], [1, 2, 0])
+    assert value.dtype == tf.float32
+    np.testing.assert_array_equal(value, [1, 0, 1])
+
+
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
 def test_half_precision_is_computed_in_single(dtype):
     same, distances = some_pairs(0)

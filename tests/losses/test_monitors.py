@@ -115,13 +115,19 @@ def test_degenerate_batches(labels, embeddings, expected, jit):
         assert monitor.result() == value
 
 
-def test_nan_is_shown_and_does_not_stop_training():
-    embeddings = tf.constant([[float("nan")], [0.0], [1.0]])
-    for monitor in (ActiveTriplets(), PositiveDistance(), NegativeDistance()):
-        monitor.update_state([0, 0, 1], embeddings)
-    distance = PositiveDistance()
-    distance.update_state([0, 0, 1], embeddings)
-    assert np.isnan(distance.result())
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("mode", ["eager", "graph", "compiled"])
+def test_nan_is_shown_and_does_not_stop_training(mode, metric):
+    for values in ([np.nan, 0.0, 1.0], [np.nan] * 3):
+        for monitor in (ActiveTriplets(0.5, metric), PositiveDistance(metric), NegativeDistance(metric)):
+
+            def update(y, e, monitor=monitor):
+                monitor.update_state(y, e)
+
+            if mode != "eager":
+                update = tf.function(update, jit_compile=mode == "compiled")
+            update(tf.constant([0, 0, 1]), tf.constant(values, tf.float32)[:, None])
+            assert np.isnan(monitor.result())
 
 
 def test_half_precision_is_computed_in_single():

@@ -187,9 +187,15 @@ def value_and_gradient_graph(loss, labels, embeddings):
     return value, tape.gradient(value, embeddings)
 
 
-def test_nan_is_not_hidden():
-    embeddings = np.array([[np.nan], [0.0], [1.0]], np.float32)
-    assert np.isnan(triplet_semihard_loss([0, 0, 1], embeddings))
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("values", [[np.nan, 0.0, 1.0], [0.0, 1.0, np.nan], [np.nan] * 3])
+def test_nan_is_not_hidden(values, metric):
+    labels, embeddings = tf.constant([0, 0, 1]), tf.constant(values, tf.float32)[:, None]
+    for loss in (triplet_semihard_loss, triplet_hard_loss):
+        assert np.isnan(loss(labels, embeddings, 0.5, distance_metric=metric))
+        # TensorFlow's graph optimizer rewrites comparisons as if there were no NaN.
+        in_graph = tf.function(lambda y, e: loss(y, e, 0.5, distance_metric=metric))  # noqa: B023
+        assert np.isnan(in_graph(labels, embeddings))
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
@@ -219,6 +225,19 @@ def test_config_comes_back(loss):
     assert type(again) is type(loss) and again.get_config() == loss.get_config()
     labels, embeddings = some_batch("random", 1)
     assert again(labels, embeddings) == loss(labels, embeddings)
+
+
+def test_a_model_with_a_metric_that_is_not_registered_can_be_loaded(tmp_path):
+    def taxicab(embeddings):
+        return manhattan(embeddings)
+
+    model = tf.keras.Sequential([tf.keras.Input((4,)), tf.keras.layers.Dense(3)])
+    model.compile("sgd", TripletSemiHardLoss(0.5, taxicab))
+    path = str(tmp_path / "model.keras")
+    model.save(path)
+    tf.keras.models.load_model(path, compile=False)
+    again = tf.keras.models.load_model(path, custom_objects={"taxicab": taxicab})
+    assert again.loss.distance_metric is taxicab
 
 
 @pytest.mark.parametrize("loss", [TripletSemiHardLoss, TripletHardLoss])

@@ -84,6 +84,17 @@ def test_mean_face_of_an_array_and_of_a_dataset(images):
     np.testing.assert_allclose(layer.mean, (images * 255).astype("uint8").mean(0), atol=1e-4)
 
 
+def test_mean_face_in_single_precision_under_a_mixed_policy(images):
+    images = images * 255
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        layer = MeanFace(dtype="float32")
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    layer.adapt(images)
+    np.testing.assert_allclose(layer(images), images - images.mean(0, dtype="float64"), atol=1e-4)
+
+
 def test_mean_face_wants_to_be_adapted(images):
     layer = MeanFace()
     with pytest.raises(ValueError, match=r"call `adapt\(images\)` first"):
