@@ -47,5 +47,5 @@ def read_json(path: str | os.PathLike) -> Any:
     """Reads what `write_text` wrote as JSON; a damaged file is a `ValueError` that names it."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}). Remove it, or the folder that it is in") from error

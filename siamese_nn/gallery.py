@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class Gallery:
 
     Args:
         names: who is on each photo, `(n,)` strings.
-        embeddings: of the photos, `(n, d)` float32, finite.
+        embeddings: of the photos, `(n, d)` float32, finite; at least one number each.
         model: SHA-256 of the model file that they were made with.
 
     Raises:
@@ -36,11 +37,11 @@ class Gallery:
             or embeddings.dtype.kind != "f"
             or embeddings.ndim != 2
             or names.shape != embeddings.shape[:1]
-            or not len(names)
+            or not embeddings.size
             or not np.isfinite(embeddings).all()
         ):
             raise ValueError(
-                "A gallery must hold n >= 1 `names`, strings, and `embeddings`, (n, d) finite floats. Received: names "
+                "A gallery must hold n >= 1 `names`, strings, and `embeddings`, (n, d >= 1) finite floats. Received: names "
                 f"{names.dtype} {names.shape}, embeddings {embeddings.dtype} {embeddings.shape}"
             )
         object.__setattr__(self, "names", names)
@@ -51,10 +52,12 @@ class Gallery:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the gallery to `path`, which must end in `.npz`. Embeddings are biometric data: keep the file as you would
-        keep the photos."""
+        keep the photos. Only its owner may read it, where the system knows owners."""
         if Path(path).suffix != ".npz":
             raise ValueError(f"`path` must end in .npz. Received: path={os.fspath(path)!r}")
         with replacing(path) as partial:
+            partial.touch(0o600)
+            partial.chmod(0o600)  # one that a killed process has left behind is not made anew
             arrays = {"names": self.names, "embeddings": self.embeddings, "model": np.array(self.model)}
             np.savez(partial, format=np.array(_FORMAT), **arrays)
 
@@ -66,17 +69,14 @@ class Gallery:
                 if int(arrays["format"]) != _FORMAT:
                     raise ValueError(f"it has format {arrays['format']}, and this version reads {_FORMAT}")
                 return cls(arrays["names"], arrays["embeddings"], str(arrays["model"]))
-        except FileNotFoundError:
-            raise
-        # NumPy's words for what is no archive, is cut off, lacks a part, or holds pickles.
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{path} does not exist. Make a gallery with `Verifier.gallery`, and keep it with its `save`"
+            ) from error
+        # NumPy's words for what is no archive, is cut off, lacks a part, holds pickles, or claims a size beyond all memory.
         except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            EOFError,
-            OSError,
-            zipfile.BadZipFile,
+            *(ValueError, KeyError, TypeError, AttributeError, EOFError, OSError),
+            *(MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error),
         ) as error:
             raise ValueError(
                 f"{path} is no gallery ({error}). Make it anew, with `Verifier.gallery`"

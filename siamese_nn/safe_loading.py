@@ -15,6 +15,7 @@ from .run_folder import VERIFIER_FORMAT
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
 _MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 _PACKAGES = ("keras.src.models.", "keras.src.engine.", "keras.src.layers.", "keras.src.ops.", "siamese_nn.")
+_MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
 _UNSAFE = ("function", "tfsmlayer", "torchmodulewrapper", "jaxlayer", "flaxlayer")
 
 
@@ -22,7 +23,8 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     """Reads a run's `verifier.json`.
 
     Returns:
-        What it holds, with `"model"` a file name, `"crop"` a tuple or `None`, and finite `"threshold"` and `"calibration"`.
+        What it holds, with `"model"` a file name, `"crop"` a tuple or `None`, finite `"threshold"` and `"calibration"`, and
+        `"people"` lists of names.
 
     Raises:
         ValueError: if it is damaged or of another format.
@@ -36,16 +38,26 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
         )
     try:
         name, crop, calibration = settings["model"], settings["crop"], settings["calibration"]
+        people = [settings["people"][part] for part in ("trained_on", "chosen_on")]
         numbers = [settings["threshold"], calibration["slope"], calibration["intercept"], *(crop or ())]
         whole = (
             all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-            and (crop is None or (len(crop) == 2 and all(type(n) is int and n > 0 for n in crop)))
+            and calibration["slope"] >= 0
+            and (
+                crop is None
+                or (len(crop) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in crop))
+            )
+            and type(settings["model_sha256"]) is str
+            and all(type(names) is list and all(type(person) is str for person in names) for names in people)
             and Path(name).name == name  # no way out of the folder
         )
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise ValueError(f"{path} is damaged: a part is missing or out of range. Train the run again")
+        raise ValueError(
+            f"{path} is damaged, or of an older siamese_nn: a part is missing or out of range. Train the run again, into a "
+            "new folder"
+        )
     return {**settings, "crop": None if crop is None else tuple(crop)}
 
 
@@ -63,7 +75,7 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
         with zipfile.ZipFile(path) as archive:
             cut = archive.testzip()
             config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f"{path} is damaged or no `.keras` file ({error}). Train the run again") from error
     if cut is not None:
         raise ValueError(f"{path} is damaged (in {cut}). Train the run again")
@@ -77,19 +89,22 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
         KeyError,
         AttributeError,
         OSError,
+        RecursionError,
     ) as error:  # all are Keras's words for it
         raise ValueError(f"{path} cannot be loaded ({error}). Train the run again") from error
 
 
 def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
-    if isinstance(config, dict):
-        name, module = config.get("class_name"), config.get("module")
-        word = str(name).lower()
-        known = module is None or module in _MODULES or str(module).startswith(_PACKAGES)
-        if name is not None and (not known or word in _UNSAFE or "lambda" in word):
-            raise ValueError(
-                f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no layer of Keras's or "
-                "siamese_nn's that is known to be harmless. Don't load it"
-            )
-    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        _require_known_classes(path, part)
+    parts = [config]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            name, module = part.get("class_name"), part.get("module")
+            word = str(name).lower()
+            known = module is None or module in _MODULES or str(module).startswith(_PACKAGES)
+            if name is not None and (not known or word in _UNSAFE or "lambda" in word):
+                raise ValueError(
+                    f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no layer of Keras's or "
+                    "siamese_nn's that is known to be harmless. Don't load it"
+                )
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,12 +19,14 @@ from . import evaluation, models
 from .datasets.images import ImageError, load_image
 from .evaluation.calibration import Calibration
 from .evaluation.search import score_blocks, top_scores
+from .files import read_json
 from .gallery import Gallery
 from .safe_loading import load_model_safely, read_verifier_settings
 
-Photo = str | os.PathLike | bytes | np.ndarray | Image.Image
+Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 """What counts as one photo: the path or the bytes of a JPEG or PNG file; an array `(height, width)`, `(height, width, 1)` or
-`(height, width, 3)` (RGB), uint8 or of floats in [0, 1]; a Pillow image."""
+`(height, width, 3)` (RGB), uint8 or of floats in [0, 1]; a Pillow image. An array `(n, height, width, channels)`, or one of `n`
+paths, counts as a list of photos."""
 
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _CHUNK = 256  # photos in memory at a time
@@ -64,6 +67,9 @@ class Verifier:
 
     Photos are brought to the model as in training (the middle, the size, grey or RGB). Faces are not looked for: photos should be
     aligned as those that the run was trained on.
+
+    Attributes: `threshold`; `provenance` (what the run's `verifier.json` holds: on what the model was trained, on which pairs the
+        threshold was chosen, by which version); `seen_people` (the names of all on either, for `evaluation.require_unseen`).
     """
 
     def __init__(
@@ -74,12 +80,16 @@ class Verifier:
         threshold: float,
         calibration: Calibration,
         digest: str,
+        provenance: dict[str, Any],
     ):
         self.model = model
         self.crop = crop
         self.threshold = threshold
         self.calibration = calibration
         self.digest = digest
+        self.provenance = provenance
+        people = provenance["people"]
+        self.seen_people = frozenset([*people["trained_on"], *people["chosen_on"]])
         self._image_shape = models.embedding_model(model).input_shape[1:]
         last = None if len(model.inputs) != 2 else models.comparison_model(model).layers[-1]
         self._by_cosine = last is None or isinstance(last, tf.keras.layers.Dot)
@@ -94,7 +104,8 @@ class Verifier:
 
         Raises:
             FileNotFoundError: if it is no run folder, or a part is missing.
-            ValueError: if a file is damaged, of another format, or could run code.
+            ValueError: if a file is damaged, of another format, or could run code, or if the model is another than the one
+                that the threshold was chosen for.
 
         Example:
             >>> Verifier.load("nowhere")
@@ -111,6 +122,12 @@ class Verifier:
                 f"{run_dir} is half-written (it has no results.json). Give the same `siamese-nn train` command again: it goes "
                 "on where it stood"
             )
+        results = read_json(run_dir / "results.json")
+        if not isinstance(results, dict) or "status" not in results:
+            raise ValueError(
+                f"{run_dir / 'results.json'} is damaged (it has no status). Remove it, and give the same `siamese-nn train` "
+                "command again"
+            )
         if not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
                 f"{run_dir} has no verifier.json: an older siamese_nn trained it. Train it again, into a new folder"
@@ -118,12 +135,21 @@ class Verifier:
         settings = read_verifier_settings(run_dir / "verifier.json")
         path = run_dir / settings["model"]
         calibration = settings["calibration"]
+        model = load_model_safely(path)
+        digest = sha256(path.read_bytes()).hexdigest()
+        if digest != settings["model_sha256"]:
+            raise ValueError(
+                f"{path} is not the model that the threshold in verifier.json was chosen for: its SHA-256 is {digest[:12]} "
+                f"instead of {settings['model_sha256'][:12]}. Where a training has gone on since, the same `siamese-nn train` "
+                "command ends it and chooses anew; otherwise bring the model back, or train the run again"
+            )
         return cls(
-            load_model_safely(path),
+            model,
             crop=settings["crop"],
             threshold=float(settings["threshold"]),
             calibration=Calibration(calibration["slope"], calibration["intercept"]),
-            digest=sha256(path.read_bytes()).hexdigest(),
+            digest=digest,
+            provenance=settings,
         )
 
     def verify(
@@ -223,14 +249,24 @@ class Verifier:
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
-            ValueError: if `k` is out of range, or the gallery was made with another model.
+            ValueError: if `k` is out of range, or `gallery` is none, or was made with another model.
         """
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: k={k}")
+        if not isinstance(k, (int, np.integer)) or k < 1:
+            raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}")
+        if not isinstance(gallery, Gallery):
+            raise ValueError(
+                f"`gallery` must be a gallery: make it with `verifier.gallery(folder)`. Received: {type(gallery).__name__}"
+            )
         if gallery.model != self.digest:
             raise ValueError(
                 "`gallery` must have been made with this verifier's model. Received: one of another model, SHA-256 "
                 f"{gallery.model[:12]} instead of {self.digest[:12]}. Make it anew, with `Verifier.gallery`"
+            )
+        width = models.embedding_model(self.model).output_shape[-1]
+        if gallery.embeddings.shape[1] != width:
+            raise ValueError(
+                f"`gallery` must hold embeddings of {width} numbers, as this model's. Received: "
+                f"{gallery.embeddings.shape[1]}. Make it anew, with `Verifier.gallery`"
             )
         photos, many = _listed(photos)
         if not photos:
@@ -288,18 +324,21 @@ class Verifier:
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
                 f"{i}: {type(photo).__name__}"
             )
-        source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
+        source = bytes(photo) if isinstance(photo, bytearray) else photo
+        if isinstance(photo, np.ndarray):
+            source = _as_image(photo, i)
         try:
             return load_image(source, image_size=(height, width), crop=self.crop, channels=channels)
         except ImageError as error:
             if isinstance(photo, (str, os.PathLike)):
                 raise
-            raise ImageError(f"photo {i} of those given: {error}") from error
+            raise ImageError(f"photo {i} of those given: {str(error).removeprefix('the photo: ')}") from error
 
     def _score_blocks(self, left: np.ndarray, right: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         """All scores of `(m, d)` and `(n, d)` embeddings, as `evaluation.search.score_blocks` gives inner products."""
         if self._by_cosine:
-            yield from score_blocks(_unit(left), _unit(right), memory_limit=_MEMORY)
+            for row, column, block in score_blocks(_unit(left), _unit(right), memory_limit=_MEMORY):
+                yield row, column, np.clip(block, -1, 1, out=block)  # as `evaluation.compare` does
             return
         # A learnt comparison wants both embeddings of each pair.
         n_scores = _MEMORY // (100 if self._by_distance else 100 + 16 * left.shape[1])
@@ -342,7 +381,9 @@ def photos_in(folder: str | os.PathLike) -> list[Path]:
 
 
 def _listed(photos: Photo | Sequence[Photo]) -> tuple[list[Photo], bool]:
-    many = isinstance(photos, (list, tuple))
+    if isinstance(photos, np.ndarray) and photos.dtype.kind == "U":
+        photos = photos.tolist()
+    many = isinstance(photos, (list, tuple)) or (isinstance(photos, np.ndarray) and photos.ndim == 4)
     return (list(photos), True) if many else ([photos], False)
 
 

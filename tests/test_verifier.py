@@ -2,9 +2,11 @@ import io
 import json
 import pickle
 import shutil
+import stat
 import subprocess
 import sys
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,8 @@ SETTINGS = {
     "calibration": {"slope": 4.0, "intercept": -2.0},
     "chosen_on": {"pairs": "validation", "same": 1, "different": 1, "people": 2},
     "seed": 0,
+    "people": {"trained_on": ["Ada", "Bea"], "chosen_on": ["Cyd"]},
+    "model_sha256": "",
 }
 
 
@@ -43,8 +47,9 @@ def write_run(folder, model, **settings):
     folder.mkdir()
     model.save(folder / "model.keras")
     (folder / "recipe.json").write_text("{}")
-    (folder / "verifier.json").write_text(json.dumps(SETTINGS | settings))
-    (folder / "results.json").write_text("{}")
+    digest = sha256((folder / "model.keras").read_bytes()).hexdigest()
+    (folder / "verifier.json").write_text(json.dumps(SETTINGS | {"model_sha256": digest} | settings))
+    (folder / "results.json").write_text('{"status": "finished"}')
     return folder
 
 
@@ -128,6 +133,34 @@ def test_every_form_of_a_photo_gives_one_embedding(cosine, toy_pairs):
     np.testing.assert_allclose(of_file[:1], embeddings[:1], atol=0.05 * np.abs(embeddings[0]).max())
 
 
+def test_arrays_of_photos_are_lists_of_them(cosine, toy_test):
+    paths = toy_test.left[:5]
+    expected = cosine.embed(paths.tolist())
+    np.testing.assert_array_equal(cosine.embed(paths), expected)
+    for one in (paths[0], np.array(paths[0])):
+        np.testing.assert_allclose(cosine.embed(one), expected[:1], rtol=1e-5)
+    assert cosine.verify(paths, toy_test.right[:5]) == cosine.verify(
+        paths.tolist(), toy_test.right[:5].tolist()
+    )
+    assert cosine.cluster(paths).tolist() == cosine.cluster(paths.tolist()).tolist()
+    assert [len(answer.candidates) for answer in cosine.identify(paths, cosine.gallery({"a": paths}))] == [
+        1
+    ] * 5
+    pixels = [np.asarray(Image.open(path)) for path in paths]
+    for channels in (1, 3):
+        images = np.repeat(np.stack(pixels)[..., None], channels, axis=3)
+        np.testing.assert_array_equal(cosine.embed(images), cosine.embed(list(images)))
+        assert len(cosine.verify(images, paths)) == 5 and len(cosine.cluster(images)) == 5
+    assert cosine.verify(paths[:0], paths[:0]) == cosine.verify(images[:0], images[:0]) == []
+    with pytest.raises(ValueError, match="of one length. Received: 5 and a photo"):
+        cosine.verify(images, images[0])
+
+
+def test_bytearrays_are_bytes(cosine, toy_test):
+    content = Path(toy_test.left[0]).read_bytes()
+    np.testing.assert_array_equal(cosine.embed(bytearray(content)), cosine.embed(content))
+
+
 def test_colour_models_get_colour(tmp_path):
     run = write_run(tmp_path / "run", small_model(channels=3), crop=None)
     red, blue = (np.zeros((80, 80, 3), np.uint8) for _ in range(2))
@@ -176,6 +209,14 @@ def test_nobody_is_like_a_stranger(cosine, toy_test):
     finally:
         cosine.threshold = cosine_threshold
     assert cosine.identify(toy_test.left[0], gallery).name == "somebody"
+
+
+def test_no_score_of_a_cosine_is_beyond_one(cosine, toy_test):
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(300, 16)).astype(np.float32) * rng.uniform(0.1, 9, (300, 1)).astype("f4")
+    blocks = [block.copy() for _, _, block in cosine._score_blocks(embeddings, embeddings)]
+    assert all(np.abs(block).max() <= 1 for block in blocks)
+    assert sum((block == 1).sum() for block in blocks) > 50  # of which rounding puts many a little above
 
 
 def slow_average_linkage(scores, threshold):
@@ -234,6 +275,36 @@ def test_a_gallery_from_a_folder_saved_and_loaded(cosine, toy_dir, toy_test, tmp
     )
 
 
+def test_a_gallerys_file_is_its_owners_alone(tmp_path):
+    gallery, path = Gallery(np.array(["a"]), np.ones((1, 2)), "x"), tmp_path / "people.npz"
+    leftover = tmp_path / ".partial-people.npz"
+    for left_behind in (False, True):
+        if left_behind:
+            leftover.write_text("half")
+            leftover.chmod(0o666)
+        gallery.save(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert len(Gallery.load(path)) == 1 and not leftover.exists()
+
+
+def test_a_gallery_of_another_width_is_refused(cosine, toy_test):
+    gallery = Gallery(np.array(["a"]), np.ones((1, 17)), cosine.digest)
+    with pytest.raises(ValueError, match="embeddings of 16 numbers.*Received: 17. Make it anew"):
+        cosine.identify(toy_test.left[0], gallery)
+
+
+@pytest.mark.parametrize("shape", [(10**15,), (10**15, 16), (2**62, 2**62), (10**30, 2), (2**32, 2**32)])
+def test_a_gallery_that_claims_to_be_huge_is_refused(tmp_path, shape):
+    parts = {"format": 1, "names": np.array(["a"]), "model": "x"}
+    np.savez(tmp_path / "huge.npz", **parts)
+    header = str({"descr": "<f4", "fortran_order": False, "shape": shape}).ljust(117) + "\n"
+    with zipfile.ZipFile(tmp_path / "huge.npz", "a") as archive:
+        length = len(header).to_bytes(2, "little")
+        archive.writestr("embeddings.npy", b"\x93NUMPY\x01\x00" + length + header.encode())
+    with pytest.raises(ValueError, match=r"huge\.npz is no gallery"):
+        Gallery.load(tmp_path / "huge.npz")
+
+
 def test_a_gallery_of_another_model_is_refused(runs, toy_test):
     gallery = Verifier.load(runs["triplet_embedding"]).gallery({"a": toy_test.left[0]})
     with pytest.raises(ValueError, match="another model, SHA-256 [0-9a-f]{12} instead of [0-9a-f]{12}"):
@@ -249,6 +320,7 @@ def test_what_is_no_gallery_is_refused(tmp_path):
     wrong = {
         "pickled": parts | {"names": np.array([Bomb()], object)},
         "short": parts | {"names": np.array(["a", "b"])},
+        "narrow": parts | {"embeddings": np.ones((1, 0))},
         "flat": parts | {"embeddings": np.ones(1)},
         "nan": parts | {"embeddings": np.full((1, 2), np.nan)},
         "future": parts | {"format": 2},
@@ -265,8 +337,10 @@ def test_what_is_no_gallery_is_refused(tmp_path):
         with pytest.raises(ValueError, match=rf"{path.name} is no gallery .*Make it anew"):
             Gallery.load(path)
     assert not (tmp_path / "exploded").exists()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"absent\.npz does not exist. Make a gallery with `Verifier"):
         Gallery.load(tmp_path / "absent.npz")
+    with pytest.raises(ValueError, match=r"d >= 1.*float64 \(1, 0\)"):
+        Gallery(np.array(["a"]), np.ones((1, 0)), "x")
     with pytest.raises(ValueError, match=r"must end in \.npz"):
         Gallery(np.array(["a"]), np.ones((1, 2)), "x").save(tmp_path / "a.pkl")
 
@@ -290,12 +364,18 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
     ("settings", "message"),
     [
         ({"format": 2}, "must have format 1.*Received: format 2"),
-        ({"threshold": None}, "damaged: a part is missing or out of range"),
+        ({"threshold": None}, "damaged.*: a part is missing or out of range"),
         ({"threshold": float("nan")}, "damaged"),
         ({"calibration": {"slope": 1}}, "damaged"),
         ({"calibration": [1, 2]}, "damaged"),
         ({"crop": [0, 5]}, "damaged"),
         ({"crop": [5]}, "damaged"),
+        ({"crop": [100_001, 5]}, "damaged"),
+        ({"calibration": {"slope": -0.1, "intercept": 0}}, "damaged"),
+        ({"model_sha256": None}, "damaged, or of an older siamese_nn.*Train the run again"),
+        ({"people": {"trained_on": ["Ada"]}}, "damaged"),
+        ({"people": {"trained_on": "Ada", "chosen_on": []}}, "damaged"),
+        ({"people": {"trained_on": ["Ada", 7], "chosen_on": []}}, "damaged"),
         ({"model": "../other/model.keras"}, "damaged"),
         ({"model": "/tmp/model.keras"}, "damaged"),
     ],
@@ -304,6 +384,35 @@ def test_wrong_settings_are_refused(run, settings, message):
     (run / "verifier.json").write_text(json.dumps(SETTINGS | settings))
     with pytest.raises(ValueError, match=rf"verifier\.json .*{message}"):
         Verifier.load(run)
+
+
+def test_a_model_that_the_threshold_was_not_chosen_for_is_refused(run, runs):
+    tf.keras.utils.set_random_seed(2)
+    other = MODELS["cosine_embedding"](models.report_cnn((*SIZE, 1), filters=2, units=16))
+    other.save(run / "model.keras")
+    with pytest.raises(
+        ValueError, match=r"model\.keras is not the model that the threshold.*SHA-256 is [0-9a-f]{12}"
+    ):
+        Verifier.load(run)
+    shutil.copy(runs["cosine_embedding"] / "model.keras", run / "model.keras")
+    Verifier.load(run)
+
+
+@pytest.mark.parametrize("text", ["", '{"sta', "[]", "{}", "3", "[" * 200_000])
+def test_damaged_results_are_named(run, text):
+    (run / "results.json").write_text(text)
+    with pytest.raises(ValueError, match=r"results\.json is damaged.*Remove it"):
+        Verifier.load(run)
+
+
+def test_it_says_where_it_came_from_and_whom_it_has_seen(cosine, runs):
+    held = json.loads((runs["cosine_embedding"] / "verifier.json").read_text())
+    assert json.loads(json.dumps(cosine.provenance)) == held
+    assert cosine.seen_people == frozenset(("Ada", "Bea", "Cyd"))
+    for name in ("Ada", "Cyd"):
+        fold = datasets.Pairs(["a.jpg"], ["b.jpg"], [1], [name], [name])
+        with pytest.raises(datasets.IdentityLeakError, match=name):
+            evaluation.require_unseen([fold], cosine.seen_people)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3"])
@@ -333,6 +442,20 @@ def rewrite_config(path, change):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
+
+
+def test_a_model_of_endless_depth_is_refused(run):
+    path = run / "model.keras"
+    for depth in (900, 200_000):
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        whole = parts["config.json"][:-1]
+        parts["config.json"] = whole + b', "deep": ' + b"[" * depth + b"]" * depth + b"}"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+        with pytest.raises(ValueError, match=r"model\.keras"):
+            Verifier.load(run)
 
 
 @pytest.mark.parametrize(
@@ -378,7 +501,7 @@ def test_a_model_in_an_older_form_is_refused(run, suffix):
     ("photo", "error", "message"),
     [
         ("absent.jpg", ImageError, "absent.jpg: no such image"),
-        (b"hello", ImageError, "photo 0 of those given: .*not a whole JPEG or PNG"),
+        (b"hello", ImageError, "^photo 0 of those given: not a whole JPEG or PNG"),
         (np.zeros((250, 250, 2), np.uint8), ImageError, r"photo 0 .*Received: shape \(250, 250, 2\)"),
         (np.zeros((0, 250), np.uint8), ImageError, "photo 0 .*Received: shape"),
         (np.zeros((2, 250, 250, 1), np.uint8), ImageError, "photo 0 .*Received: shape"),
@@ -400,8 +523,16 @@ def test_lists_must_fit(cosine, toy_test):
     for a, b in ((photo, [photo]), ([photo], [photo, photo])):
         with pytest.raises(ValueError, match="`a` and `b` must be two photos, or two lists of one length"):
             cosine.verify(a, b)
-    with pytest.raises(ValueError, match="`k` must be at least 1"):
-        cosine.identify(photo, cosine.gallery({"a": photo}), k=0)
+    gallery = cosine.gallery({"a": photo})
+    for k in (0, -1, 1.5, 1.0, None):
+        with pytest.raises(ValueError, match=f"`k` must be a whole number of at least 1. Received: k={k}"):
+            cosine.identify(photo, gallery, k=k)
+    assert len(cosine.identify(photo, gallery, k=np.int64(2)).candidates) == 1
+    for wrong in ("folder", Path("folder"), {"a": photo}):
+        with pytest.raises(
+            ValueError, match=rf"verifier.gallery\(folder\)`. Received: {type(wrong).__name__}"
+        ):
+            cosine.identify(photo, wrong)
     with pytest.raises(ValueError, match="at least one photo"):
         cosine.gallery({})
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from .pair_files import PairFileError
@@ -26,7 +27,8 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
 
     Raises:
         ValueError: if `task` is another.
-        PairFileError: on a malformed line, or missing photos; with file, line and remedy.
+        PairFileError: on a malformed line, a file with another number of pairs than the others of the task, or missing
+            photos; with file, line or count, and remedy.
         FileNotFoundError: if a file of the protocol does not exist.
 
     Reference:
@@ -37,12 +39,14 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
     cfp_dir = Path(cfp_dir)
     people = _read_people(cfp_dir / "Data" / "list_name.txt")
     left_photos, right_photos = (_read_photos(cfp_dir, side, people) for side in task)
-    folds = []
+    folds, counts = [], {}
     for number in _FOLDS:
         rows = []
         for kind in ("same", "diff"):
             pairs_file = cfp_dir / "Protocol" / "Split" / task / number / f"{kind}.txt"
-            rows += _read_fold_file(pairs_file, left_photos, right_photos, kind == "same")
+            read = _read_fold_file(pairs_file, left_photos, right_photos, kind == "same")
+            counts[pairs_file] = len(read)
+            rows += read
         left, right = ([row[side] for row in rows] for side in (0, 1))
         folds.append(
             Pairs(
@@ -53,6 +57,7 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
                 right_identities=[name for _, name in right],
             )
         )
+    _require_equal_counts(counts)
     photos = sorted({photo for fold in folds for photo in (*fold.left.tolist(), *fold.right.tolist())})
     missing = [photo for photo in photos if not os.path.isfile(photo)]
     if missing:
@@ -122,3 +127,14 @@ def _read_fold_file(
             )
         rows.append((left, right))
     return rows
+
+
+def _require_equal_counts(counts: dict[Path, int]) -> None:
+    """As published, all folds of a task are of one size, half same and half different: a file that was cut off is not."""
+    usual = Counter(counts.values()).most_common(1)[0][0]
+    for pairs_file, count in counts.items():
+        if count != usual:
+            raise PairFileError(
+                f"{pairs_file}: must hold {usual} pairs, as the other files of its task. Received: {count}. Unpack "
+                "cfp-dataset.zip anew"
+            )

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 _ORIENTATION = ExifTags.Base.Orientation
@@ -44,11 +44,17 @@ def load_image(
         uint8 of shape `(height, width, channels)`, in [0, 255].
 
     Raises:
-        ImageError: if the file is missing, is no image, is cut off, is too large, or is smaller than `crop`.
+        ImageError: if the file is missing, is no regular file or no image, is cut off, is too large, or is smaller than
+            `crop`.
         ValueError: if an argument is out of range.
     """
     check_image_options(image_size, crop, channels)
-    path = source if isinstance(source, (str, os.PathLike)) else "the photo"
+    path = "the photo"
+    if isinstance(source, (str, os.PathLike)):
+        path = source
+        if not os.path.isfile(path):  # to open a pipe would wait for its writer
+            no_file = "no file but a folder, a pipe or the like. Give a photo's file"
+            raise ImageError(f"{path}: {no_file if os.path.exists(path) else 'no such image'}")
     try:
         with _opened(source) as photo:
             if photo.width * photo.height > _MOST_PIXELS:
@@ -83,14 +89,16 @@ def load_image(
             )
     except ImageError:
         raise
-    except FileNotFoundError as error:
-        raise ImageError(f"{path}: no such image") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # all are Pillow's words for it
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"{path}: more than the {_MOST_PIXELS:,} pixels that are decoded. Make it smaller first"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, TIFF), convert it to "
+            "JPEG or PNG; otherwise replace it"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:  # all are Pillow's words for it
         raise ImageError(f"{path}: not a whole JPEG or PNG image ({error}). Replace the file") from error
     return pixels.reshape(*image_size, channels)
 

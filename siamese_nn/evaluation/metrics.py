@@ -86,7 +86,10 @@ class VerificationReport:
 
 
 class ChosenThreshold(float):
-    """A threshold that remembers, as a digest of scores and labels, on which pairs it was chosen."""
+    """A threshold that remembers, as a digest of scores and labels, on which pairs it was chosen.
+
+    It knows those very pairs again, all of them in any order, and not a part of them, nor them among others.
+    """
 
     chosen_on: str | None = None
 
@@ -112,7 +115,7 @@ def verification_report(
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, only one class is present, names contradict labels, or
-            `threshold` was chosen on these very pairs.
+            `threshold` was chosen on these very pairs (a part of them is not noticed).
 
     Example:
         >>> report = verification_report([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], threshold=0.5)
@@ -185,8 +188,9 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
         same: `(n,)`, 1 for the same person and 0 for different people.
 
     Returns:
-        The threshold, half-way between two neighbouring scores; the middle one where several are best. It is a float
-        that remembers its pairs, for `verification_report` to refuse it on them.
+        The threshold, half-way between two neighbouring scores (the upper one, where no number lies between them); the
+        middle one where several are best. It is a float that remembers its pairs, for `verification_report` to refuse it
+        on them: all of them in any order, not a part of them.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
@@ -204,8 +208,12 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     k = int(best[len(best) // 2])
     if k == len(distinct):  # nothing is right more often than calling all different
         threshold = np.nextafter(distinct[-1], np.inf)
+    elif k == 0:
+        threshold = distinct[0]
     else:
-        threshold = (distinct[k - 1] + distinct[k]) / 2 if k else distinct[0]
+        lower, upper = distinct[k - 1], distinct[k]
+        middle = lower / 2 + upper / 2  # the sum of both may overflow
+        threshold = middle if lower < middle else upper
     threshold = ChosenThreshold(threshold)
     threshold.chosen_on = _digest(scores, same)
     return threshold

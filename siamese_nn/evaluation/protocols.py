@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from unicodedata import normalize
 
 import numpy as np
 from prettytable import PrettyTable
@@ -67,8 +68,8 @@ def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs])
         square root of the number of folds, as LFW defines it.
 
     Raises:
-        ValueError: with fewer than 2 folds, fewer pairs than folds, lengths that differ, or a fold whose scores are not
-            finite or that holds one class only; the fold is named.
+        ValueError: with folds that are no `Pairs`, fewer than 2 folds, fewer pairs than folds, lengths that differ, or a
+            fold whose scores are not finite or that holds one class only; the fold is named.
         IdentityLeakError: if somebody occurs in two folds.
 
     Reference:
@@ -80,6 +81,7 @@ def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs])
         >>> report.accuracy["mean"], report.folds[0]["threshold"]
         (1.0, 0.45)
     """
+    _require_pairs(folds)
     if len(folds) < 2 or len(scores_by_fold) != len(folds):
         raise ValueError(
             "`folds` must be at least 2, and `scores_by_fold` as many. "
@@ -123,14 +125,16 @@ def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs])
 def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
     """Makes sure that nobody whom a model was trained on occurs in a fold.
 
-    Names are compared by their letters and digits, without case, so that `LeBron_James` of one data set is found as
-    `Lebron_James` in another. Somebody spelled otherwise (`Albert_Pujol` for Albert Pujols) is not.
+    Names are compared by their letters and digits, without case and accents, so that `LeBron_James` of one data set is
+    found as `Lebron_James` in another. Somebody spelled otherwise (`Albert_Pujol` for Albert Pujols) is not.
 
     Args:
         folds: the folds to be measured.
-        identities: the names of all people who trained the model, validation and pretraining included.
+        identities: the names of all people who trained the model, validation and pretraining included. Of a run that
+            `training.train` left they are `Verifier.load(run_dir).seen_people`.
 
     Raises:
+        ValueError: if there are no names, or `folds` are no `Pairs`.
         IdentityLeakError: if somebody does; the message says in which folds, how many, and the first ten of each.
 
     Example:
@@ -142,7 +146,12 @@ def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
     """
     if isinstance(identities, str):
         raise ValueError(f"`identities` must be a set of names. Received: the one string {identities!r}")
+    _require_pairs(folds)
     trained_on = {_spelling(name) for name in identities}
+    if not trained_on:
+        raise ValueError(
+            "`identities` must hold the names of those who trained the model, `Verifier.seen_people` for one. Received none"
+        )
     leaks = {
         number: {name for name in fold.identities() if _spelling(name) in trained_on}
         for number, fold in enumerate(folds, 1)
@@ -155,11 +164,23 @@ def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
         )
 
 
+def _require_pairs(folds: Sequence[Pairs]) -> None:
+    received = type(folds).__name__
+    if isinstance(folds, Sequence):
+        others = [type(fold).__name__ for fold in folds if not isinstance(fold, Pairs)]
+        if not others:
+            return
+        received += f" with {others[0]}"
+    raise ValueError(
+        f"`folds` must be a list of `Pairs`, such as `datasets.read_folds` gives. Received: {received}"
+    )
+
+
 def _require_disjoint_folds(folds: Sequence[Pairs]) -> None:
     fold_of: dict[str, int] = {}
     for number, fold in enumerate(folds, 1):
         shared: dict[int, set[str]] = {}
-        for name in fold.identities():
+        for name in {normalize("NFC", name) for name in fold.identities()}:
             if name in fold_of:
                 shared.setdefault(fold_of[name], set()).add(name)
             else:
@@ -179,7 +200,8 @@ def _some(people: set[str]) -> str:
 
 
 def _spelling(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold())) or name
+    name = normalize("NFKD", name).casefold()  # accents as marks of their own, which are no letters
+    return "".join(filter(str.isalnum, name)) or name
 
 
 def _over_folds(values: np.ndarray) -> dict[str, float]:

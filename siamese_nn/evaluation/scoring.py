@@ -83,19 +83,21 @@ def compare(
     if len(model.inputs) != 2:
         # For unit embeddings as good as any of their distances: all three order pairs alike.
         lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        return np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
+        cosines = np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return np.clip(cosines, -1, 1)  # rounded, they may be a little more
     from ..models import EuclideanDistance, comparison_model
 
     comparison = comparison_model(model)
     sign = -1 if isinstance(comparison.layers[-1], EuclideanDistance) else 1
     chunks = (slice(i, i + 8 * _CHUNK) for i in range(0, len(left), 8 * _CHUNK))
     # The last column: the only one, or of the probabilities of different and same the second.
-    return np.concatenate(
+    scores = np.concatenate(
         [
             sign * comparison.predict((left[chunk], right[chunk]), batch_size=batch_size, verbose=0)[:, -1]
             for chunk in chunks
         ]
     )
+    return scores if sign < 0 else np.clip(scores, -1, 1)  # of probabilities it changes none
 
 
 def score_raw_pixels(

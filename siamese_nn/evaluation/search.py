@@ -34,7 +34,8 @@ def nearest(
         order of their indices, and the lowest indices are taken (with faiss only the first holds).
 
     Raises:
-        ValueError: if an argument is out of range, the shapes don't fit, or a number is not finite.
+        ValueError: if an argument is out of range, the shapes don't fit, numbers are complex, or a number or a product
+            is not finite.
         ImportError: if faiss is asked for and not installed.
 
     Example:
@@ -49,15 +50,20 @@ def nearest(
             "`queries` and `gallery` must be (q, d) and (n, d), of one d. Received: shapes "
             f"{queries.shape} and {gallery.shape}"
         )
-    if not 1 <= k <= len(gallery):
-        raise ValueError(f"`k` must be from 1 to the gallery's {len(gallery)}. Received: k={k}")
+    _require_real(queries, "queries")
+    _require_real(gallery, "gallery")
+    if not isinstance(k, (int, np.integer)) or not 1 <= k <= len(gallery):
+        raise ValueError(f"`k` must be whole, from 1 to the gallery's {len(gallery)}. Received: k={k!r}")
     if not np.isfinite(queries).all():
         raise ValueError("`queries` must hold finite numbers. Received: some NaN or infinite")
     if engine == "numpy":
-        return top_scores(score_blocks(queries, gallery, memory_limit=memory_limit), len(queries), k)
-    if engine != "faiss":
+        blocks = score_blocks(queries, gallery, memory_limit=memory_limit)
+        scores, indices = top_scores(blocks, len(queries), k)
+    elif engine == "faiss":
+        scores, indices = _nearest_by_faiss(queries, gallery, k)
+    else:
         raise ValueError(f'`engine` must be "numpy" or "faiss". Received: engine={engine!r}')
-    return _nearest_by_faiss(queries, gallery, k)
+    return _require_finite(scores), indices
 
 
 def pairs_above(
@@ -74,7 +80,7 @@ def pairs_above(
         The pairs, `(m, 2)` int64, each once, with the lower index first and in order; and their scores, `(m,)` float32.
 
     Raises:
-        ValueError: if an argument is out of range, or a number is not finite.
+        ValueError: if an argument is out of range, numbers are complex, or a number or a product is not finite.
 
     Example:
         >>> pairs, scores = pairs_above([[1.0, 0.0], [0.5, 0.75], [0.0, 1.0]], 0.7)
@@ -84,12 +90,13 @@ def pairs_above(
     embeddings = np.asanyarray(embeddings)
     if embeddings.ndim != 2:
         raise ValueError(f"`embeddings` must be (n, d). Received: shape {embeddings.shape}")
+    _require_real(embeddings, "embeddings")
     if np.isnan(threshold):
         raise ValueError(f"`threshold` must be a number. Received: threshold={threshold}")
     found = [(np.empty((0, 2), np.int64), np.empty(0, np.float32))]
     for row, column, scores in score_blocks(embeddings, embeddings, memory_limit=memory_limit, upper=True):
         # Rows without any are the most: a look at the largest of each is less than one at all.
-        rows = np.flatnonzero(scores.max(axis=1) >= threshold)
+        rows = np.flatnonzero(_require_finite(scores.max(axis=1)) >= threshold)
         left, right = np.nonzero(scores[rows] >= threshold)
         left = rows[left]
         apart = left + row < right + column
@@ -97,7 +104,7 @@ def pairs_above(
         found.append((np.stack([left + row, right + column], axis=1), scores[left, right]))
     pairs, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return pairs[order], scores[order]
+    return pairs[order], _require_finite(scores[order])
 
 
 def score_blocks(
@@ -159,16 +166,20 @@ def top_scores(
 
     Returns:
         Scores and indices, as of `nearest`.
+
+    Raises:
+        ValueError: if the largest score of a row is not finite.
     """
     # A score and its index in one number: the larger score is the larger number, and of equal ones the lower index.
     best = np.zeros((n_queries, k), np.uint64)
     worst = np.full(n_queries, -np.inf, np.float32)
     for row, column, scores in blocks:
         # Only what beats a query's k-th best is touched: soon that is next to nothing.
+        largest = _require_finite(scores.max(axis=1))  # NaN, if there is any in the row
         least, beats = worst[row : row + len(scores)], np.greater
         if column == 0 and scores.shape[1] > k:
             least, beats = np.partition(scores, -k, axis=1)[:, -k], np.greater_equal
-        rows = np.flatnonzero(beats(scores.max(axis=1), least))
+        rows = np.flatnonzero(beats(largest, least))
         if not len(rows):
             continue
         candidates = scores if len(rows) == len(scores) else scores[rows]
@@ -183,6 +194,19 @@ def top_scores(
         worst[row + rows] = _unpack(pool[:, -k])[0]
     best.sort(axis=1)
     return _unpack(best[:, ::-1])
+
+
+def _require_real(array: np.ndarray, name: str) -> None:
+    if array.dtype.kind == "c":
+        raise ValueError(f"`{name}` must hold real numbers. Received: {array.dtype}")
+
+
+def _require_finite(scores: np.ndarray) -> np.ndarray:
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            "Embeddings must hold finite numbers, whose products are finite. Received: some whose products are not"
+        )
+    return scores
 
 
 def _pack(scores: np.ndarray, indices: np.ndarray) -> np.ndarray:

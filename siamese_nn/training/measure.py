@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+from collections.abc import Collection
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,13 @@ _WHICH = {"best": "model.keras", "last": "last.keras"}
 
 
 def measure(
-    run_dir: str | os.PathLike, recipe: Recipe, sets: dict[str, Pairs], *, device: str, status: str
+    run_dir: str | os.PathLike,
+    recipe: Recipe,
+    sets: dict[str, Pairs],
+    *,
+    learnt_from: Collection[str],
+    device: str,
+    status: str,
 ) -> dict[str, Any]:
     """Scores a run's models on all its pairs and writes scores, figures and pictures into its folder.
 
@@ -31,6 +39,7 @@ def measure(
         run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was interrupted.
         recipe: the run's recipe.
         sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
+        learnt_from: the people of the photos that it learnt people from; none if it learnt from pairs.
         device: on what it was trained, in words.
         status: `"finished"` or `"interrupted"`.
 
@@ -52,10 +61,11 @@ def measure(
                 _add_own_figures(figures[which], sets, scores[which], model, recipe)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
-    pretraining = None
+    pretraining, trained_on = None, sets["train"].identities().union(learnt_from)
     if recipe.pretraining is not None:
         before = read_json(run_dir / "pretraining" / "results.json")
         pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
+        trained_on.update(read_json(run_dir / "pretraining" / "verifier.json")["people"]["trained_on"])
     results = {
         "status": status,
         "seed": recipe.seed,
@@ -72,7 +82,7 @@ def measure(
         "raw_pixels": _figures(sets, pixels),
     }
     write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
-    verifier = _verifier(recipe, sets["validation"], scores["best"]["validation"], claim)
+    verifier = _verifier(run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on)
     write_text(run_dir / "verifier.json", json.dumps(verifier, indent=2) + "\n")
     _draw(run_dir, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
     text = json.dumps(results, indent=2) + "\n"
@@ -214,7 +224,14 @@ def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict:
     }
 
 
-def _verifier(recipe: Recipe, val: Pairs, scores: np.ndarray, claim: dict[str, Any]) -> dict[str, Any]:
+def _verifier(
+    run_dir: Path,
+    recipe: Recipe,
+    val: Pairs,
+    scores: np.ndarray,
+    claim: dict[str, Any],
+    trained_on: Collection[str],
+) -> dict[str, Any]:
     """What `Verifier` needs beside the model, and where it came from."""
     same = int(val.same.sum())
     calibration = fit_platt(scores, val.same)
@@ -222,6 +239,7 @@ def _verifier(recipe: Recipe, val: Pairs, scores: np.ndarray, claim: dict[str, A
         "format": VERIFIER_FORMAT,
         "siamese_nn": __version__,
         "model": _WHICH["best"],
+        "model_sha256": sha256((run_dir / _WHICH["best"]).read_bytes()).hexdigest(),
         "crop": recipe.crop,
         "threshold": float(choose_threshold(scores, val.same)),
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
@@ -233,6 +251,7 @@ def _verifier(recipe: Recipe, val: Pairs, scores: np.ndarray, claim: dict[str, A
         },
         "seed": recipe.seed,
         "trained_on": {**claim["data"]["train"], "photos": claim.get("photos")},
+        "people": {"trained_on": sorted(trained_on), "chosen_on": sorted(val.identities())},
     }
 
 

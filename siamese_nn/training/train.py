@@ -114,11 +114,11 @@ def train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                measure(run_dir, recipe, sets, device=device, status="interrupted")
+                measure(run_dir, recipe, sets, learnt_from=own_photos, device=device, status="interrupted")
             raise
         with replacing(run_dir / "last.keras") as partial:
             model.save(partial)
-        results = measure(run_dir, recipe, sets, device=device, status="finished")
+        results = measure(run_dir, recipe, sets, learnt_from=own_photos, device=device, status="finished")
         (run_dir / "state.npz").unlink()
         return results
 

@@ -23,11 +23,18 @@ class VerificationCallback(tf.keras.callbacks.Callback):
 
     Raises:
         ImageError: in `fit`, if a photo is missing or broken.
-        ValueError: if the pairs are all of one class.
+        ValueError: if an argument is out of range, or the pairs are all of one class; in `fit`, if the model takes no images
+            of a fixed size.
     """
 
     def __init__(self, pairs: Pairs, *, crop: tuple[int, int] | None = None, batch_size: int = 128):
         super().__init__()
+        if not isinstance(pairs, Pairs):
+            raise ValueError(f"`pairs` must be a `Pairs`. Received: {type(pairs).__name__}")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be a whole number of at least 1. Received: batch_size={batch_size!r}"
+            )
         if not 0 < int(pairs.same.sum()) < len(pairs):
             raise ValueError(
                 f"`pairs` must hold some of the same person and some of different people. Received: {pairs}"
@@ -35,7 +42,12 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         self.pairs, self.crop, self.batch_size = pairs, crop, batch_size
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        height, width, channels = embedding_model(self.model).input_shape[1:]
+        shape = embedding_model(self.model).input_shape
+        if len(shape) != 4 or None in shape[1:]:
+            raise ValueError(
+                f"The model must take images, (batch, height, width, channels) of a fixed size. Received: input shape {shape}"
+            )
+        _, height, width, channels = shape
         paths, self.where = self.pairs.distinct_images()
         self.images = load_images(paths, image_size=(height, width), crop=self.crop, channels=channels)
 

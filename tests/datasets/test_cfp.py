@@ -100,6 +100,19 @@ def test_malformed_files_are_named_with_their_line(cfp_dir, file, lines, message
         datasets.read_cfp_folds(cfp_dir, "FF")
 
 
+@pytest.mark.parametrize("task", ["FF", "FP"])
+@pytest.mark.parametrize("file", ["01/same.txt", "01/diff.txt", "10/diff.txt"])
+def test_a_fold_file_that_was_cut_off_is_named(cfp_dir, task, file):
+    path = cfp_dir / "Protocol" / "Split" / task / file
+    first, second = path.read_text().split()
+    for lines, count in (([first], 1), ([first, second, second], 3)):
+        write(path, lines)
+        with pytest.raises(
+            datasets.PairFileError, match=f"{task}/{file}: must hold 2 pairs.*Received: {count}. Unpack"
+        ):
+            datasets.read_cfp_folds(cfp_dir, task)
+
+
 def test_what_is_missing_is_listed(cfp_dir):
     (cfp_dir / "Data/Images/003/profile/02.jpg").unlink()
     assert len(datasets.read_cfp_folds(cfp_dir, "FF")) == 10

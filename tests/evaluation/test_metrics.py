@@ -48,6 +48,15 @@ def test_threshold_at_the_edges():
     assert evaluation.choose_threshold([1, 2, 3], [1, 1, 0]) <= 1
 
 
+@pytest.mark.parametrize("low", [0.1, -0.1, 1.0, 5e-324, 1.7e308, -1.7e308])
+def test_a_threshold_separates_scores_that_no_number_lies_between(low):
+    high = np.nextafter(low, np.inf)
+    threshold = evaluation.choose_threshold([low, high], [0, 1])
+    assert low < threshold <= high
+    report = evaluation.verification_report([low, high], [0, 1], threshold=float(threshold))
+    assert report.accuracy == 1
+
+
 @pytest.mark.parametrize(("right", "n"), [(50, 100), (98, 100), (3, 4)])
 def test_the_interval_is_wilsons(right, n):
     scores = np.array([1.0] * right + [0.0] * (n - right))

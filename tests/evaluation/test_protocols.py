@@ -96,7 +96,6 @@ def test_folds_that_share_people_are_refused_by_name():
 def test_people_who_trained_the_model_are_found_in_the_folds():
     _, folds = some_folds(3, n_pairs=60)
     evaluation.require_unseen(folds, {"somebody_else"})
-    evaluation.require_unseen(folds, [])
     seen = {"fold_1_person_3", *folds[2].identities()}
     with pytest.raises(datasets.IdentityLeakError) as caught:
         evaluation.require_unseen(folds, seen)
@@ -105,6 +104,9 @@ def test_people_who_trained_the_model_are_found_in_the_folds():
     assert "fold 3: 9 people (fold_2_person_0, " in message and "fold 1" not in message
     with pytest.raises(ValueError, match="set of names"):
         evaluation.require_unseen(folds, "Ada")
+    for nobody in ([], set(), frozenset()):
+        with pytest.raises(ValueError, match="`identities` must hold the names.*seen_people.*Received none"):
+            evaluation.require_unseen(folds, nobody)
 
 
 def test_at_most_ten_people_are_named():
@@ -118,3 +120,37 @@ def test_another_spelling_of_a_name_is_found():
     fold = datasets.Pairs(["a"], ["b"], [1], ["Lebron_James"], ["Lebron_James"])
     with pytest.raises(datasets.IdentityLeakError, match="Lebron_James"):
         evaluation.require_unseen([fold], {"LeBron-James"})
+
+
+def one_person(name):
+    return datasets.Pairs(["a", "a"], ["b", "c"], [1, 0], [name, name], [name, name + "_other"])
+
+
+def test_a_name_is_the_same_however_its_accents_are_written():
+    composed, decomposed = "Ren\u00e9_\u0160v\u00e1b", "Rene\u0301_S\u030cva\u0301b"
+    assert composed != decomposed
+    for a, b in ((composed, decomposed), (decomposed, composed), (composed, "RENE SVAB")):
+        with pytest.raises(datasets.IdentityLeakError, match="1 of 1 folds"):
+            evaluation.require_unseen([one_person(a)], {b})
+    with pytest.raises(datasets.IdentityLeakError, match="Folds 1 and 2 share 2 people"):
+        evaluation.cross_validate([[1, 0], [1, 0]], [one_person(composed), one_person(decomposed)])
+    evaluation.require_unseen([one_person(composed)], {"Rena_Svab"})
+
+
+@pytest.mark.parametrize(
+    ("folds", "received"),
+    [
+        (one_person("Ada"), "Pairs"),
+        ("folds", "str with str"),
+        ([one_person("Ada"), ("a", "b", 1)], "list with tuple"),
+        (iter([one_person("Ada")]), "list_iterator"),
+        (None, "NoneType"),
+    ],
+)
+def test_folds_must_be_pairs(folds, received):
+    for call in (
+        lambda: evaluation.require_unseen(folds, {"Bea"}),
+        lambda: evaluation.cross_validate([], folds),
+    ):
+        with pytest.raises(ValueError, match=f"`folds` must be a list of `Pairs`.*Received: {received}$"):
+            call()

@@ -41,6 +41,18 @@ def test_an_embedding_model_scores_by_cosine(toy_pairs):
     np.testing.assert_allclose(scores, (left * right).sum(1), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("build", [models.triplet_embedding, models.cosine_embedding])
+def test_no_cosine_is_beyond_one(build):
+    model = build(models.report_cnn((80, 80, 1), filters=2, units=16))
+    size = models.embedding_model(model).output_shape[-1]
+    embeddings = np.random.default_rng(0).normal(size=(5000, size)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    for sign in (1, -1):
+        scores = evaluation.compare(model, embeddings, sign * embeddings)
+        assert np.abs(scores).max() <= 1
+        np.testing.assert_allclose(scores, sign, rtol=1e-5)
+
+
 def test_many_chunks_give_the_same(model, toy_pairs, monkeypatch):
     whole = evaluation.score_pairs(model, toy_pairs)
     monkeypatch.setattr(scoring, "_CHUNK", 7)

@@ -130,10 +130,16 @@ def test_without_faiss_the_error_says_how_to_get_it(monkeypatch):
     [
         ((np.ones((2, 3)), np.ones((2, 4))), r"of one d. Received: shapes \(2, 3\) and \(2, 4\)"),
         ((np.ones(3), np.ones((2, 3))), r"`queries` and `gallery` must be"),
-        ((np.ones((2, 3)), np.ones((2, 3)), 0), r"`k` must be from 1 to the gallery's 2. Received: k=0"),
+        (
+            (np.ones((2, 3)), np.ones((2, 3)), 0),
+            r"`k` must be whole, from 1 to the gallery's 2. Received: k=0",
+        ),
         ((np.ones((2, 3)), np.ones((2, 3)), 3), "`k` must be"),
         ((np.ones((2, 3)), np.ones((0, 3))), "`k` must be"),
+        ((np.ones((2, 3)), np.ones((2, 3)), 1.5), "`k` must be whole.*Received: k=1.5"),
         ((np.array([[0.0, np.nan]]), np.ones((2, 2))), "`queries` must hold finite"),
+        ((np.ones((2, 3)) * 1j, np.ones((2, 3))), "`queries` must hold real numbers. Received: complex128"),
+        ((np.ones((2, 3)), np.ones((2, 3), np.complex64)), "`gallery` must hold real .*complex64"),
     ],
 )
 def test_wrong_arguments_are_explained(arguments, message):
@@ -150,6 +156,43 @@ def test_what_is_not_finite_is_found_wherever_it_is(small_blocks, bad):
             nearest(whole_numbers((9, 4)), gallery, 2)
         with pytest.raises(ValueError, match="finite"):
             pairs_above(gallery, 3)
+
+
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_products_that_overflow_are_found_wherever_they_are(small_blocks, k):
+    for row, i in ((1, 1), (3, 30), (8, 99)):
+        queries, gallery = np.ones((9, 2), np.float32), np.zeros((100, 2), np.float32)
+        queries[row], gallery[i] = 5e3, [1e35, 0]  # finite, and so are all products but one
+        with pytest.raises(ValueError, match="whose products are finite"):
+            nearest(queries, gallery, k)
+        gallery[i] = [-1e35, 0]  # the lowest of all: returned only with everything else
+        if k == 100:
+            with pytest.raises(ValueError, match="whose products are finite"):
+                nearest(queries, gallery, k)
+        else:
+            expected = reference(queries, gallery, k)[1]
+            np.testing.assert_array_equal(nearest(queries, gallery, k)[1], expected)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_no_bad_score_is_passed_over(bad):
+    for row, column in ((0, 0), (1, 4), (2, 2)):
+        blocks = [(0, start, whole_numbers((3, 5), start)) for start in (0, 5, 10)]
+        for _, _, scores in blocks:
+            scores[row, column] = bad
+            with pytest.raises(ValueError, match="finite"):
+                search.top_scores(blocks, 3, 2)
+            scores[row, column] = 0
+        search.top_scores(blocks, 3, 2)
+
+
+def test_pairs_whose_products_overflow_are_refused(small_blocks):
+    embeddings = np.zeros((40, 2), np.float32)
+    embeddings[20], embeddings[30] = 1e19, 1e20
+    with pytest.raises(ValueError, match="whose products are finite"):
+        pairs_above(embeddings, 3)
+    with pytest.raises(ValueError, match="`embeddings` must hold real numbers. Received: complex64"):
+        pairs_above(embeddings * 1j, 3)
 
 
 def test_other_options_are_checked():

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese_nn import datasets, evaluation, training
+from siamese_nn import Verifier, datasets, evaluation, training
 from siamese_nn.training import Recipe
 
 DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
@@ -268,8 +269,25 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
     assert (held["photos"], held["people"]) == (4, 2)
     model = tf.keras.models.load_model(tmp_path / "run/model.keras")
     assert model.output_shape == (None, 2)
+    people = json.loads((tmp_path / "run/verifier.json").read_text())["people"]
+    assert people["trained_on"] == sorted(train.identities() | set(own))
     with pytest.raises(ValueError, match="another photos; they differ in photos, people, sha256"):
         training.train(recipe, train, val, tmp_path / "run", test=toy_test, verbose=0)
+
+
+def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
+    _, _, (train, val, test) = run
+    first = Recipe(model="softmax", monitor="val_eer", epochs=1)
+    recipe = replace(SMALL, epochs=1, pretraining=first)
+    photos = {"Nobody": [train.left[0], train.right[0]], "Noone": [train.left[1], train.right[1]]}
+    training.train(recipe, train, val, tmp_path / "run", test=test, photos=photos, verbose=0)
+    verifier = Verifier.load(tmp_path / "run")
+    assert verifier.seen_people == train.identities() | val.identities() | set(photos)
+    assert verifier.provenance["people"]["chosen_on"] == sorted(val.identities())
+    evaluation.require_unseen([test], verifier.seen_people)
+    for seen in (train, val):
+        with pytest.raises(datasets.IdentityLeakError):
+            evaluation.require_unseen([test, seen], verifier.seen_people)
 
 
 def test_the_verifiers_settings_are_of_the_best_model_and_the_validation_pairs(run):
@@ -281,6 +299,11 @@ def test_the_verifiers_settings_are_of_the_best_model_and_the_validation_pairs(r
     assert facts["calibration"]["slope"] == pytest.approx(calibration.slope, rel=1e-3)
     assert facts["chosen_on"]["people"] == len(val.identities())
     assert facts["trained_on"]["people"] == len(train.identities())
+    assert facts["model_sha256"] == sha256((folder / "model.keras").read_bytes()).hexdigest()
+    assert facts["people"] == {
+        "trained_on": sorted(train.identities()),
+        "chosen_on": sorted(val.identities()),
+    }
 
 
 def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):

@@ -73,6 +73,26 @@ def test_pairs_of_one_class_are_refused(toy_test):
         training.VerificationCallback(toy_test[toy_test.same == 1])
 
 
+def test_arguments_are_checked(toy_test):
+    for wrong in ([("a", "b", 1)], "pairs.txt", None):
+        with pytest.raises(ValueError, match=f"`pairs` must be a `Pairs`. Received: {type(wrong).__name__}"):
+            training.VerificationCallback(wrong)
+    for wrong in (0, -1, 2.5, None):
+        with pytest.raises(ValueError, match=f"`batch_size` must be.*Received: batch_size={wrong}"):
+            training.VerificationCallback(toy_test, batch_size=wrong)
+
+
+@pytest.mark.parametrize("shape", [(8,), (None, None, 1)])
+def test_a_model_of_something_else_is_refused(toy_test, shape):
+    model = tf.keras.Sequential(
+        [tf.keras.Input(shape), tf.keras.layers.Flatten(), tf.keras.layers.Activation("tanh")]
+    )
+    callback = training.VerificationCallback(toy_test)
+    callback.set_model(model)
+    with pytest.raises(ValueError, match=r"model must take images.*Received: input shape \(None, "):
+        callback.on_train_begin()
+
+
 def test_triplets_are_drawn_by_the_model_as_it_is(toy_pairs):
     paths = toy_pairs.distinct_images()[0]
     names = [path.rsplit("/", 2)[1] for path in paths]
