@@ -441,7 +441,8 @@ def _show(results: dict, data_dir: Path, run_dir: Path) -> None:
     print(f"\nAll pairs of {data_dir}:")
     print(training.results_table(results))
     print(training.describe(results))
-    print(f"Curves and the worst mistakes: {run_dir / 'report.html'}")
+    pictures = ", ".join(map(str, sorted(run_dir.glob("*.png"))))
+    print(f"The run's page, with its worst mistakes: {run_dir / 'report.html'}\nPictures: {pictures}")
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 
@@ -90,10 +91,12 @@ def run(tmp_path_factory):
         "crop": None,
         "threshold": 0.99999,
         "calibration": calibration,
+        "model_sha256": sha256((folder / "model.keras").read_bytes()).hexdigest(),
+        "people": {"trained_on": [], "chosen_on": []},
     }
     (folder / "verifier.json").write_text(json.dumps(settings))
     (folder / "recipe.json").write_text("{}")
-    (folder / "results.json").write_text("{}")
+    (folder / "results.json").write_text('{"status": "finished"}')
     return str(folder)
 
 

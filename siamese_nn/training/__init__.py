@@ -2,9 +2,10 @@
 
 from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standard_callbacks
 from .experiments import RECIPES, REPORT_EXPERIMENTS
-from .measure import describe, examples_table, read_history, results_table
 from .recipes import Recipe
-from .train import RunFolderInUse, train
+from .run_claim import RunFolderInUse
+from .summary import describe, examples_table, read_history, results_table
+from .train import train
 from .validation import VerificationCallback, ViolatingTriplets
 
 __all__ = [

@@ -19,10 +19,11 @@ from ..datasets import Pairs
 from ..files import read_json, replacing
 from ..published import EXPERIMENTS, PublishedExperiment
 from .experiments import REPORT_EXPERIMENTS
-from .measure import read_history
 from .recipes import Recipe
 from .report_tables import BEST, COLUMNS, SETTINGS, describe, table, tables, write_csv, write_markdown
-from .train import RunFolderInUse, train
+from .run_claim import RunFolderInUse
+from .summary import read_history
+from .train import train
 
 __all__ = [
     "ReportRun",

@@ -24,10 +24,11 @@ from ..datasets import IdentityLeakError, Pairs
 from ..datasets.images import ImageError
 from . import trial_queue
 from .callbacks import mode
-from .measure import read_history
 from .recipes import Recipe
+from .run_claim import RunFolderInUse
 from .search_space import recipe_at, suggest
-from .train import RunFolderInUse, train
+from .summary import read_history
+from .train import train
 
 logger = logging.getLogger(__name__)
 

@@ -5,18 +5,15 @@ import logging
 import math
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from filelock import FileLock, Timeout
 
-from .. import __version__, models
+from .. import models
 from ..datasets import IdentityLeakError, Pairs, load_images, require_disjoint
 from ..files import read_json, replacing, write_text
 from ..models.pretrained import freeze
@@ -24,17 +21,13 @@ from .callbacks import read_progress, standard_callbacks
 from .data import image_options, training_data
 from .measure import measure
 from .recipes import Recipe
+from .run_claim import alone_in, claim_folder
 from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)
 
-_LOCK = ".lock"
 _PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
 _CHUNK = 1024  # photos decoded at a time
-
-
-class RunFolderInUse(ValueError):
-    """Another process is training in the same run folder."""
 
 
 def train(
@@ -91,9 +84,9 @@ def train(
             f"Received: {len(own_photos)}"
         )
     _require_both_classes(sets)
-    claim = _claim(run_dir, recipe, sets, own_photos)
-    with _alone_in(run_dir):
-        _claim(run_dir, recipe, sets, own_photos)  # nobody has taken it since
+    claim = claim_folder(run_dir, recipe, sets, own_photos)
+    with alone_in(run_dir):
+        claim_folder(run_dir, recipe, sets, own_photos)  # nobody has taken it since
         if (run_dir / "results.json").exists():
             results = read_json(run_dir / "results.json")
             if results["status"] == "finished":
@@ -121,26 +114,6 @@ def train(
         results = measure(run_dir, recipe, sets, learnt_from=own_photos, device=device, status="finished")
         (run_dir / "state.npz").unlink()
         return results
-
-
-@contextmanager
-def _alone_in(run_dir: Path) -> Iterator[None]:
-    """Keeps other processes out of a run folder. The lock goes with the process, however it ends."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise RunFolderInUse(
-            f"Another process is training in {run_dir}. Wait for it, or choose another folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-        if os.listdir(run_dir) == [_LOCK]:  # a recipe that could not be built
-            (run_dir / _LOCK).unlink()
-            run_dir.rmdir()
 
 
 def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
@@ -204,49 +177,6 @@ def _require_both_classes(sets: dict[str, Pairs]) -> None:
                 f"The {name} pairs must hold some of the same person and some of different people. "
                 f"Received: {same} same, {len(pairs) - same} different"
             )
-
-
-def _claim(
-    run_dir: Path, recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]
-) -> dict:
-    """Returns what the run is, and makes sure that the folder is free or this very run's."""
-    data = {
-        name: {
-            "same": int(pairs.same.sum()),
-            "different": int((1 - pairs.same).sum()),
-            "people": len(pairs.identities()),
-            "sha256": _digest(map("\t".join, pairs.keys())),
-        }
-        for name, pairs in sets.items()
-    }
-    claim = {"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}
-    if photos:
-        files = [os.path.basename(path) for own in photos.values() for path in own]
-        claim["photos"] = {"photos": len(files), "people": len(photos), "sha256": _digest(files)}
-    claim = json.loads(json.dumps(claim))
-    path = run_dir / "recipe.json"
-    if not path.exists():
-        # A kill in the first moment may have left `.partial-recipe.json`.
-        own = (".partial-", _LOCK)
-        if run_dir.exists() and any(not entry.name.startswith(own) for entry in run_dir.iterdir()):
-            raise ValueError(
-                f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
-            )
-        return claim
-    held = read_json(path)
-    for part in ("recipe", "data", "photos"):
-        ours, theirs = claim.get(part, {}), held.get(part, {})
-        other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
-        if other:
-            raise ValueError(
-                f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
-                "or remove this one"
-            )
-    return claim
-
-
-def _digest(lines: Iterable[str]) -> str:
-    return sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _prepare_device(seed: int) -> str:

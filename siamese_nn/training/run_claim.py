@@ -1,0 +1,84 @@
+"""Whose a run folder is: one recipe's, on one set of data, and one process's at a time."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from .. import __version__
+from ..datasets import Pairs
+from ..files import read_json
+from .recipes import Recipe
+
+_LOCK = ".lock"
+
+
+class RunFolderInUse(ValueError):
+    """Another process is training in the same run folder."""
+
+
+@contextmanager
+def alone_in(run_dir: Path) -> Iterator[None]:
+    """Keeps other processes out of a run folder. The lock goes with the process, however it ends."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunFolderInUse(
+            f"Another process is training in {run_dir}. Wait for it, or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if os.listdir(run_dir) == [_LOCK]:  # a recipe that could not be built
+            (run_dir / _LOCK).unlink()
+            run_dir.rmdir()
+
+
+def claim_folder(
+    run_dir: Path, recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]
+) -> dict:
+    """Returns what the run is, and makes sure that the folder is free or this very run's."""
+    data = {
+        name: {
+            "same": int(pairs.same.sum()),
+            "different": int((1 - pairs.same).sum()),
+            "people": len(pairs.identities()),
+            "sha256": _digest(map("\t".join, pairs.keys())),
+        }
+        for name, pairs in sets.items()
+    }
+    claim = {"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}
+    if photos:
+        files = [os.path.basename(path) for own in photos.values() for path in own]
+        claim["photos"] = {"photos": len(files), "people": len(photos), "sha256": _digest(files)}
+    claim = json.loads(json.dumps(claim))
+    path = run_dir / "recipe.json"
+    if not path.exists():
+        # A kill in the first moment may have left `.partial-recipe.json`.
+        own = (".partial-", _LOCK)
+        if run_dir.exists() and any(not entry.name.startswith(own) for entry in run_dir.iterdir()):
+            raise ValueError(
+                f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
+            )
+        return claim
+    held = read_json(path)
+    for part in ("recipe", "data", "photos"):
+        ours, theirs = claim.get(part, {}), held.get(part, {})
+        other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
+        if other:
+            raise ValueError(
+                f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
+                "or remove this one"
+            )
+    return claim
+
+
+def _digest(lines: Iterable[str]) -> str:
+    return sha256("\n".join(lines).encode()).hexdigest()
