@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 ADDONS_BIN = .venv-addons/bin
+# Two processes, a file at a time: most tests wait for TensorFlow to trace, on one core.
+PYTEST = -m pytest -n 2 --dist loadfile
 
 .PHONY: train test test-addons notebooks lint clean
 
@@ -9,10 +11,10 @@ train: .venv/installed
 	$(BIN)/siamese-nn train
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-addons: .venv-addons/installed
-	$(ADDONS_BIN)/python -m pytest
+	$(ADDONS_BIN)/python $(PYTEST)
 
 notebooks: .venv/installed
 	$(BIN)/jupyter-execute --timeout=3600 notebooks/*.ipynb
