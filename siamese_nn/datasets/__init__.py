@@ -57,16 +57,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from .augmentation import Augmentation
-    from .people import identity_dataset, photo_dataset, sample_violating_triplets, triplet_dataset
+    from .people import identity_dataset, photo_dataset
     from .pipelines import pair_dataset
+    from .triplets import sample_violating_triplets, triplet_dataset
 
 _OVER_TENSORFLOW = {
     "Augmentation": "augmentation",
     "identity_dataset": "people",
     "pair_dataset": "pipelines",
     "photo_dataset": "people",
-    "sample_violating_triplets": "people",
-    "triplet_dataset": "people",
+    "sample_violating_triplets": "triplets",
+    "triplet_dataset": "triplets",
 }
 
 

@@ -1,0 +1,147 @@
+"""tf.data over triplets of photos that are chosen, not found in the batch, and Parkhi's way to choose them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from .images import check_image_options
+from .people import number_people, planned_batches
+from .pipelines import Augment, as_written, check_seed, finish_images, image_source
+
+_BLOCK = 1024  # rows of a distance matrix at a time
+
+
+def triplet_dataset(
+    paths: Sequence[str],
+    triplets: Callable[[int], np.ndarray],
+    *,
+    batch_size: int = 64,
+    image_size: tuple[int, int] = (125, 125),
+    seed: int = 0,
+    crop: tuple[int, int] | None = None,
+    channels: int = 1,
+    augment: Augment | None = None,
+    memory_limit: int = 4 * 2**30,
+) -> tf.data.Dataset:
+    """Batches of triplets that somebody else chooses, epoch by epoch, for `models.explicit_triplets`.
+
+    Args:
+        paths: the `n` photos.
+        triplets: called at the beginning of every pass with its number, from 0 on; it returns the pass's triplets
+            in the order in which they are to come, `(m, 3)` whole numbers: anchor, positive and negative among
+            `paths`. `m` must not change. See `sample_violating_triplets`.
+        batch_size: triplets a batch; the last batch of an epoch holds what is left.
+        image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
+        seed: of `augment`.
+
+    Returns:
+        A dataset, of one epoch, of `((anchor, positive, negative), zeros)`: images float32 `(batch, height, width, channels)` in
+        [0, 1], and zeros `(batch, 1)`, since Keras wants a target.
+
+    Raises:
+        ImageError: if a photo is missing or broken; it is named.
+        ValueError: if an argument is out of range, or the first pass's triplets are not `(m, 3)` indices of `paths`; if
+            a later pass's are not, the iteration stops with that message.
+    """
+    check_image_options(image_size, crop, channels)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
+    check_seed(seed, None)
+    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, augment, memory_limit)
+
+    def plan(number: int) -> list[np.ndarray]:
+        chosen = np.asarray(triplets(number))
+        if chosen.ndim != 2 or chosen.shape[1] != 3 or not len(chosen) or chosen.dtype.kind not in "iu":
+            raise ValueError(
+                "`triplets` must return whole numbers of shape (m, 3), at least one row. "
+                f"Received for pass {number}: {chosen.dtype} of shape {chosen.shape}"
+            )
+        if chosen.min() < 0 or chosen.max() >= len(paths):
+            raise ValueError(
+                f"`triplets` must return indices of `paths`, from 0 to {len(paths) - 1}. "
+                f"Received for pass {number}: numbers from {chosen.min()} to {chosen.max()}"
+            )
+        return [chosen[i : i + batch_size].ravel() for i in range(0, len(chosen), batch_size)]
+
+    @as_written
+    def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
+        def column(i: int) -> tf.Tensor:
+            images = fetch(order[i::3])
+            return finish_images(images, augment, seed, [epoch, 3 * number + i], (*image_size, channels))
+
+        return (column(0), column(1), column(2)), tf.zeros((tf.size(order) // 3, 1))
+
+    return planned_batches(plan, None, len(plan(0))).map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def sample_violating_triplets(
+    embeddings: np.ndarray, identities: Sequence[str], *, margin: float, seed: int | Sequence[int] = 0
+) -> np.ndarray:
+    """Draws triplets for an epoch as Parkhi did: the negative at random among those that violate the margin.
+
+    Every photo of a person with two or more is once an anchor. Its positive is another photo of that person, at
+    random; its negative a photo of somebody else, at random among those for which `|a - n|^2 < |a - p|^2 + margin`, or
+    the nearest one if none does, which then costs nothing.
+
+    Args:
+        embeddings: of all photos, by the model as it is now, float `(n, embedding_size)`.
+        identities: who is on them, `n` names or numbers.
+        margin: the loss's, at least 0.
+        seed: of the draws.
+
+    Returns:
+        The triplets in random order, int64 `(m, 3)`: anchor, positive and negative among the photos. `m`
+        depends on `identities` alone.
+
+    Raises:
+        ValueError: if `margin` is negative, the shapes don't fit, an embedding is not finite, nobody has two photos, or
+            there is one person only.
+
+    Example:
+        >>> triplets = sample_violating_triplets([[0.0], [1.0], [0.5]], ["Ada", "Ada", "Bob"], margin=0.5)
+        >>> sorted(triplets.tolist())
+        [[0, 1, 2], [1, 0, 2]]
+
+    Reference:
+        Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.4.
+    """
+    if not margin >= 0:
+        raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
+    embeddings = np.asarray(embeddings, np.float32)
+    if embeddings.ndim != 2:
+        raise ValueError(
+            f"`embeddings` must be (n, embedding_size), a row for each photo. Received: shape {embeddings.shape}"
+        )
+    labels = number_people(embeddings, identities)
+    if not np.isfinite(embeddings).all():
+        raise ValueError("`embeddings` must be finite. Received some that are not: the training diverged")
+    counts = np.bincount(labels)
+    anchors = np.flatnonzero(counts[labels] > 1)
+    if not len(anchors) or len(counts) < 2:
+        raise ValueError(
+            "Triplets need a person with two photos, and another person. "
+            f"Received: {len(labels)} photos of {len(counts)} people"
+        )
+    rng = np.random.default_rng(seed)
+    anchors = rng.permutation(anchors)
+    # The next photo of one's own in a random circle of the person's photos is never oneself.
+    shuffled = rng.permutation(len(labels))
+    grouped = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    first = np.cumsum(counts) - counts
+    place = np.empty(len(labels), np.int64)
+    place[grouped] = np.arange(len(labels)) - first[labels[grouped]]
+    own = labels[anchors]
+    positives = grouped[first[own] + (place[anchors] + 1) % counts[own]]
+    lengths = np.square(embeddings).sum(axis=1)
+    negatives = np.empty_like(anchors)
+    for start in range(0, len(anchors), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        a = embeddings[anchors[rows]]
+        to_positive = np.square(a - embeddings[positives[rows]]).sum(axis=1)
+        to_all = lengths[anchors[rows], None] + lengths - 2 * a @ embeddings.T
+        to_all[own[rows, None] == labels] = np.inf
+        violates = to_all < to_positive[:, None] + margin
+        drawn = np.where(violates, rng.random(to_all.shape, np.float32), -1).argmax(axis=1)
+        negatives[rows] = np.where(violates.any(axis=1), drawn, to_all.argmin(axis=1))
+    return np.stack([anchors, positives, negatives], axis=1)
