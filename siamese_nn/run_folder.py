@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
+from .evaluation import Calibration
 from .files import read_json
 
 VERIFIER_FORMAT = 1  # of verifier.json
@@ -36,7 +36,7 @@ class RunFolder:
 
     Attributes: `name`, `recipe`, `data`, `photos` (counts; `None` where it learns from pairs), `version` (of siamese_nn), `history`, `results` and `scores` as the files have
         them; `best` (the best epoch's figures by set); `shown` (the set to judge by: `"test"`, or else `"validation"`);
-        `calibration` (slope and intercept, or `None`).
+        `calibration` (a `Calibration`, or `None`).
 
     Raises:
         ValueError: if a file is missing or damaged, or of another version.
@@ -72,7 +72,9 @@ class RunFolder:
         self.history = self._read_history()
         self.calibration = None
         if (self.dir / "verifier.json").exists():
-            self.calibration = self._read("verifier.json", ("calibration",))["calibration"]
+            fitted = self._read("verifier.json", ("calibration",))["calibration"]
+            self._require("verifier.json: calibration", fitted, ("slope", "intercept"))
+            self.calibration = Calibration(fitted["slope"], fitted["intercept"])
 
     def warnings(self) -> list[str]:
         """Returns what a reader must know before any figure."""
@@ -96,8 +98,7 @@ class RunFolder:
 
     def probabilities(self, name: str) -> np.ndarray:
         """Returns of each pair of a set the probability that it is of one person; needs `calibration`."""
-        slope, intercept = self.calibration["slope"], self.calibration["intercept"]
-        return expit(slope * np.array(self.scores[name]["best"]) + intercept)
+        return self.calibration.probability(self.scores[name]["best"])
 
     def _read(self, name: str, keys: Iterable[str]) -> dict[str, Any]:
         document = read_json(self.dir / name)

@@ -295,7 +295,7 @@ def _calibration(run: RunFolder) -> str:
         f"Reliability diagram. Mean probability {probabilities.mean():.1%}, share of same pairs {same.mean():.1%}.",
         f"Calibration on the {run.shown} pairs, in ten groups of equally many.",
     )
-    slope, intercept = run.calibration["slope"], run.calibration["intercept"]
+    slope, intercept = run.calibration.slope, run.calibration.intercept
     words = text(
         f"The probability that a pair is of one person is 1 / (1 + exp(-(a score + b))), with a = {slope:.4g} and "
         f"b = {intercept:.4g} fitted on the validation pairs. On the dotted line it means what it says: of the pairs that were "

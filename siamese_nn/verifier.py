@@ -17,6 +17,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 
 from . import evaluation, models
 from .datasets.images import ImageError, load_image
+from .datasets.pair_files import IMAGE_ENDINGS
 from .evaluation.calibration import Calibration
 from .evaluation.search import score_blocks, top_scores
 from .files import read_json
@@ -28,7 +29,6 @@ Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 `(height, width, 3)` (RGB), uint8 or of floats in [0, 1]; a Pillow image. An array `(n, height, width, channels)`, or one of `n`
 paths, counts as a list of photos."""
 
-_ENDINGS = (".jpg", ".jpeg", ".png")
 _CHUNK = 256  # photos in memory at a time
 _MEMORY = 2**28  # bytes, of a block of scores and what is made of it
 
@@ -372,10 +372,10 @@ def photos_in(folder: str | os.PathLike) -> list[Path]:
     """Returns the JPEG and PNG files of a folder and of the folders in it, sorted; a `ValueError` where there are none."""
     folder = Path(folder)
     paths = [*folder.glob("*"), *folder.glob("*/*")]
-    paths = sorted(path for path in paths if path.suffix.lower() in _ENDINGS and path.is_file())
+    paths = sorted(path for path in paths if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
     if not paths:
         raise ValueError(
-            f"{folder} must be a folder with photos ({', '.join(_ENDINGS)}), or with folders of them. Received one without"
+            f"{folder} must be a folder with photos ({', '.join(IMAGE_ENDINGS)}), or with folders of them. Received one without"
         )
     return paths
 

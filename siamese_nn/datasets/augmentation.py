@@ -11,8 +11,8 @@ class Augmentation:
     """Flips, turns, zooms, shifts, lights and partly covers photos, each on its own, by a stateless seed.
 
     Pass it as `augment` to the datasets of this package, which give it a seed of its own for each batch (and each side of a
-    pair, so both photos of a pair change independently). All geometry is one resampling, bilinear. The defaults are those of the
-    recipe `face`; 0 switches a change off.
+    pair, so both photos of a pair change independently). All geometry is one resampling, bilinear. The defaults are meant for
+    face crops of about 64 pixels; 0 switches a change off.
 
     Args:
         flip: whether half of the photos are mirrored.

@@ -63,4 +63,4 @@ RECIPES = {
     ),
     "harmonic": replace(_EMBEDDING, model="harmonic", pretraining=_EMBEDDING),
 }
-"""Recipes by name, small enough to learn the drawn faces in about a minute on two cores."""
+"""Recipes by name, small enough to learn the drawn faces in minutes on two cores."""

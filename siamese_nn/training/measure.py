@@ -18,6 +18,7 @@ from ..run_folder import VERIFIER_FORMAT
 from ..run_report import write_run_report
 from .callbacks import mode
 from .recipes import Recipe
+from .run_claim import PRETRAINING
 from .summary import drawn, read_history
 
 _WHICH = {"best": "model.keras", "last": "last.keras"}
@@ -62,9 +63,9 @@ def measure(
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
     pretraining, trained_on = None, sets["train"].identities().union(learnt_from)
     if recipe.pretraining is not None:
-        before = read_json(run_dir / "pretraining" / "results.json")
+        before = read_json(run_dir / PRETRAINING / "results.json")
         pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
-        trained_on.update(read_json(run_dir / "pretraining" / "verifier.json")["people"]["trained_on"])
+        trained_on.update(read_json(run_dir / PRETRAINING / "verifier.json")["people"]["trained_on"])
     results = {
         "status": status,
         "seed": recipe.seed,

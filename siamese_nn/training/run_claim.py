@@ -14,6 +14,7 @@ from ..datasets import Pairs
 from ..files import read_json
 from .recipes import Recipe
 
+PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
 _LOCK = ".lock"
 
 

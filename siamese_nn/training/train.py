@@ -21,12 +21,11 @@ from .callbacks import read_progress, standard_callbacks
 from .data import image_options, training_data
 from .measure import measure
 from .recipes import Recipe
-from .run_claim import alone_in, claim_folder
+from .run_claim import PRETRAINING, alone_in, claim_folder
 from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)
 
-_PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
 _CHUNK = 1024  # photos decoded at a time
 
 
@@ -96,7 +95,7 @@ def train(
         logger.info("computing on %s", device)
         if recipe.pretraining is not None:
             write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
-            _pretrain(recipe.pretraining, sets, photos, run_dir / _PRETRAINING, verbose)
+            _pretrain(recipe.pretraining, sets, photos, run_dir / PRETRAINING, verbose)
         model = _build(recipe, own_photos, run_dir)
         # Only now, so that a recipe that cannot be built leaves the folder free.
         write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
@@ -193,7 +192,7 @@ def _prepare_device(seed: int) -> str:
 def _build(recipe: Recipe, photos: Mapping[str, Sequence[str]], run_dir: Path) -> tf.keras.Model:
     backbone = None
     if recipe.pretraining is not None:
-        before = tf.keras.models.load_model(run_dir / _PRETRAINING / "model.keras")
+        before = tf.keras.models.load_model(run_dir / PRETRAINING / "model.keras")
         backbone = models.embedding_model(before)
         freeze(backbone, recipe.trainable)
     elif recipe.mean_face:
