@@ -3,6 +3,7 @@
 from .backbones import koch_cnn, report_cnn
 from .face import face_cnn
 from .layers import CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance
+from .normalization import FusedBatchNormalization
 from .preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
 from .pretrained import pretrained
 from .resnext import GroupedConv2D
@@ -23,6 +24,7 @@ __all__ = [
     "CosineClassifier",
     "DistanceAccuracy",
     "EuclideanDistance",
+    "FusedBatchNormalization",
     "GroupedConv2D",
     "ImageNetPreprocessing",
     "L1Distance",

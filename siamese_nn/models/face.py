@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from .normalization import FusedBatchNormalization
 from .preprocessing import PhotoStandardization
 
 _SMALLEST = 8  # the strided convolution and two poolings leave one pixel of eight
@@ -70,5 +71,5 @@ def _convolution(features: tf.Tensor, filters: int, *, size: int = 3, strides: i
     features = tf.keras.layers.Conv2D(
         filters, size, strides, "same", use_bias=False, kernel_initializer="he_normal"
     )(features)
-    features = tf.keras.layers.BatchNormalization(momentum=0.9)(features)
+    features = FusedBatchNormalization(momentum=0.9)(features)
     return tf.keras.layers.ReLU()(features)

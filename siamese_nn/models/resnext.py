@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from .normalization import FusedBatchNormalization
+
 _GROUPS = 32
 _BLOCK_CHANNELS = 64  # the fastest of 32, 64, 128 and 256 on two cores, at 64 and at 224 pixels
 _WEIGHTS_URL = "https://github.com/keras-team/keras-applications/releases/download/resnet/"
@@ -215,4 +217,4 @@ def _conv(filters: int, size: int, name: str, *, strides: int = 1) -> tf.keras.l
 
 
 def _normalized(features: tf.Tensor, name: str) -> tf.Tensor:
-    return tf.keras.layers.BatchNormalization(epsilon=1.001e-5, name=name)(features)
+    return FusedBatchNormalization(epsilon=1.001e-5, name=name)(features)

@@ -28,7 +28,7 @@ def test_face_cnn_is_the_recipes():
     ]
     assert [layer.momentum for layer in normalizations] == [0.9] * 6
     kinds = [type(layer).__name__ for layer in model.layers[2:]]
-    step = ["Conv2D", "BatchNormalization", "ReLU"]
+    step = ["Conv2D", "FusedBatchNormalization", "ReLU"]
     assert kinds == [
         *step, *step, "MaxPooling2D", *step, *step, "MaxPooling2D", *step,
         "Flatten", "Dropout", "Dense", "BatchNormalization",
