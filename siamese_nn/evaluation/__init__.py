@@ -2,6 +2,7 @@
 
 from .calibration import Calibration, fit_platt
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
+from .plda import Plda, fit_plda
 from .protocols import FoldsReport, cross_validate, require_unseen
 from .scoring import compare, embed, score_pairs, score_raw_pixels
 from .search import nearest, pairs_above
@@ -9,6 +10,7 @@ from .search import nearest, pairs_above
 __all__ = [
     "Calibration",
     "FoldsReport",
+    "Plda",
     "VerificationReport",
     "choose_threshold",
     "compare",
@@ -16,6 +18,7 @@ __all__ = [
     "embed",
     "equal_error_rate",
     "fit_platt",
+    "fit_plda",
     "nearest",
     "pairs_above",
     "require_unseen",

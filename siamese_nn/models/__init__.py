@@ -2,6 +2,7 @@
 
 from .backbones import koch_cnn, report_cnn
 from .face import face_cnn
+from .finishing import MirrorImage, mirror_averaged, projected
 from .layers import CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance
 from .normalization import FusedBatchNormalization
 from .preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
@@ -11,6 +12,7 @@ from .siamese import (
     classifier,
     comparison_model,
     cosine_embedding,
+    cosine_sigmoid,
     decision_network,
     embedding_model,
     euclidean_contrastive,
@@ -29,10 +31,12 @@ __all__ = [
     "ImageNetPreprocessing",
     "L1Distance",
     "MeanFace",
+    "MirrorImage",
     "PhotoStandardization",
     "classifier",
     "comparison_model",
     "cosine_embedding",
+    "cosine_sigmoid",
     "decision_network",
     "embedding_model",
     "euclidean_contrastive",
@@ -41,7 +45,9 @@ __all__ = [
     "harmonic_embedding",
     "koch_cnn",
     "l1_sigmoid",
+    "mirror_averaged",
     "pretrained",
+    "projected",
     "report_cnn",
     "triplet_embedding",
 ]

@@ -85,6 +85,34 @@ def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
     return _pair_model(backbone, tf.keras.Model([left, right], cosine, name="comparison"), "cosine_embedding")
 
 
+def cosine_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
+    """The Siamese model that takes the cosine similarity of the features to a probability: sigmoid(a cosine + b).
+
+    Args:
+        backbone: a model from an image to a feature vector. Its weights are shared, not copied.
+
+    Returns:
+        An uncompiled functional model from `(left, right)` images to the probability that both show one person, float32
+        `(batch, 1)`. Slope and offset are learnt, from 8 and -2.4 on, which puts even odds at a cosine of 0.3. Made for binary
+        cross-entropy.
+
+    Raises:
+        ValueError: if `backbone` has not one image as input and one feature vector as output.
+    """
+    left, right = _feature_inputs(backbone)
+    cosine = tf.keras.layers.Dot(axes=1, normalize=True, name="cosine", dtype="float32")([left, right])
+    constant = tf.keras.initializers.Constant
+    same = tf.keras.layers.Dense(
+        1,
+        activation="sigmoid",
+        kernel_initializer=constant(8.0),
+        bias_initializer=constant(-2.4),
+        dtype="float32",
+        name="same",
+    )(cosine)
+    return _pair_model(backbone, tf.keras.Model([left, right], same, name="comparison"), "cosine_sigmoid")
+
+
 def decision_network(
     backbone: tf.keras.Model,
     *,

@@ -40,15 +40,16 @@ def training_data(
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
     """
-    options = {**image_options(recipe), "seed": recipe.seed}
+    plain = {**image_options(recipe), "seed": recipe.seed}
+    options = {**plain, "augment": recipe.augmentation}
     if recipe.kind == "pairs":
-        options["batch_size"] = recipe.batch_size
+        size = {"batch_size": recipe.batch_size}
         data = {
-            "x": pair_dataset(train, **options, initial_epoch=initial_epoch),
+            "x": pair_dataset(train, **options, **size, initial_epoch=initial_epoch),
             "steps_per_epoch": math.ceil(len(train) / recipe.batch_size),
         }
         if recipe.monitor == "val_loss":
-            data["validation_data"] = pair_dataset(val, **options, shuffle=False)
+            data["validation_data"] = pair_dataset(val, **plain, **size, shuffle=False)
         return data, []
     paths = [path for own in photos.values() for path in own]
     names = [name for name, own in photos.items() for _ in own]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ..datasets import Augmentation
 from ..published import EXPERIMENTS
 from .recipes import Recipe
 
@@ -36,7 +37,30 @@ _EMBEDDING = Recipe(
     monitor="val_auc",
 )
 
+_FACE = replace(
+    _EMBEDDING,
+    crop=(128, 112),
+    image_size=(64, 56),
+    augmentation=Augmentation(),
+    learning_rate=2e-3,
+    weight_decay=5e-3,
+    schedule="cosine",
+    epochs=30,
+    patience=30,
+    mirror=True,
+    back_end="plda",
+)
+
 RECIPES = {
+    "face": _FACE,
+    "face-fast": replace(_FACE, epochs=6, patience=6),
+    "face-pairs": replace(
+        _FACE,
+        model="cosine_sigmoid",
+        back_end="cosine",
+        batch_size=32,
+        learning_rate=1.5e-3,
+    ),
     "l1_sigmoid": _PAIRS,
     "euclidean_contrastive": replace(_PAIRS, model="euclidean_contrastive"),
     "cosine_embedding": replace(_PAIRS, model="cosine_embedding", margin=0.3),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from ..files import read_json, replacing, write_text
 from ..run_folder import VERIFIER_FORMAT
 from ..run_report import write_run_report
 from .callbacks import mode
+from .finish import finish
 from .recipes import Recipe
 from .run_claim import PRETRAINING
 from .summary import drawn, read_history
 
 _WHICH = {"best": "model.keras", "last": "last.keras"}
+_FINISHED = "finished.keras"  # the best epoch's, where the recipe makes another embedding of it
 
 
 def measure(
@@ -29,7 +31,7 @@ def measure(
     recipe: Recipe,
     sets: dict[str, Pairs],
     *,
-    learnt_from: Collection[str],
+    photos: Mapping[str, Sequence[str]],
     device: str,
     status: str,
 ) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def measure(
         run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was interrupted.
         recipe: the run's recipe.
         sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
-        learnt_from: the people of the photos that it learnt people from; none if it learnt from pairs.
+        photos: the photos that it learnt people from, person by person; none if it learnt from pairs.
         device: on what it was trained, in words.
         status: `"finished"` or `"interrupted"`.
 
@@ -53,15 +55,20 @@ def measure(
     for which, file in _WHICH.items():
         if (run_dir / file).exists():
             model = tf.keras.models.load_model(run_dir / file)
+            if recipe.finishes:
+                model = finish(model, recipe, photos)
+                if which == "best":
+                    with replacing(run_dir / _FINISHED) as partial:
+                        model.save(partial)
             scores[which] = {
                 name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()
             }
             figures[which] = _figures(sets, scores[which])
-            if recipe.kind == "pairs":
+            if recipe.kind == "pairs" and not recipe.finishes:
                 _add_own_figures(figures[which], sets, scores[which], model, recipe)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
-    pretraining, trained_on = None, sets["train"].identities().union(learnt_from)
+    pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
         before = read_json(run_dir / PRETRAINING / "results.json")
         pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
@@ -121,11 +128,12 @@ def _verifier(
     """What `Verifier` needs beside the model, and where it came from."""
     same = int(val.same.sum())
     calibration = fit_platt(scores, val.same)
+    model = _FINISHED if recipe.finishes else _WHICH["best"]
     return {
         "format": VERIFIER_FORMAT,
         "siamese_nn": __version__,
-        "model": _WHICH["best"],
-        "model_sha256": sha256((run_dir / _WHICH["best"]).read_bytes()).hexdigest(),
+        "model": model,
+        "model_sha256": sha256((run_dir / model).read_bytes()).hexdigest(),
         "crop": recipe.crop,
         "threshold": float(choose_threshold(scores, val.same)),
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},

@@ -7,7 +7,7 @@ from functools import partial
 import tensorflow as tf
 
 from .. import losses, models
-from ..datasets import Pairs, split_by_letter, split_identities
+from ..datasets import Augmentation, Pairs, split_by_letter, split_identities
 from ..datasets.images import check_image_options
 from ..models.pretrained import networks
 
@@ -16,9 +16,11 @@ _PAIR_MODELS = {
     "l1_sigmoid": models.l1_sigmoid,
     "euclidean_contrastive": models.euclidean_contrastive,
     "cosine_embedding": models.cosine_embedding,
+    "cosine_sigmoid": models.cosine_sigmoid,
     "decision_network": models.decision_network,
     "decision_network_2": partial(models.decision_network, neurons=2),
 }
+_BY_COSINE = ("cosine_embedding", "cosine_sigmoid")
 _TRIPLETS = {
     "triplet_semi_hard": losses.TripletSemiHardLoss,
     "triplet_hard": losses.TripletHardLoss,
@@ -38,6 +40,8 @@ _CHOICES = {
     "features": ("convolutional", "linear"),
     "trainable": ("all", "upper_half", "none"),
     "optimizer": ("adam", "rmsprop", "sgd"),
+    "schedule": ("constant", "cosine"),
+    "back_end": ("cosine", "plda"),
     "monitor": ("val_loss", "val_eer", "val_auc"),
     "split": ("identities", "report"),
 }
@@ -71,7 +75,7 @@ class Recipe:
     """Everything that decides a training but its photos. The defaults are the report's experiment 5.1, without its leak.
 
     Args:
-        model: what is learnt, which brings its loss. From pairs: `"l1_sigmoid"` and `"decision_network"` (binary
+        model: what is learnt, which brings its loss. From pairs: `"l1_sigmoid"`, `"cosine_sigmoid"` and `"decision_network"` (binary
             cross-entropy), `"decision_network_2"` (two neurons, cross-entropy), `"euclidean_contrastive"` or `"cosine_embedding"`.
             An embedding from triplets, in squared distance: `"triplet_semi_hard"` and `"triplet_hard"`, which find them in the batch, or
             `"triplet"`, whose negatives are drawn from those that violate the margin; or `"circle"`, by cosines; or `"harmonic"`, a new
@@ -93,16 +97,26 @@ class Recipe:
         image_size: height and width of the images, in pixels.
         crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
         channels: 1 for grey, 3 for RGB.
+        augmentation: how the training photos are changed at random; `None` takes them as they are. Both photos of a pair are
+            changed, each in its own way.
         batch_size: pairs, photos or chosen triplets a step.
         identities_per_batch, images_per_identity: of the batches in which triplets are found, see
             `datasets.identity_dataset`.
         most_per_identity: the most photos of one person in an epoch of a classifier; `None` takes all.
         optimizer: `"adam"`, `"rmsprop"` or `"sgd"`, with Keras's settings.
         learning_rate: its learning rate.
+        weight_decay: the part of each weight that a step of learning rate 1 takes away, apart from the gradient's: with
+            `"adam"` this is AdamW. `None` takes nothing away.
+        schedule: `"constant"`, or `"cosine"`: a tenth of the learning rate in the first epoch, then all of it, going down to nearly
+            0 in the last of `epochs` along a cosine.
         epochs: the most epochs to train.
         patience: epochs without improvement after which training stops.
         monitor: what must improve: `"val_loss"`, which only models of pairs have, `"val_eer"` or `"val_auc"`, of the validation
             pairs.
+        mirror: whether the finished embedding is that of the photo and that of its mirror image, averaged. Only for models that
+            compare by cosine: all but `"l1_sigmoid"`, `"euclidean_contrastive"` and the decision networks.
+        back_end: how finished embeddings are compared: by `"cosine"` as they are, or after `"plda"`, which is fitted to the
+            training people (see `evaluation.fit_plda`). Only for models that learn from people.
         split: `"identities"`: nobody is on both sides. `"report"`: the report's letter split, which leaks people.
         letters: first letters of the validation people, of the split by identities.
         seed: of weights, order and split.
@@ -130,15 +144,20 @@ class Recipe:
     image_size: tuple[int, int] = (125, 125)
     crop: tuple[int, int] | None = None
     channels: int = 1
+    augmentation: Augmentation | None = None
     batch_size: int = 128
     identities_per_batch: int = 16
     images_per_identity: int = 4
     most_per_identity: int | None = None
     optimizer: str = "adam"
     learning_rate: float = 1e-3
+    weight_decay: float | None = None
+    schedule: str = "constant"
     epochs: int = 100
     patience: int = 3
     monitor: str = "val_loss"
+    mirror: bool = False
+    back_end: str = "cosine"
     split: str = "identities"
     letters: str = "ABCDE"
     seed: int = 0
@@ -172,6 +191,10 @@ class Recipe:
             raise ValueError(
                 f"`margin` must be at least 0 and `scale` positive. Received: margin={self.margin}, scale={self.scale}"
             )
+        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"`weight_decay` must be at least 0, or None. Received: weight_decay={self.weight_decay}"
+            )
         for name in ("image_size", "crop", "kernel_sizes"):  # a list when it comes from JSON
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -180,6 +203,8 @@ class Recipe:
                 f'`monitor` must be "val_eer" or "val_auc" where the model is {self.model!r}: it has no loss on the '
                 "validation pairs. Received: monitor='val_loss'"
             )
+        if isinstance(self.augmentation, dict):
+            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
         if isinstance(self.pretraining, dict):
             object.__setattr__(self, "pretraining", Recipe(**self.pretraining))
         if self.pretraining is not None:
@@ -192,6 +217,16 @@ class Recipe:
             raise ValueError(
                 'Where the model is "harmonic", `pretraining` must be a recipe, which makes the old network, and `mean_face` '
                 f"False. Received: pretraining={self.pretraining}, mean_face={self.mean_face}"
+            )
+        if self.mirror and self.kind == "pairs" and self.model not in _BY_COSINE:
+            raise ValueError(
+                f"`mirror` must be False where the model is {self.model!r}, which doesn't compare by cosine. "
+                "Received: mirror=True"
+            )
+        if self.back_end == "plda" and self.kind == "pairs":
+            raise ValueError(
+                f'`back_end` must be "cosine" where the model is {self.model!r}, which learns from pairs and knows no '
+                "people. Received: back_end='plda'"
             )
         if self.trainable == "all":
             return
@@ -216,15 +251,29 @@ class Recipe:
         return "triplets" if self.model == "triplet" else "groups"
 
     @property
+    def finishes(self) -> bool:
+        """Whether the trained embedding becomes another before it is measured and used."""
+        return self.mirror or self.back_end != "cosine"
+
+    @property
     def fixed_threshold(self) -> float | None:
         """The score from which on a pair counts as same without a look at data; none for cosines."""
         if self.model == "euclidean_contrastive":
             return -self.margin / 2
-        return None if self.kind != "pairs" or self.model == "cosine_embedding" else 0.5
+        return None if self.kind != "pairs" or self.model == "cosine_embedding" or self.finishes else 0.5
 
     def as_dict(self) -> dict:
         """Returns the fields, ready for JSON; `Recipe(**fields)` is the recipe again."""
         return asdict(self)
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """Returns the learning rate of an epoch, which are counted from 0."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        if epoch == 0:
+            return self.learning_rate / 10
+        part = (epoch - 0.5) / max(self.epochs - 1, 1)  # the middle of the epoch
+        return self.learning_rate * (1 + math.cos(math.pi * part)) / 2
 
     def split_pairs(self, pairs: Pairs, *, exclude: Pairs | None = None) -> tuple[Pairs, Pairs]:
         """Splits `pairs` into training and validation as `split` says; see the functions of `datasets`."""
@@ -278,7 +327,8 @@ class Recipe:
             elif old is not None:
                 model = models.harmonic_embedding(old, model)
         loss, metrics = self._loss_and_metrics()
-        model.compile(_OPTIMIZERS[self.optimizer](self.learning_rate), loss=loss, metrics=metrics)
+        optimizer = _OPTIMIZERS[self.optimizer](self.learning_rate_at(0), weight_decay=self.weight_decay)
+        model.compile(optimizer, loss=loss, metrics=metrics)
         return model
 
     def _loss_and_metrics(self) -> tuple[str | tf.keras.losses.Loss, list]:

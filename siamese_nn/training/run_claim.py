@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -70,6 +70,10 @@ def claim_folder(
             )
         return claim
     held = read_json(path)
+    with suppress(
+        TypeError, ValueError
+    ):  # written before a field was added, whose default is what was done then
+        held["recipe"] = json.loads(json.dumps(Recipe(**held["recipe"]).as_dict()))
     for part in ("recipe", "data", "photos"):
         ours, theirs = claim.get(part, {}), held.get(part, {})
         other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]

@@ -106,11 +106,11 @@ def train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                measure(run_dir, recipe, sets, learnt_from=own_photos, device=device, status="interrupted")
+                measure(run_dir, recipe, sets, photos=own_photos, device=device, status="interrupted")
             raise
         with replacing(run_dir / "last.keras") as partial:
             model.save(partial)
-        results = measure(run_dir, recipe, sets, learnt_from=own_photos, device=device, status="finished")
+        results = measure(run_dir, recipe, sets, photos=own_photos, device=device, status="finished")
         (run_dir / "state.npz").unlink()
         return results
 
@@ -232,6 +232,8 @@ def _fit(
         logger.info("going on after epoch %d", done)
     if recipe.monitor != "val_loss":
         callbacks.insert(0, VerificationCallback(val, crop=recipe.crop))
+    if recipe.schedule != "constant":
+        callbacks.insert(0, tf.keras.callbacks.LearningRateScheduler(recipe.learning_rate_at))
     data, after = training_data(recipe, train, val, photos, done)
     model.fit(
         **data,

@@ -43,6 +43,7 @@ def test_distances_and_cosines_are_those_of_the_features():
     expected = {
         models.euclidean_contrastive: np.linalg.norm(a - b, axis=1),
         models.cosine_embedding: (unit(a) * unit(b)).sum(1),
+        models.cosine_sigmoid: 1 / (1 + np.exp(-8 * ((unit(a) * unit(b)).sum(1) - 0.3))),
     }
     for build, values in expected.items():
         output = build(backbone).predict((left, right), verbose=0)
@@ -177,6 +178,7 @@ KINDS = {
     "l1_sigmoid": models.l1_sigmoid,
     "euclidean_contrastive": models.euclidean_contrastive,
     "cosine_embedding": models.cosine_embedding,
+    "cosine_sigmoid": models.cosine_sigmoid,
     "decision_network": models.decision_network,
     "triplet_embedding": models.triplet_embedding,
     "explicit_triplets": lambda backbone: models.explicit_triplets(models.triplet_embedding(backbone, None)),
@@ -210,7 +212,7 @@ def test_saved_in_one_process_scores_the_same_in_another(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", ["l1_sigmoid", "euclidean_contrastive", "cosine_embedding", "decision_network"]
+    "kind", ["l1_sigmoid", "euclidean_contrastive", "cosine_embedding", "cosine_sigmoid", "decision_network"]
 )
 @pytest.mark.parametrize(
     ("policy", "jit"), [("float32", True), ("mixed_float16", False), ("mixed_bfloat16", True)]

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from siamese_nn.training import Recipe
 def test_json_gives_the_recipe_back():
     for recipe in (
         Recipe(crop=(160, 160), drop_rate=0.2, kernel_sizes=(2, 3, 12, 1), seed=4),
+        Recipe(augmentation=datasets.Augmentation(rotation=3.0, flip=False)),
         *training.RECIPES.values(),
     ):
         assert Recipe(**json.loads(json.dumps(recipe.as_dict()))) == recipe
@@ -137,6 +139,13 @@ def test_experiment_5_1_is_the_reports():
             "monitor": "val_auc",
             "pretraining": Recipe(),
         },
+        {"weight_decay": -1},
+        {"weight_decay": float("nan")},
+        {"schedule": "linear"},
+        {"back_end": "x"},
+        {"mirror": True},
+        {"mirror": True, "model": "decision_network"},
+        {"back_end": "plda", "model": "cosine_sigmoid"},
         {"kernel_sizes": (10, 7, 4)},
         {"kernel_sizes": (10, 7, 4, 0)},
         {"kernel_sizes": (10, 7, 4, 4.0)},
@@ -146,3 +155,26 @@ def test_experiment_5_1_is_the_reports():
 def test_options_are_checked(option):
     with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
         Recipe(**option)
+
+
+def test_a_cosine_schedule_warms_up_and_comes_down_to_nearly_nothing():
+    recipe = Recipe(schedule="cosine", learning_rate=0.1, epochs=21)
+    rates = [recipe.learning_rate_at(epoch) for epoch in range(21)]
+    assert rates[0] == 0.01 and rates[1] == pytest.approx(0.1, rel=0.01)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    # The cosine's middle, and its mean over the epochs, are half.
+    assert np.mean(rates[1:]) == pytest.approx(0.05) and 0 < rates[-1] < 0.0005
+    assert replace(recipe, epochs=1).learning_rate_at(0) == 0.01
+    assert Recipe().learning_rate_at(50) == 1e-3
+
+
+def test_weight_decay_is_apart_from_the_gradient():
+    model = Recipe(
+        image_size=(80, 80), units=8, filters=2, weight_decay=0.5, optimizer="sgd", learning_rate=0.1
+    ).build_model()
+    kernels = [weight for weight in model.trainable_variables if "kernel" in weight.name]
+    before = [kernel.numpy() for kernel in kernels]
+    zeros = [tf.zeros_like(tf.convert_to_tensor(weight)) for weight in model.trainable_variables]
+    model.optimizer.apply_gradients(zip(zeros, model.trainable_variables, strict=True))
+    for old, kernel in zip(before, kernels, strict=True):
+        np.testing.assert_allclose(kernel.numpy(), 0.95 * old, rtol=1e-5)

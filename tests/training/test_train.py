@@ -306,6 +306,70 @@ def test_the_verifiers_settings_are_of_the_best_model_and_the_validation_pairs(r
     }
 
 
+def test_the_finished_embedding_is_what_is_measured_and_used(toy_pairs, toy_test, tmp_path):
+    recipe = Recipe(
+        model="cosface",
+        margin=0.2,
+        backbone="face_cnn",
+        image_size=(32, 32),
+        augmentation=datasets.Augmentation(),
+        schedule="cosine",
+        weight_decay=5e-3,
+        batch_size=16,
+        monitor="val_auc",
+        epochs=2,
+        mirror=True,
+        back_end="plda",
+    )
+    train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
+    results = training.train(recipe, train, val, tmp_path / "run", test=toy_test, verbose=0)
+    facts = json.loads((tmp_path / "run" / "verifier.json").read_text())
+    assert facts["model"] == "finished.keras"
+    assert facts["model_sha256"] == sha256((tmp_path / "run" / "finished.keras").read_bytes()).hexdigest()
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())["test"]["best"]
+    # The reference: mirror and PLDA outside of the model.
+    model = tf.keras.models.load_model(tmp_path / "run" / "model.keras")
+    photos = {}
+    for path, name in zip(
+        (*train.left, *train.right), (*train.left_identities, *train.right_identities), strict=True
+    ):
+        photos.setdefault(name, set()).add(path)
+    photos = {name: sorted(photos[name]) for name in sorted(photos) if len(photos[name]) >= 2}
+
+    def unit(vectors):
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def embedded(paths):
+        images = datasets.load_images(paths, image_size=(32, 32))
+        one, other = (unit(evaluation.embed(model, side)) for side in (images, images[:, :, ::-1]))
+        return unit(one + other)
+
+    people = [name for name, own in photos.items() for _ in own]
+    bias, matrix = evaluation.fit_plda(
+        embedded([path for own in photos.values() for path in own]), people
+    ).projection()
+    left, right = (unit(embedded(side) @ matrix + bias) for side in (toy_test.left, toy_test.right))
+    np.testing.assert_allclose(scores, (left * right).sum(1), atol=1e-4)
+    verified = Verifier.load(tmp_path / "run").verify(str(toy_test.left[0]), str(toy_test.right[0]))
+    assert verified.score == pytest.approx(scores[0], abs=1e-5)
+    assert results["figures"]["best"]["test"]["n_same"] == int(toy_test.same.sum())
+    rates = training.read_history(tmp_path / "run")
+    assert next(rates[name] for name in rates if name in ("lr", "learning_rate")) == pytest.approx(
+        [recipe.learning_rate_at(epoch) for epoch in range(2)]
+    )
+
+
+def test_a_run_of_before_a_field_was_added_is_the_same_run(run, monkeypatch):
+    folder, results, (train, val, test) = run
+    claim = json.loads((folder / "recipe.json").read_text())
+    older = {**claim, "recipe": {**claim["recipe"]}}
+    assert older["recipe"].pop("augmentation", "missing") is None
+    older["recipe"].pop("schedule")
+    (folder / "recipe.json").write_text(json.dumps(older))
+    assert training.train(SMALL, train, val, folder, test=test, verbose=0) == results
+    (folder / "recipe.json").write_text(json.dumps(claim))
+
+
 def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
     _, _, (train, val, test) = run
     for recipe, sets, message in (
