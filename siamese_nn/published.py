@@ -1,4 +1,4 @@
-"""The report's published figures as data, read without TensorFlow; `training/published/README.md` says what is known of them."""
+"""Published figures as data, read without TensorFlow; `training/published/README.md` says what is known of them."""
 
 import csv
 from dataclasses import dataclass, fields
@@ -44,22 +44,71 @@ class PublishedExperiment:
     published_val_accuracy: float
 
 
+@dataclass(frozen=True)
+class PublishedCfpExperiment:
+    """An experiment of the Person Verification study on CFP, frontal-frontal. Accuracies are shares.
+
+    Args:
+        experiment: its name, such as `"13"` or `"13_lr1e-3_sgd"`.
+        architecture: `"decision_network"` or `"cosine_embedding"`.
+        loss: `"bce_1_neuron"`, `"ce_2_neurons"` or `"cosine_embedding"`.
+        backbone: a network of `models.pretrained`.
+        features_from: `"convolutional"` or `"linear"`.
+        learning_rate: its learning rate.
+        epochs: how long it trained.
+        pretrained: whether the backbone began with ImageNet weights.
+        augmentation: whether the photos were changed at random.
+        fine_tuning: `"all"` or `"upper_half"`: which part of the backbone was trained.
+        published_val_accuracy, published_test_accuracy, published_best_epoch: `None` where none was published.
+
+    Example:
+        >>> row = CFP_EXPERIMENTS["13_lr1e-3_sgd"]
+        >>> row.backbone, row.pretrained, row.published_test_accuracy
+        ('VGG16', True, 0.834)
+    """
+
+    experiment: str
+    architecture: str
+    loss: str
+    backbone: str
+    features_from: str
+    learning_rate: float
+    epochs: int
+    pretrained: bool
+    augmentation: bool
+    fine_tuning: str
+    published_val_accuracy: float | None
+    published_test_accuracy: float | None
+    published_best_epoch: int | None
+
+
 def _rows(name: str) -> list[dict[str, str]]:
     folder = resources.files(__package__) / "training" / "published"
     return list(csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines()))
 
 
-def _experiment(row: dict[str, str]) -> PublishedExperiment:
-    convert = {int: int, str: str, float: float, float | None: lambda text: float(text) if text else None}
-    return PublishedExperiment(
-        **{field.name: convert[field.type](row[field.name]) for field in fields(PublishedExperiment)}
-    )
+def _experiment(kind: type, row: dict[str, str]):
+    convert = {
+        int: int,
+        str: str,
+        float: float,
+        bool: {"yes": True, "no": False}.__getitem__,
+        float | None: lambda text: float(text) if text else None,
+        int | None: lambda text: int(text) if text else None,
+    }
+    return kind(**{field.name: convert[field.type](row[field.name]) for field in fields(kind)})
 
 
-EXPERIMENTS = {row["experiment"]: _experiment(row) for row in _rows("lfw_a_report.csv")}
+EXPERIMENTS = {row["experiment"]: _experiment(PublishedExperiment, row) for row in _rows("lfw_a_report.csv")}
 """The rows of Tables 3 to 7 by their numbers, in the report's order."""
 
 LETTERS = {
     row.pop("kind"): {letter: int(count) for letter, count in row.items()} for row in _rows("lfw_letters.csv")
 }
 """Table 1: of same and of different training pairs, how many there are by the first letter of the left name."""
+
+CFP_EXPERIMENTS = {
+    row["experiment"]: _experiment(PublishedCfpExperiment, row)
+    for row in _rows("cfp_person_verification.csv")
+}
+"""The experiments of the study on CFP by their names, in its order."""

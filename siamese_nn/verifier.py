@@ -18,6 +18,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from . import evaluation, models
 from .datasets.images import ImageError, load_image
 from .datasets.pair_files import IMAGE_ENDINGS
+from .datasets.pairs import Pairs
 from .evaluation.calibration import Calibration
 from .evaluation.search import score_blocks, top_scores
 from .files import read_json
@@ -185,6 +186,24 @@ class Verifier:
             for score, probability in zip(scores.tolist(), probabilities.tolist(), strict=True)
         ]
         return results if many else results[0]
+
+    def cross_validate(self, folds: Sequence[Pairs]) -> evaluation.FoldsReport:
+        """Measures the run in folds of people whom it has not seen, as LFW's View 2 and CFP ask.
+
+        Args:
+            folds: `datasets.read_folds` or `datasets.read_cfp_folds`.
+
+        Returns:
+            The figures, each fold's at the threshold that is best on the others; the run's own threshold plays no part.
+
+        Raises:
+            IdentityLeakError: if somebody in the folds is among `seen_people`, or in two folds.
+            ImageError: if a photo cannot be used; it is named.
+            ValueError: as `evaluation.cross_validate`.
+        """
+        evaluation.require_unseen(folds, self.seen_people)
+        scores = [evaluation.score_pairs(self.model, fold, crop=self.crop) for fold in folds]
+        return evaluation.cross_validate(scores, folds)
 
     def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
         """Sends photos through the model's tower.

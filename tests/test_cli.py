@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -157,3 +158,48 @@ def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == [[a, c], [b]]
     assert cli.main(["cluster", run, str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"person 0:\n  {a}\n  {c}\nperson 1:\n  {b}\n"
+
+
+def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys):
+    from siamese_nn import Verifier, evaluation
+
+    drawn = datasets.make_toy_cfp(tmp_path / "drawn", frontal_photos=2, profile_photos=1)
+    cfp = tmp_path / "cfp"
+    assert cli.main(["cfp", "organize", str(drawn), str(cfp), "--align"]) == 0
+    assert capsys.readouterr().out == f"{cfp}: 20 people, 40 frontal, 20 profile\n"
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    settings = json.loads((own / "verifier.json").read_text())
+    settings["people"] = {"trained_on": ["Some_Body"], "chosen_on": ["Any_One"]}
+    (own / "verifier.json").write_text(json.dumps(settings))
+    assert cli.main(["cfp", "measure", str(own), "--data", str(cfp), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    model = Verifier.load(own).model
+    for task, report in figures.items():
+        folds = datasets.read_cfp_folds(cfp, task)
+        expected = evaluation.cross_validate([evaluation.score_pairs(model, fold) for fold in folds], folds)
+        assert report["accuracy"] == pytest.approx(expected.accuracy) and report["n_people"] == 20
+    assert cli.main(["cfp", "measure", str(own), "--data", str(cfp)]) == 0
+    drop = 100 * (figures["FF"]["accuracy"]["mean"] - figures["FP"]["accuracy"]["mean"])
+    assert f"From FF to FP accuracy drops by {drop:.1f} points" in capsys.readouterr().out
+    seen = datasets.read_names(cfp / "Data" / "list_name.txt")[3]
+    settings["people"]["chosen_on"] = [seen.upper()]
+    (own / "verifier.json").write_text(json.dumps(settings))
+    assert cli.main(["cfp", "measure", str(own), "--data", str(cfp)]) == 1
+    assert seen in capsys.readouterr().err
+
+
+def test_excluded_people_are_neither_trained_nor_validated_on(toy_dir, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
+    datasets.organize_lfw_a(toy_dir / "lfw2", "faces", **pair_files)
+    people = sorted(datasets.load_lfw_a("faces")[0].identities())
+    unwanted = people[::9]
+    (tmp_path / "names.txt").write_text("\n".join(name.replace("_", " ").upper() for name in unwanted) + "\n")
+    words = ["--data", "faces", "--recipe", "l1_sigmoid", "--epochs", "1", "--exclude", "names.txt"]
+    assert cli.main(["train", *words]) == 0
+    (run_dir,) = (tmp_path / "runs").iterdir()
+    assert run_dir.name == "faces-l1_sigmoid-identities-0-1-epochs-without-names"
+    seen = json.loads((run_dir / "verifier.json").read_text())["people"]
+    assert not {*seen["trained_on"], *seen["chosen_on"]} & set(unwanted)
+    assert len({*seen["trained_on"], *seen["chosen_on"]}) > len(people) / 2

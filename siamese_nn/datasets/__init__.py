@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .cfp import read_cfp_folds
+from .cfp import organize_cfp, read_cfp_folds, read_names, split_cfp_folds
 from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
@@ -17,7 +17,9 @@ from .splits import (
     shared_identities,
     split_by_letter,
     split_identities,
+    without_people,
 )
+from .toy_cfp import make_toy_cfp
 from .toy_faces import make_toy_faces
 
 __all__ = [
@@ -37,7 +39,9 @@ __all__ = [
     "load_image",
     "load_images",
     "load_lfw_a",
+    "make_toy_cfp",
     "make_toy_faces",
+    "organize_cfp",
     "organize_lfw_a",
     "pair_dataset",
     "photo_dataset",
@@ -45,13 +49,16 @@ __all__ = [
     "propose_letters",
     "read_cfp_folds",
     "read_folds",
+    "read_names",
     "read_pairs",
     "require_disjoint",
     "sample_violating_triplets",
     "shared_identities",
     "split_by_letter",
+    "split_cfp_folds",
     "split_identities",
     "triplet_dataset",
+    "without_people",
     "write_pairs",
 ]
 

@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterable
+from unicodedata import normalize
 
 import numpy as np
 
@@ -21,6 +23,45 @@ class IdentityLeakWarning(UserWarning):
 def shared_identities(a: Pairs, b: Pairs) -> set[str]:
     """Returns the names of the people who occur in both `a` and `b`."""
     return a.identities() & b.identities()
+
+
+def spelling(name: str) -> str:
+    """Returns a name's letters and digits, without case and accents, by which people of two data sets are compared."""
+    name = normalize("NFKD", name).casefold()  # accents as marks of their own, which are no letters
+    return "".join(filter(str.isalnum, name)) or name
+
+
+def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
+    """Leaves out the pairs in which somebody of a list occurs, such as those on whom a model is to be measured.
+
+    Names are compared as `evaluation.require_unseen` does, by `spelling`.
+
+    Args:
+        pairs: the pairs.
+        identities: the names, those of another data set for one: `datasets.read_names`.
+
+    Returns:
+        The other pairs, in their former order.
+
+    Raises:
+        ValueError: if no pair is left.
+
+    Example:
+        >>> pairs = Pairs(["Ada_1.jpg", "Bob_1.jpg"], ["Bob_2.jpg", "Bob_2.jpg"], [0, 1], ["Ada", "Bob"], ["Bob", "Bob"])
+        >>> without_people(pairs, ["ADA"])
+        Pairs(1 same, 0 different, 1 people)
+    """
+    unwanted = {spelling(name) for name in identities}
+    sides = (pairs.left_identities.tolist(), pairs.right_identities.tolist())
+    kept = [not unwanted & {spelling(one), spelling(other)} for one, other in zip(*sides, strict=True)]
+    if not any(kept):
+        raise ValueError(
+            f"`identities` must leave some pairs. Received: {len(unwanted)} names, which touch all {len(pairs)}"
+        )
+    logger.info(
+        "%d of %d pairs are left out, of people who are to be left out", len(kept) - sum(kept), len(kept)
+    )
+    return pairs[np.array(kept)]
 
 
 def require_disjoint(a: Pairs, b: Pairs, *, names: tuple[str, str] = ("the first", "the second")) -> None:

@@ -10,7 +10,7 @@ from prettytable import PrettyTable
 from sklearn.metrics import roc_auc_score
 
 from ..datasets.pairs import Pairs
-from ..datasets.splits import IdentityLeakError
+from ..datasets.splits import IdentityLeakError, spelling
 from .metrics import checked_scores, choose_threshold, equal_error_rate
 
 
@@ -147,13 +147,13 @@ def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
     if isinstance(identities, str):
         raise ValueError(f"`identities` must be a set of names. Received: the one string {identities!r}")
     _require_pairs(folds)
-    trained_on = {_spelling(name) for name in identities}
+    trained_on = {spelling(name) for name in identities}
     if not trained_on:
         raise ValueError(
             "`identities` must hold the names of those who trained the model, `Verifier.seen_people` for one. Received none"
         )
     leaks = {
-        number: {name for name in fold.identities() if _spelling(name) in trained_on}
+        number: {name for name in fold.identities() if spelling(name) in trained_on}
         for number, fold in enumerate(folds, 1)
     }
     named = [f"fold {number}: {_some(people)}" for number, people in leaks.items() if people]
@@ -197,11 +197,6 @@ def _some(people: set[str]) -> str:
     names = sorted(people)
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"{'1 person' if len(names) == 1 else f'{len(names)} people'} ({', '.join(names[:10])}{more})"
-
-
-def _spelling(name: str) -> str:
-    name = normalize("NFKD", name).casefold()  # accents as marks of their own, which are no letters
-    return "".join(filter(str.isalnum, name)) or name
 
 
 def _over_folds(values: np.ndarray) -> dict[str, float]:

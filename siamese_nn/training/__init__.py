@@ -1,7 +1,7 @@
 """Recipes, the training itself, and what a run folder holds."""
 
 from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standard_callbacks
-from .experiments import RECIPES, REPORT_EXPERIMENTS
+from .experiments import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS
 from .recipes import Recipe
 from .run_claim import RunFolderInUse
 from .summary import describe, examples_table, read_history, results_table
@@ -9,6 +9,7 @@ from .train import train
 from .validation import VerificationCallback, ViolatingTriplets
 
 __all__ = [
+    "CFP_EXPERIMENTS",
     "RECIPES",
     "REPORT_EXPERIMENTS",
     "AtomicModelCheckpoint",

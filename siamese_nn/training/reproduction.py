@@ -1,7 +1,5 @@
 """The report's experiments again: runs them, and sets our figures beside the published ones."""
 
-import csv
-import logging
 import math
 import os
 import re
@@ -11,19 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-from tqdm.auto import tqdm
-
 from .. import plots
 from ..datasets import Pairs
 from ..files import read_json, replacing
 from ..published import EXPERIMENTS, PublishedExperiment
 from .experiments import REPORT_EXPERIMENTS
+from .many_runs import run_all, status
 from .recipes import Recipe
 from .report_tables import BEST, COLUMNS, SETTINGS, describe, table, tables, write_csv, write_markdown
-from .run_claim import RunFolderInUse
 from .summary import read_history
-from .train import train
 
 __all__ = [
     "ReportRun",
@@ -40,8 +34,6 @@ __all__ = [
     "write_csv",
     "write_markdown",
 ]
-
-logger = logging.getLogger(__name__)
 
 _AS_RUN = "-256"
 
@@ -163,43 +155,15 @@ def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | 
         ValueError: as `training.train`, but if a training diverged.
         KeyboardInterrupt: on Ctrl-C, as `training.train`.
     """
-    waiting = list({run.run_dir: run for run in runs}.values())
     splits: dict[tuple, tuple[Pairs, Pairs]] = {}
-    # None: hidden where there is no terminal and no notebook.
-    with tqdm(total=len(waiting), desc="runs", unit="run", disable=None) as bar:
-        for _ in range(2):
-            todo, waiting = waiting, []
-            for run in todo:
-                recipe = run.recipe
-                bar.set_postfix_str(run.run_dir.name)
-                key = (recipe.split, recipe.letters, recipe.seed)
-                if key not in splits:
-                    splits[key] = recipe.split_pairs(pairs, exclude=test)
-                try:
-                    train(recipe, *splits[key], run.run_dir, test=test, verbose=verbose)
-                except RunFolderInUse as error:
-                    logger.info("%s", error)
-                    waiting.append(run)
-                    continue
-                except ValueError as error:
-                    if status(run.run_dir) != "diverged":
-                        raise
-                    logger.warning("%s", error)
-                tf.keras.backend.clear_session()  # dozens of models would add up
-                bar.update()
 
+    def sets_of(recipe: Recipe) -> tuple[Pairs, Pairs, Pairs]:
+        key = (recipe.split, recipe.letters, recipe.seed)
+        if key not in splits:
+            splits[key] = recipe.split_pairs(pairs, exclude=test)
+        return *splits[key], test
 
-def status(run_dir: str | os.PathLike) -> str:
-    """Returns how a run stands: `"not begun"`, `"unfinished"`, `"diverged"` or `"finished"`."""
-    history, results = Path(run_dir) / "history.csv", Path(run_dir) / "results.json"
-    if not history.exists():
-        return "not begun"
-    with history.open(encoding="utf-8", newline="") as file:
-        *_, last = csv.DictReader(file)
-    if not math.isfinite(float(last["loss"])):
-        return "diverged"
-    finished = results.exists() and read_json(results)["status"] == "finished"
-    return "finished" if finished else "unfinished"
+    run_all({run.run_dir: run.recipe for run in runs}, sets_of, verbose=verbose)
 
 
 def collect(runs: Iterable[ReportRun]) -> list[dict[str, Any]]:

@@ -119,10 +119,38 @@ def test_what_is_missing_is_listed(cfp_dir):
     with pytest.raises(datasets.PairFileError, match=r"1 of the 60 photos.*\n.*003/profile/02.jpg"):
         datasets.read_cfp_folds(cfp_dir, "FP")
     (cfp_dir / "Protocol/Split/FP/10/diff.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="`cfp_dir`.*10/diff.txt"):
+    with pytest.raises(FileNotFoundError, match="10/diff.txt does not exist.*`cfp_dir`"):
         datasets.read_cfp_folds(cfp_dir, "FP")
     with pytest.raises(ValueError, match="`task` must be.*Received: task='PP'"):
         datasets.read_cfp_folds(cfp_dir, "PP")
+
+
+def test_names_come_in_lfws_form(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_bytes("\ufeffAl  Pacino\r\nAmar'e Stoudemire\r\nAda_Adler\n\n".encode())
+    assert datasets.read_names(file) == ["Al_Pacino", "Amar'e_Stoudemire", "Ada_Adler"]
+    write(file, ["Al Pacino", "Al_Pacino"])
+    with pytest.raises(datasets.PairFileError, match=r"names.txt:2: the name of line 1 again: Al_Pacino"):
+        datasets.read_names(str(file))
+    write(file, [""])
+    with pytest.raises(datasets.PairFileError, match="names.txt:1: a line without a name"):
+        datasets.read_names(file)
+    with pytest.raises(FileNotFoundError, match="gone.txt does not exist"):
+        datasets.read_names(tmp_path / "gone.txt")
+
+
+def test_the_split_takes_eight_folds_one_and_one(cfp_dir):
+    folds = datasets.read_cfp_folds(cfp_dir, "FP")
+    train, val, test = datasets.split_cfp_folds(folds)
+    assert [len(pairs) for pairs in (train, val, test)] == [32, 4, 4]
+    assert train.left.tolist() == [photo for fold in folds[:8] for photo in fold.left]
+    assert train.same.tolist() == [1, 1, 0, 0] * 8
+    assert val.keys() == folds[8].keys() and test.identities() == {"Person_Number18", "Person_Number19"}
+    with pytest.raises(ValueError, match="`folds` must be the ten.*Received: 9"):
+        datasets.split_cfp_folds(folds[:9])
+    for wrong in ([*folds[:8], folds[0], folds[9]], [*folds[:9], folds[0]], [*folds[:9], folds[8]]):
+        with pytest.raises(datasets.IdentityLeakError):
+            datasets.split_cfp_folds(wrong)
 
 
 def test_the_real_cfp(tmp_path):
@@ -138,7 +166,7 @@ def test_the_real_cfp(tmp_path):
         (tmp_path / photo).touch()
     assert sum("/frontal/" in photo for photo in photos) == 5000
     assert sum("/profile/" in photo for photo in photos) == 2000
-    everybody = set()
+    everybody, by_task = set(), []
     for task in ("FF", "FP"):
         folds = datasets.read_cfp_folds(tmp_path / "cfp-dataset", task)
         assert [(int(fold.same.sum()), len(fold)) for fold in folds] == [(350, 700)] * 10
@@ -146,5 +174,14 @@ def test_the_real_cfp(tmp_path):
         assert [len(names) for names in people] == [50] * 10
         assert len(set.union(*people)) == 500  # nobody is in two folds
         everybody |= set.union(*people)
+        by_task.append(people)
+        train, val, test = datasets.split_cfp_folds(folds)
+        assert [(len(part), len(part.identities())) for part in (train, val, test)] == [
+            (5600, 400),
+            (700, 50),
+            (700, 50),
+        ]
         evaluation.cross_validate([fold.same + 0.0 for fold in folds], folds)
+    assert by_task[0] == by_task[1]  # fold by fold, FF and FP have the same people
+    assert set(datasets.read_names(tmp_path / "cfp-dataset/Data/list_name.txt")) == everybody
     assert len(everybody) == 500 and {"Al_Pacino", "Amar'e_Stoudemire"} <= everybody

@@ -111,3 +111,17 @@ def test_the_reports_numbers_on_the_real_pairs(lfw_a_dir):
     assert sizes(balanced) == [[757, 757], [343, 343]]
     for side in balanced:
         datasets.require_disjoint(side, test)
+
+
+def test_without_people_leaves_out_every_pair_that_they_touch_however_they_are_spelt():
+    pairs = Pairs(
+        ["a1", "b1", "c1", "d1"],
+        ["a2", "b2", "b1", "d2"],
+        [1, 1, 0, 1],
+        ["LeBron_James", "Bea_Bo", "Cy", "Dö"],
+        ["LeBron_James", "Bea_Bo", "Bea_Bo", "Dö"],
+    )
+    assert datasets.without_people(pairs, ["Lebron James", "Nobody"]).left.tolist() == ["b1", "c1", "d1"]
+    assert datasets.without_people(pairs, ["Bea_Bo", "DO"]).left.tolist() == ["a1"]
+    with pytest.raises(ValueError, match="touch all 4"):
+        datasets.without_people(pairs, ["lebronjames", "Bea Bo", "do"])

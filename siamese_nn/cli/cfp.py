@@ -1,0 +1,123 @@
+"""The commands for Celebrities in Frontal-Profile (CFP)."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from .. import datasets
+
+_TASKS = ("FF", "FP")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds them to the parser."""
+    command = commands.add_parser(
+        "cfp", help="Celebrities in Frontal-Profile: put it in order, measure a run on it"
+    )
+    own = command.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = own.add_parser(
+        "organize", help="take photos and protocol out of the archive, aligned if wanted"
+    )
+    command.add_argument("source", type=Path, help="cfp-dataset.zip, or the unpacked folder")
+    command.add_argument("output", type=Path, help="the folder to make, for instance data/cfp")
+    command.add_argument(
+        "--align",
+        action="store_true",
+        help="turn and scale every photo by its fiducials, so that the face is where LFW-a's photos have it",
+    )
+    command.set_defaults(run=_organize)
+
+    command = own.add_parser(
+        "measure", help="the ten folds, frontal-frontal and frontal-profile, of a trained run"
+    )
+    command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
+    command.add_argument(
+        "--data", required=True, help="folder that cfp organize made; toy draws one into data/toy-cfp"
+    )
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    command.set_defaults(run=_measure)
+
+
+def add_sweep(sweeps: argparse._SubParsersAction) -> None:
+    """Adds `sweep cfp` to the parser of the sweeps."""
+    command = sweeps.add_parser(
+        "cfp",
+        help="the Person Verification study on CFP again, with our figures beside the published ones",
+        epilog="Runs that are finished, or that another process is at, are left alone. Experiments that begin with ImageNet weights "
+        "are passed over where these can't be had.",
+    )
+    command.add_argument(
+        "--data", required=True, help="folder that cfp organize made; toy draws one into data/toy-cfp"
+    )
+    command.add_argument("--only", default="", metavar="02,13", help="experiments to run (default: all)")
+    command.add_argument("--task", choices=_TASKS, default="FF", help="default: FF, the study's")
+    command.add_argument(
+        "--image-size",
+        type=int,
+        default=224,
+        metavar="PIXELS",
+        help="height and width, from 32 (default: 224)",
+    )
+    command.add_argument("--epochs", type=int, help="the most epochs (default: the study's)")
+    command.add_argument("--seed", type=int, default=0, help="of weights and order (default: 0)")
+    command.add_argument("--runs", type=Path, metavar="FOLDER", help="default: runs/study-DATA")
+    command.set_defaults(run=_sweep)
+
+
+def _organize(options: argparse.Namespace) -> None:
+    counts = datasets.organize_cfp(options.source, options.output, align=options.align)
+    print(f"{options.output}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from ..verifier import Verifier
+
+    verifier = Verifier.load(options.run_dir)
+    cfp_dir = _folder(options.data)
+    reports = {task: verifier.cross_validate(datasets.read_cfp_folds(cfp_dir, task)) for task in _TASKS}
+    if options.json:
+        print(json.dumps({task: report.as_dict() for task, report in reports.items()}))
+        return
+    for task, report in reports.items():
+        print(f"{task}, {cfp_dir}:\n{report.table()}")
+    drop = reports["FF"].accuracy["mean"] - reports["FP"].accuracy["mean"]
+    print(
+        f"From FF to FP accuracy drops by {100 * drop:.1f} points. Each fold's threshold is the best on the other nine; none of the "
+        f"{reports['FF'].n_people} people trained or validated the run. The standard error is over ten folds."
+    )
+
+
+def _sweep(options: argparse.Namespace) -> None:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from ..training import cfp_study
+
+    only = [word.strip() for word in options.only.split(",") if word.strip()]
+    cfp_dir = _folder(options.data)
+    runs_dir = options.runs or Path("runs") / f"study-{cfp_dir.name}"
+    runs = cfp_study.plan(
+        runs_dir,
+        only=only,
+        task=options.task,
+        image_size=options.image_size,
+        epochs=options.epochs,
+        seed=options.seed,
+    )
+    os.environ.setdefault("SIAMESE_NN_IMAGE_CACHE", str(runs_dir / "images"))
+    try:
+        with logging_redirect_tqdm():
+            cfp_study.run(runs, cfp_dir)
+    finally:
+        rows = cfp_study.collect(runs)
+        print(cfp_study.table(rows))
+        print(cfp_study.describe(rows))
+
+
+def _folder(name: str) -> Path:
+    if name != "toy":
+        return Path(name)
+    folder = Path("data/toy-cfp")
+    datasets.organize_cfp(datasets.make_toy_cfp(folder.with_name("toy-cfp-drawn")), folder, align=True)
+    return folder

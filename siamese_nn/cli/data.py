@@ -1,0 +1,98 @@
+"""The commands that bring photos and pairs in order."""
+
+import argparse
+from pathlib import Path
+
+from .. import datasets
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds them to the parser."""
+    command = commands.add_parser("download", help="fetch LFW-a, or LFW's pair files")
+    command.add_argument("what", choices=["lfw-a", "pairs"])
+    command.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data")
+    command.set_defaults(run=_download)
+
+    command = commands.add_parser(
+        "organize", help="sort LFW-a into train/, test/ and unused/ by its pair files"
+    )
+    command.add_argument("source", type=Path, help="lfw2.zip, lfwa.tar.gz, or the unpacked folder")
+    command.add_argument("output", type=Path, help="the folder to make, for instance data/lfw-a")
+    for side in ("Train", "Test"):
+        command.add_argument(
+            f"--{side.lower()}-pairs",
+            type=Path,
+            metavar="FILE",
+            help=f"default: pairsDev{side}.txt beside SOURCE",
+        )
+    command.add_argument(
+        "--move", action="store_true", help="move the photos of a folder instead of copying them"
+    )
+    command.set_defaults(run=_organize)
+
+    command = commands.add_parser("check", help="verify a copy of LFW-a by counts and by hash")
+    command.add_argument("data", type=Path, help="archive, unpacked folder or organised folder")
+    command.set_defaults(run=_check)
+
+    command = commands.add_parser("pairs", help="count an organised folder's pairs, by letter and by split")
+    command.add_argument("data", type=Path, help="organised folder")
+    command.add_argument(
+        "--letters", default="ABCDE", help="first letters of the validation people (default: ABCDE)"
+    )
+    command.set_defaults(run=_pairs)
+
+
+def _download(options: argparse.Namespace) -> None:
+    if options.what == "pairs":
+        print("\n".join(map(str, datasets.download_pairs(options.to))))
+    else:
+        print(datasets.download_lfw_a(options.to))
+
+
+def _organize(options: argparse.Namespace) -> None:
+    counts = datasets.organize_lfw_a(
+        options.source,
+        options.output,
+        train_pairs=options.train_pairs or options.source.parent / "pairsDevTrain.txt",
+        test_pairs=options.test_pairs or options.source.parent / "pairsDevTest.txt",
+        move=options.move,
+    )
+    print(f"{options.output}: " + ", ".join(f"{count:,} photos in {name}/" for name, count in counts.items()))
+
+
+def _check(options: argparse.Namespace) -> None:
+    counts = datasets.check_lfw_a(options.data)
+    print(
+        f"{options.data}: LFW-a, whole: " + ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    )
+
+
+def _pairs(options: argparse.Namespace) -> None:
+    pairs, test = datasets.load_lfw_a(options.data)
+    train, val = datasets.split_identities(pairs, letters=options.letters, exclude=test)
+    report_train, report_val = datasets.split_by_letter(pairs)
+    print(datasets.letter_table(pairs))
+    sets = {
+        "all training pairs": pairs,
+        "report's split: train": report_train,
+        "report's split: validation": report_val,
+        "by identity: train": train,
+        "by identity: validation": val,
+        "test": test,
+    }
+    print(datasets.class_table(sets))
+
+
+def data_folder(name: str) -> Path:
+    """Returns the organised folder that `--data` names; toy is drawn first."""
+    if name != "toy":
+        return Path(name)
+    folder = Path("data/toy")
+    faces = datasets.make_toy_faces(folder / "drawn")
+    datasets.organize_lfw_a(
+        faces / "lfw2",
+        folder,
+        train_pairs=faces / "pairsDevTrain.txt",
+        test_pairs=faces / "pairsDevTest.txt",
+    )
+    return folder

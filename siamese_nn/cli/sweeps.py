@@ -1,0 +1,187 @@
+"""The commands of many trainings."""
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from .. import datasets
+from . import cfp
+from .data import data_folder
+from .train import recipe_named, show_run, training_photos
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds them to the parser."""
+    command = commands.add_parser("sweep", help="many trainings, resumed when they are cut off")
+    sweeps = command.add_subparsers(title="sweeps", required=True, metavar="SWEEP")
+    _add_report(sweeps)
+    _add_search(sweeps)
+    cfp.add_sweep(sweeps)
+
+
+def _add_report(sweeps: argparse._SubParsersAction) -> None:
+    command = sweeps.add_parser(
+        "report",
+        help="the report's experiments again, with our figures beside the published ones",
+        epilog="Runs that are finished, or that another process is at, are left alone: start the same command again after it was "
+        "cut off, or several times at once. In FILE of --markdown only the part of such a sweep is replaced.",
+    )
+    command.add_argument("--data", required=True, help="organised folder; toy draws one into data/toy")
+    command.add_argument(
+        "--table", default="", metavar="3,4", help="the tables whose rows to run (default: all rows)"
+    )
+    command.add_argument(
+        "--only", default="", metavar="5.1,7.1", help="rows to run, besides those of --table"
+    )
+    command.add_argument(
+        "--split",
+        choices=["report", "identities"],
+        default="report",
+        help="report (default): the report's letter split, which leaks; identities: nobody is on both sides",
+    )
+    command.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="seeds for each row (default: 1)"
+    )
+    command.add_argument("--seed", type=int, default=0, help="the first seed (default: 0)")
+    command.add_argument("--epochs", type=int, help="the most epochs to train (default: the report's 100)")
+    command.add_argument(
+        "--variant",
+        choices=["as-printed", "as-run"],
+        default="as-printed",
+        help="as-run: 256 units and a fourth pooling with drop-out, as the report's code really ran",
+    )
+    command.add_argument("--runs", type=Path, metavar="FOLDER", help="default: runs/report-DATA")
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each run, too")
+    command.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables into FILE, too")
+    command.set_defaults(run=_report)
+
+
+def _add_search(sweeps: argparse._SubParsersAction) -> None:
+    command = sweeps.add_parser(
+        "search",
+        help="search for a better recipe, with Optuna",
+        epilog="The same command goes on after it was cut off; started several times, or on several machines with one --storage "
+        "and --folder of one name, it shares the work.",
+    )
+    command.add_argument("--data", required=True, help="organised folder; toy draws one into data/toy")
+    command.add_argument(
+        "--recipe", required=True, help="where to start from, by name; a wrong one lists all"
+    )
+    command.add_argument(
+        "--space",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="TOML or JSON: for a field of the recipe a list of choices, or a range: units = {low = 64, high = 512, log = true}",
+    )
+    command.add_argument("--sampler", choices=["tpe", "random", "grid"], default="tpe", help="default: tpe")
+    command.add_argument(
+        "--trials", type=int, metavar="N", help="of the whole search (default: 20, or the whole grid)"
+    )
+    command.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
+    )
+    command.add_argument(
+        "--storage", metavar="URL", help="database, as Optuna takes it (default: SQLite in FOLDER)"
+    )
+    command.add_argument(
+        "--folder", type=Path, help="of runs and results (default: runs/search-DATA-RECIPE-SPACE-SAMPLER)"
+    )
+    command.add_argument(
+        "--final",
+        action="store_true",
+        help="at the end open the test pairs, once: train the best recipe again and measure it on them",
+    )
+    command.add_argument("--epochs", type=int, help="the most epochs of a trial (default: the recipe's)")
+    command.set_defaults(run=_search)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from ..training import reproduction
+
+    if options.repeats < 1:
+        raise ValueError(f"`--repeats` must be at least 1. Received: {options.repeats}")
+    try:
+        numbers = [int(number) for number in _words(options.table)]
+    except ValueError as error:
+        raise ValueError(f"`--table` must be numbers such as 3,4. Received: {options.table}") from error
+    names = reproduction.select(tables=numbers, only=_words(options.only), variant=options.variant)
+    data_dir = data_folder(options.data)
+    runs_dir = options.runs or Path("runs") / f"report-{data_dir.name}"
+    runs = reproduction.plan(
+        names,
+        runs_dir,
+        split=options.split,
+        seeds=range(options.seed, options.seed + options.repeats),
+        changes={} if options.epochs is None else {"epochs": options.epochs},
+    )
+    pairs, test = datasets.load_lfw_a(data_dir)
+    os.environ.setdefault("SIAMESE_NN_IMAGE_CACHE", str(runs_dir / "images"))
+    try:
+        with logging_redirect_tqdm():
+            reproduction.run(runs, pairs, test)
+    except KeyboardInterrupt:
+        _show_sweep(options, runs, runs_dir, data_dir)
+        raise
+    _show_sweep(options, runs, runs_dir, data_dir)
+
+
+def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_dir: Path) -> None:
+    from ..training import reproduction
+
+    rows = reproduction.collect(runs)
+    print(reproduction.tables(rows))
+    length = "" if options.epochs is None else f"-{options.epochs}-epochs"
+    title = f"{options.split}-{options.variant}{length}"
+    for path in reproduction.draw(runs, runs_dir / f"figures-{title}"):
+        print(path)
+    if options.csv:
+        reproduction.write_csv(rows, options.csv)
+    if options.markdown:
+        reproduction.write_markdown(rows, options.markdown, f"{data_dir.name}-{title}")
+
+
+def _search(options: argparse.Namespace) -> None:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    try:
+        from ..training import sweep
+    except ImportError as error:
+        raise ValueError(error) from error
+
+    recipe = replace(recipe_named(options.recipe), split="identities")
+    if options.epochs is not None:
+        recipe = replace(recipe, epochs=options.epochs)
+    space = sweep.read_space(options.space)
+    data_dir = data_folder(options.data)
+    pairs, test = datasets.load_lfw_a(data_dir)
+    train, val = recipe.split_pairs(pairs, exclude=test)
+    photos = training_photos(data_dir, pairs, val)
+    title = f"search-{data_dir.name}-{options.recipe}-{options.space.stem}-{options.sampler}"
+    folder = options.folder or Path("runs") / title
+    with logging_redirect_tqdm():
+        study = sweep.search(
+            recipe,
+            space,
+            train,
+            val,
+            folder,
+            sampler=options.sampler,
+            trials=options.trials,
+            jobs=options.jobs,
+            photos=photos,
+            storage=options.storage,
+        )
+    print(sweep.trials_table(study))
+    sweep.write_csv(study, folder / "trials.csv")
+    print(folder / "trials.csv")
+    if options.final:
+        results = sweep.final(study, train, val, test, folder, photos=photos, verbose=2)
+        show_run(results, data_dir, folder / "final")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

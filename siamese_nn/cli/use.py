@@ -1,0 +1,92 @@
+"""The commands that use a trained run."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds them to the parser."""
+    command = commands.add_parser(
+        "verify",
+        help="are two photos of the same person, by a trained run",
+        epilog="exit codes: 0 same, 3 different, 1 an error, 2 wrong usage",
+    )
+    _add_run(command)
+    command.add_argument("a", type=Path, metavar="A", help="a photo, aligned as those of the training")
+    command.add_argument("b", type=Path, metavar="B", help="another photo")
+    command.set_defaults(run=_verify)
+
+    command = commands.add_parser(
+        "identify",
+        help="who of a gallery is on a photo, by a trained run",
+        epilog="exit codes: 0 known, 3 unknown, 1 an error, 2 wrong usage",
+    )
+    _add_run(command)
+    command.add_argument("photo", type=Path, metavar="PHOTO", help="aligned as those of the training")
+    command.add_argument(
+        "--gallery",
+        type=Path,
+        required=True,
+        metavar="FOLDER_OR_NPZ",
+        help="a folder with a folder of photos for each person, or a file that Gallery.save wrote",
+    )
+    command.set_defaults(run=_identify)
+
+    command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
+    _add_run(command)
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
+    command.set_defaults(run=_cluster)
+
+
+def _add_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
+    command.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ..verifier import Verifier
+
+    answer = Verifier.load(options.run_dir).verify(options.a, options.b)
+    if options.json:
+        print(json.dumps(asdict(answer)))
+    else:
+        print(
+            f"{'same' if answer.same else 'different'} (score {answer.score:.4f}, threshold {answer.threshold:.4f}, "
+            f"probability of the same person {answer.probability:.1%})"
+        )
+    return 0 if answer.same else 3
+
+
+def _identify(options: argparse.Namespace) -> int:
+    from ..verifier import Gallery, Verifier
+
+    verifier = Verifier.load(options.run_dir)
+    of_file = options.gallery.suffix == ".npz"
+    gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
+    answer = verifier.identify(options.photo, gallery, k=5)
+    if options.json:
+        print(json.dumps(asdict(answer)))
+    else:
+        print("unknown" if answer.name is None else answer.name)
+        print(f"Threshold {answer.threshold:.4f}; the most alike:")
+        for candidate in answer.candidates:
+            print(f"  {candidate.score:.4f}  {candidate.probability:6.1%}  {candidate.name}")
+    return 3 if answer.name is None else 0
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    from ..verifier import Verifier, photos_in
+
+    photos = photos_in(options.folder)
+    labels = Verifier.load(options.run_dir).cluster(photos).tolist()
+    people = [
+        [str(photo) for photo, label in zip(photos, labels, strict=True) if label == number]
+        for number in range(max(labels) + 1)
+    ]
+    if options.json:
+        print(json.dumps(people))
+        return
+    for number, paths in enumerate(people):
+        print(f"person {number}:", *paths, sep="\n  ")

@@ -1,0 +1,217 @@
+"""Drawn faces in the layout of CFP, frontal and in profile, with fiducials and folds: no download, no permission."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps
+from tqdm.auto import tqdm
+
+from .toy_faces import (
+    _FIRST_NAMES,
+    _LAST_NAMES,
+    _SIDE,
+    _SUPERSAMPLE,
+    _draw_eyes,
+    _draw_hair,
+    _draw_head,
+    _draw_mouth_and_nose,
+    _draw_traits,
+    _ellipse,
+    _outline,
+    _Pen,
+)
+
+_DRAWING = 1  # raise when the pictures change, so that a set drawn by older code is not taken for a new one
+_PAIRS_PER_PERSON = 7  # at most, in each file of a fold, as in CFP
+_NOTE = "toy_cfp.json"
+
+
+def make_toy_cfp(
+    output_dir: str | Path,
+    *,
+    people: int = 20,
+    frontal_photos: int = 10,
+    profile_photos: int = 4,
+    seed: int = 0,
+) -> Path:
+    """Draws photos of invented people, with the folders, fiducials and folds of CFP.
+
+    A profile is the same head turned by some 35 degrees to the left or right. The photos are cropped loosely, so that
+    faces lie here and there. Each fold has people of its own, and as many same and different pairs as every other, FF and
+    FP: seven a person as in CFP, or fewer where there aren't so many. People have the names and traits of those whom
+    `make_toy_faces` draws with the same seed: whoever trains on those must leave them out, as with CFP and LFW.
+
+    Args:
+        output_dir: Folder to make, which `read_cfp_folds` and `organize_cfp` read. `toy_cfp.json` in it keeps the
+            arguments; a whole set that was made with the same ones is kept as it is.
+        people: Integer from 20 to 999: two a fold at least. Defaults to 20.
+        frontal_photos: Integer from 2 to 99. Frontal photos of each person. Defaults to 10, as in CFP.
+        profile_photos: Integer from 1 to 99. Profiles of each person. Defaults to 4, as in CFP.
+        seed: Integer from 0 to 2**32 - 1. The same seed gives the same files. Defaults to 0.
+
+    Returns:
+        `output_dir`, as a `Path`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+        FileExistsError: If `output_dir` holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> from siamese_nn.datasets import read_cfp_folds
+        >>> folder = make_toy_cfp(Path(tempfile.mkdtemp()) / "cfp", frontal_photos=3, profile_photos=2)
+        >>> read_cfp_folds(folder, "FP")[0]
+        Pairs(6 same, 6 different, 2 people)
+    """
+    output_dir = Path(output_dir)
+    arguments = {
+        "people": people,
+        "frontal_photos": frontal_photos,
+        "profile_photos": profile_photos,
+        "seed": seed,
+    }
+    ranges = {
+        "people": (20, 999),
+        "frontal_photos": (2, 99),
+        "profile_photos": (1, 99),
+        "seed": (0, 2**32 - 1),
+    }
+    for name, value in arguments.items():
+        low, high = ranges[name]
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"`{name}` must be an integer from {low} to {high}. Received: {name}={value!r}")
+    note = json.dumps({"drawing": _DRAWING, **arguments}, default=int)
+    photos = people * (frontal_photos + profile_photos)
+    if output_dir.exists() and not (output_dir.is_dir() and not any(output_dir.iterdir())):
+        found, note_file = len(list(output_dir.glob("Data/Images/*/*/*.jpg"))), output_dir / _NOTE
+        if note_file.is_file() and (note_file.read_text(), found) == (note, photos):
+            return output_dir
+        raise FileExistsError(
+            f"`output_dir` must be new, empty, or hold the {photos} photos of {note}. Received: output_dir={output_dir}, "
+            "which holds something else. Choose another folder, or delete this one"
+        )
+    partial = output_dir.parent / f".{output_dir.name}.toy_cfp_partial"
+    if partial.exists():
+        shutil.rmtree(partial)
+    views = {"frontal": frontal_photos, "profile": profile_photos}
+    _draw_people(partial, people, views, seed)
+    _write_protocol(partial / "Protocol", people, views, seed)
+    (partial / _NOTE).write_text(note)
+    if output_dir.exists():
+        output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
+    partial.rename(output_dir)
+    return output_dir
+
+
+def _draw_people(folder: Path, people: int, views: dict[str, int], seed: int) -> None:
+    first, last = _FIRST_NAMES.split(), _LAST_NAMES.split()
+    names = [f"{first[i % 60]} {last[(i + i // 60 * 7) % 40]}" for i in range(people)]  # as in toy_faces
+    for person in tqdm(range(people), desc="Drawing CFP", unit="person", disable=None):
+        traits = _draw_traits(np.random.default_rng([seed, 0, person]))
+        for number, (view, count) in enumerate(views.items()):
+            photos, fiducials = (
+                folder / "Data" / kind / f"{person + 1:03d}" / view for kind in ("Images", "Fiducials")
+            )
+            photos.mkdir(parents=True)
+            fiducials.mkdir(parents=True)
+            for photo in range(1, count + 1):
+                image, points = _draw_photo(
+                    traits, view, np.random.default_rng([seed, 3 + number, person, photo])
+                )
+                image.save(photos / f"{photo:02d}.jpg", quality=90)
+                lines = "".join(f"{x:.5g},{y:.5g}\n" for x, y in points)
+                (fiducials / f"{photo:02d}.txt").write_text(lines, newline="\n")
+    (folder / "Data" / "list_name.txt").write_text("\n".join(names) + "\n", newline="\n")
+
+
+class _TurnedPen(_Pen):
+    """Looks at the head from the side if wanted, and keeps the last polygon: the mouth's points are not to be had else."""
+
+    def __init__(self, image: Image.Image, face_width: float, view: str, rng: np.random.Generator):
+        super().__init__(image, face_width, rng)
+        if view == "profile":  # at more, the hidden eye would leave the face
+            self.yaw = rng.choice([-1, 1]) * rng.uniform(0.55, 0.65)
+
+    def fill(self, points, grey: float) -> None:
+        super().fill(points, grey)
+        self.last = np.asarray(points)
+
+
+def _draw_photo(traits: dict, view: str, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+    """Returns one photo in brown, and its 30 points, `(30, 2)`."""
+    coarse = Image.fromarray(rng.uniform(0, 255, rng.integers(2, 6, 2)).astype(np.uint8))
+    image = coarse.resize((_SIDE * _SUPERSAMPLE,) * 2, Image.Resampling.BICUBIC)
+    pen = _TurnedPen(image, traits["face_width"], view, rng)
+    pen.fill(_ellipse(2.35j, 1.7, 1.0), rng.uniform(10, 245))  # clothes
+    _draw_head(pen, traits)
+    _draw_eyes(pen, traits, rng)
+    _draw_mouth_and_nose(pen, traits, rng)
+    mouth = pen.last
+    _draw_hair(pen, traits)
+    left, top, right, bottom = rng.integers(0, 25, 4)
+    box = (left, top, _SIDE - right, _SIDE - bottom)
+    grey = image.reduce(_SUPERSAMPLE).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2))).crop(box)
+    pixels = rng.uniform(0, 40) + rng.uniform(0.6, 0.9) * np.float32(grey)
+    pixels += 5 * rng.standard_normal(pixels.shape, dtype=np.float32)
+    grey = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    # CFP's points are those of the half on the left, or in a profile of the half that is turned to the camera.
+    side = 1 if view == "profile" and pen.yaw < 0 else -1
+    points = np.array(pen.project(_face_points(traits, mouth, side))).reshape(30, 2) / _SUPERSAMPLE
+    return ImageOps.colorize(grey, "black", "white", "#a0785a"), points - box[:2]
+
+
+def _face_points(traits: dict, mouth: np.ndarray, side: int) -> np.ndarray:
+    """Returns CFP's 30 points of the half where x has the sign of `side`, as x + yj like all that is drawn."""
+    jaw = _outline(traits, 1.0, np.pi / 2, np.pi)[::5]
+    jaw = side * jaw.real + 1j * jaw.imag
+    eye = side * traits["eye_spacing"] + 1j * traits["eye_y"]
+    across, up = side * traits["eye_width"], 1j * traits["eye_height"]
+    brow = eye - 1j * traits["brow_y"] + 1.3 * across * np.array([1, 0, -1])
+    lid = [eye + across, eye + across / 2 - up, eye - across / 2 - up]
+    lid += [eye - across, eye - across / 2 + up, eye + across / 2 + up]
+    top, length, wing = 1j * traits["eye_y"], 1j * traits["nose_length"], side * traits["nose_width"]
+    tip = top + length
+    base = tip + 0.07j + wing * np.array([0, 0.5, 1]) - [0, 0, 0.07j]
+    # The mouth runs from corner to corner along the upper lip, and back along the lower one.
+    corner = mouth[0] if mouth[0].real * side > 0 else mouth[14]
+    upper, lower, lip = mouth[7], mouth[22], 1j * traits["mouth_height"]
+    lips = [upper - lip, upper, lower + lip, lower]
+    return np.array([*jaw, *brow, *lid, *(top + np.linspace(0, 1, 4) * length), *base, corner, *lips])
+
+
+def _write_protocol(folder: Path, people: int, views: dict[str, int], seed: int) -> None:
+    counts = {side: views[view] for side, view in (("F", "frontal"), ("P", "profile"))}
+    for (view, count), side in zip(views.items(), counts, strict=True):
+        photos = [f"{p:03d}/{view}/{n:02d}.jpg" for p in range(1, people + 1) for n in range(1, count + 1)]
+        _write_lines(
+            folder / f"Pair_list_{side}.txt", [f"{i} ../Data/Images/{p}" for i, p in enumerate(photos, 1)]
+        )
+    few, frontal, profiles = people // 10, counts["F"], counts["P"]  # people of the smallest fold
+    same = few * min(frontal * (frontal - 1) // 2, frontal * profiles, _PAIRS_PER_PERSON)
+    n_pairs = min(same, few * (few - 1) // 2 * frontal * min(frontal, profiles))
+    for fold in range(10):
+        for number, task in enumerate(("FF", "FP")):
+            rng = np.random.default_rng([seed, 2, fold, number])
+            pairs = _all_pairs(range(fold, people, 10), [counts[side] for side in task], task == "FF")
+            for kind, candidates in pairs.items():
+                chosen = rng.choice(len(candidates), n_pairs, replace=False)
+                lines = ["{},{}".format(*candidates[i]) for i in chosen]
+                _write_lines(folder / "Split" / task / f"{fold + 1:02d}" / f"{kind}.txt", lines)
+
+
+def _all_pairs(people: range, counts: list[int], symmetric: bool) -> dict[str, list[tuple[int, int]]]:
+    """Returns all same and different pairs of a fold, as numbers of the pair lists; a symmetric one only once."""
+    left, right = ([(p, p * n + i) for p in people for i in range(1, n + 1)] for n in counts)
+    pairs = {"same": [], "diff": []}
+    for one, i in left:
+        for other, j in right:
+            if not symmetric or i < j:
+                pairs["same" if one == other else "diff"].append((i, j))
+    return pairs
+
+
+def _write_lines(file: Path, lines: list[str]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n", newline="\n")

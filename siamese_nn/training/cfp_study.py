@@ -1,0 +1,172 @@
+"""The Person Verification study on CFP again: runs its experiments, and sets our figures beside the published ones."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from prettytable import PrettyTable
+
+from ..datasets import read_cfp_folds, split_cfp_folds
+from ..files import read_json
+from ..published import CFP_EXPERIMENTS as PUBLISHED
+from .experiments import cfp_recipe
+from .many_runs import run_all, status
+from .recipes import Recipe
+
+__all__ = ["CfpRun", "collect", "describe", "plan", "run", "table"]
+
+
+@dataclass(frozen=True)
+class CfpRun:
+    """One training of one of the study's experiments.
+
+    Args:
+        name: of `training.CFP_EXPERIMENTS`.
+        task: `"FF"` or `"FP"`.
+        recipe: what is trained.
+        run_dir: the folder of the run.
+    """
+
+    name: str
+    task: str
+    recipe: Recipe
+    run_dir: Path
+
+
+def plan(
+    runs_dir: str | os.PathLike,
+    *,
+    only: Iterable[str] = (),
+    task: str = "FF",
+    image_size: int = 224,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> list[CfpRun]:
+    """Lists the runs that are to be made, or were made, of some experiments; computes nothing.
+
+    Args:
+        runs_dir: the folder that holds, or will hold, the runs' folders.
+        only: names of `training.CFP_EXPERIMENTS`; none takes all.
+        task: `"FF"`, which the study has, or `"FP"`.
+        image_size: height and width, in pixels, from 32 on.
+        epochs: the most epochs; `None` takes the study's.
+        seed: of weights and order.
+
+    Raises:
+        ValueError: on an unknown name or task, or a value that the recipe refuses.
+
+    Example:
+        >>> [run.run_dir.name for run in plan("runs/cfp", only=["02", "04"], image_size=32, epochs=3)]
+        ['02-FF-32-0-3-epochs', '04-FF-32-0-3-epochs']
+    """
+    only = list(only)
+    unknown = [name for name in only if name not in PUBLISHED]
+    if unknown:
+        raise ValueError(
+            f"`only` must be of {', '.join(PUBLISHED)}. Received: {', '.join(map(str, unknown))}"
+        )
+    if task not in ("FF", "FP"):
+        raise ValueError(f'`task` must be "FF" or "FP". Received: task={task!r}')
+    length = "" if epochs is None else f"-{epochs}-epochs"
+    runs = []
+    for name in only or PUBLISHED:
+        recipe = replace(cfp_recipe(PUBLISHED[name], image_size), seed=seed)
+        if epochs is not None:
+            recipe = replace(recipe, epochs=epochs, patience=epochs)
+        runs.append(CfpRun(name, task, recipe, Path(runs_dir) / f"{name}-{task}-{image_size}-{seed}{length}"))
+    return runs
+
+
+def run(runs: Sequence[CfpRun], cfp_dir: str | os.PathLike, *, verbose: int | str = 0) -> None:
+    """Makes the runs of a plan, one after another, with a progress bar; see `many_runs.run_all`.
+
+    Args:
+        runs: what `plan` returns.
+        cfp_dir: the folder of CFP, as `datasets.organize_cfp` leaves it.
+        verbose: as in Keras's `fit`.
+    """
+    for task in sorted({run.task for run in runs}):
+        sets = split_cfp_folds(read_cfp_folds(cfp_dir, task))
+        own = {run.run_dir: run.recipe for run in runs if run.task == task}
+        run_all(own, lambda _, sets=sets: sets, verbose=verbose)
+
+
+def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:
+    """Reads what has come of runs, finished or not.
+
+    Returns:
+        For each run its name, task, recipe and `status`; of a finished one `results`, as `training.train` returns them.
+    """
+    rows = []
+    for run in runs:
+        row = {"name": run.name, "task": run.task, "recipe": run.recipe, "status": status(run.run_dir)}
+        if row["status"] == "finished":
+            row["results"] = read_json(run.run_dir / "results.json")
+        rows.append(row)
+    return rows
+
+
+def table(rows: Iterable[dict[str, Any]]) -> PrettyTable:
+    """Shows the study's table, with our figures beside the published ones; see `describe` for what they are.
+
+    Args:
+        rows: what `collect` returns.
+    """
+    shown = PrettyTable(
+        ["Experiment", "Model", "Training", "Figures"]
+        + ["Val. accuracy", "Test accuracy", "AUC", "EER", "Best epoch", "Minutes"],
+        align="r",
+    )
+    for name in ("Experiment", "Model", "Training", "Figures"):
+        shown.align[name] = "l"
+    for row in rows:
+        published, recipe = PUBLISHED[row["name"]], row["recipe"]
+        model = f"{published.loss} over {published.features_from} {published.backbone}"
+        words = [f"{recipe.learning_rate:g} {recipe.optimizer}"]
+        words += ["pretrained"] * published.pretrained + ["augmented"] * published.augmentation
+        words += ["upper half"] * (published.fine_tuning == "upper_half")
+        best = f"{published.published_best_epoch or '-'} of {published.epochs}"
+        accuracies = (published.published_val_accuracy, published.published_test_accuracy)
+        theirs = [*map(_percent, accuracies), "-", "-", best, "-"]
+        shown.add_row([row["name"], model, ", ".join(words), "study, FF", *theirs])
+        shown.add_row(["", "", "", f"ours, {row['task']}", *_ours(row)])
+    return shown
+
+
+def describe(rows: Sequence[dict[str, Any]]) -> str:
+    """Says in words what the figures are, and what to bear in mind."""
+    sizes = sorted({row["recipe"].image_size[0] for row in rows})
+    longest = {name: recipe.epochs for name, recipe in ((row["name"], row["recipe"]) for row in rows)}
+    shorter = [name for name, epochs in longest.items() if epochs != PUBLISHED[name].epochs]
+    devices = sorted({row["results"]["device"] for row in rows if "results" in row})
+    return (
+        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of them; best epoch by the AUC of the "
+        "validation pairs; threshold chosen on them, so that their own accuracy flatters; 95% interval by bootstrap over people. "
+        "Which folds the study took, its batches and its images are not known: ours are of 32 pairs, "
+        f"{' and '.join(f'{size} x {size}' for size in sizes)} pixels."
+        + (f"\nShorter than the study's: {', '.join(shorter)}." if shorter else "")
+        + f"\nOurs on: {'; '.join(devices) or 'nothing yet'}."
+    )
+
+
+def _ours(row: dict[str, Any]) -> list[str]:
+    if "results" not in row:
+        return [row["status"], *["-"] * 5]
+    results = row["results"]
+    figures = results["figures"]["best"]
+    test = figures["test"]
+    low, high = test["accuracy_interval"]
+    return [
+        _percent(figures["validation"]["accuracy"]),
+        f"{_percent(test['accuracy'])} ({_percent(low)}-{_percent(high)})",
+        f"{test['auc']:.3f}",
+        _percent(test["eer"]),
+        f"{results['best_epoch']} of {results['epochs']}",
+        f"{results['seconds'] / 60:.1f}",
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
