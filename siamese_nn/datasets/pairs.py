@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -94,9 +95,20 @@ class Pairs:
 
 
 def pair_key(left: str, right: str) -> tuple[str, str]:
-    """Returns the file names of two photos in alphabetical order."""
-    first, second = sorted((os.path.basename(left), os.path.basename(right)))
+    """Returns the `photo_key` of two photos, in alphabetical order."""
+    first, second = sorted((photo_key(left), photo_key(right)))
     return first, second
+
+
+def photo_key(path: str) -> str:
+    """Returns by what a photo is known wherever it lies: its file name, or, where that is a mere number as in CFP, two folders with it.
+
+    Example:
+        >>> photo_key("data/lfw-a/train/Al_Pacino_0001.jpg"), photo_key("data/cfp/Data/Images/001/frontal/01.jpg")
+        ('Al_Pacino_0001.jpg', '001/frontal/01.jpg')
+    """
+    path = PurePath(path)
+    return "/".join(path.parts[-3:]) if path.stem.isdigit() else path.name
 
 
 def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from .. import __version__
 from ..datasets import Pairs
+from ..datasets.pairs import photo_key
 from ..files import read_json
 from .recipes import Recipe
 
@@ -57,7 +58,7 @@ def claim_folder(
     }
     claim = {"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}
     if photos:
-        files = [os.path.basename(path) for own in photos.values() for path in own]
+        files = [photo_key(path) for own in photos.values() for path in own]
         claim["photos"] = {"photos": len(files), "people": len(photos), "sha256": _digest(files)}
     claim = json.loads(json.dumps(claim))
     path = run_dir / "recipe.json"
