@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from .. import datasets
-
-_TASKS = ("FF", "FP")
+from ..datasets.cfp import TASKS
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -52,7 +51,7 @@ def add_sweep(sweeps: argparse._SubParsersAction) -> None:
         "--data", required=True, help="folder that cfp organize made; toy draws one into data/toy-cfp"
     )
     command.add_argument("--only", default="", metavar="02,13", help="experiments to run (default: all)")
-    command.add_argument("--task", choices=_TASKS, default="FF", help="default: FF, the study's")
+    command.add_argument("--task", choices=TASKS, default="FF", help="default: FF, the study's")
     command.add_argument(
         "--image-size",
         type=int,
@@ -76,7 +75,7 @@ def _measure(options: argparse.Namespace) -> None:
 
     verifier = Verifier.load(options.run_dir)
     cfp_dir = _folder(options.data)
-    reports = {task: verifier.cross_validate(datasets.read_cfp_folds(cfp_dir, task)) for task in _TASKS}
+    reports = {task: verifier.cross_validate(datasets.read_cfp_folds(cfp_dir, task)) for task in TASKS}
     if options.json:
         print(json.dumps({task: report.as_dict() for task, report in reports.items()}))
         return

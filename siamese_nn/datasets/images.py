@@ -1,6 +1,7 @@
 """Photos as arrays: decoded, cropped, resized, kept as uint8."""
 
 import io
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -13,9 +14,13 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
+logger = logging.getLogger(__name__)
+
 _ORIENTATION = ExifTags.Base.Orientation
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
+_DIGEST = sha256().digest_size
+_checked: set[tuple] = set()  # cache files that this process has found whole
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
 
 
@@ -121,7 +126,8 @@ def load_images(
 
     With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there, and memory-mapped
     when the same photos are asked for again, by whatever process: all trainings of a sweep share one copy. A photo that has
-    changed since is decoded anew. Remove the folder when it is no longer of use.
+    changed since is decoded anew, and so are all where the kept file is damaged: it ends with its SHA-256, which each process checks
+    once. Remove the folder when it is no longer of use.
 
     Args:
         paths: the `n` files.
@@ -135,19 +141,50 @@ def load_images(
     kept = _kept(paths, options)
     if kept is None:
         return _decode(paths, options, progress)
-    if not kept.exists():
-        images = _decode(paths, options, progress)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_name(f".partial-{os.getpid()}-{kept.name}")  # another process may be at it, too
-        np.save(partial, images)
+    shape = (len(paths), *image_size, channels)
+    images = _mapped(kept, shape)
+    if images is None:
+        _keep(_decode(paths, options, progress), kept)
+        images = _mapped(kept, shape)
+    if images is None:
+        raise OSError(f"{kept} can't be read back as it was written. Choose another SIAMESE_NN_IMAGE_CACHE")
+    return images
+
+
+def _keep(images: np.ndarray, kept: Path) -> None:
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    partial = kept.with_name(f".partial-{os.getpid()}-{kept.name}")  # another process may be at it, too
+    try:
+        with partial.open("wb") as file:
+            file.write(images)
+            file.write(sha256(images).digest())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, kept)
-    return np.load(kept, mmap_mode="r", allow_pickle=False)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _mapped(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The images in a file of the cache; `None` where it is absent or damaged."""
+    if not kept.exists():
+        return None
+    facts = kept.stat()
+    size, state = math.prod(shape), (str(kept), facts.st_ino, facts.st_mtime_ns)
+    if facts.st_size == size + _DIGEST:
+        whole = np.memmap(kept, np.uint8, "r")
+        if state in _checked or sha256(whole[:size]).digest() == whole[size:].tobytes():
+            _checked.add(state)
+            return whole[:size].reshape(shape)
+    logger.warning("%s is damaged: the photos are decoded again", kept)
+    return None
 
 
 def _kept(paths: Sequence[str], options: dict) -> Path | None:
     """Where the cache keeps the images of these very files; `None` without a cache, or where a file is missing."""
     folder = os.environ.get("SIAMESE_NN_IMAGE_CACHE")
-    if not folder:
+    if not folder or not len(paths):
         return None
     digest = sha256(repr(sorted(options.items())).encode())
     for path in map(str, paths):
@@ -156,7 +193,7 @@ def _kept(paths: Sequence[str], options: dict) -> Path | None:
         except OSError:
             return None
         digest.update(f"{os.path.abspath(path)}\n{facts.st_size} {facts.st_mtime_ns}\n".encode())
-    return Path(folder) / f"{digest.hexdigest()[:32]}.npy"
+    return Path(folder) / f"{digest.hexdigest()[:32]}.uint8"
 
 
 def _decode(paths: Sequence[str], options: dict, progress: bool) -> np.ndarray:

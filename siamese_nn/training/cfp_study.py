@@ -9,6 +9,7 @@ from typing import Any
 from prettytable import PrettyTable
 
 from ..datasets import read_cfp_folds, split_cfp_folds
+from ..datasets.cfp import TASKS
 from ..files import read_json
 from ..published import CFP_EXPERIMENTS as PUBLISHED
 from .experiments import cfp_recipe
@@ -67,7 +68,7 @@ def plan(
         raise ValueError(
             f"`only` must be of {', '.join(PUBLISHED)}. Received: {', '.join(map(str, unknown))}"
         )
-    if task not in ("FF", "FP"):
+    if task not in TASKS:
         raise ValueError(f'`task` must be "FF" or "FP". Received: task={task!r}')
     length = "" if epochs is None else f"-{epochs}-epochs"
     runs = []
@@ -115,8 +116,10 @@ def table(rows: Iterable[dict[str, Any]]) -> PrettyTable:
         rows: what `collect` returns.
     """
     shown = PrettyTable(
-        ["Experiment", "Model", "Training", "Figures"]
-        + ["Val. accuracy", "Test accuracy", "AUC", "EER", "Best epoch", "Minutes"],
+        [
+            *("Experiment", "Model", "Training", "Figures"),
+            *("Val. accuracy", "Test accuracy", "AUC", "EER", "Best epoch", "Minutes"),
+        ],
         align="r",
     )
     for name in ("Experiment", "Model", "Training", "Figures"):

@@ -119,7 +119,7 @@ def test_what_is_missing_is_listed(cfp_dir):
     with pytest.raises(datasets.PairFileError, match=r"1 of the 60 photos.*\n.*003/profile/02.jpg"):
         datasets.read_cfp_folds(cfp_dir, "FP")
     (cfp_dir / "Protocol/Split/FP/10/diff.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="10/diff.txt does not exist.*`cfp_dir`"):
+    with pytest.raises(FileNotFoundError, match="10/diff.txt does not exist.*cfp-dataset"):
         datasets.read_cfp_folds(cfp_dir, "FP")
     with pytest.raises(ValueError, match="`task` must be.*Received: task='PP'"):
         datasets.read_cfp_folds(cfp_dir, "PP")

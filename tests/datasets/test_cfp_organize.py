@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nn.datasets import cfp, cfp_alignment, make_toy_cfp, organize_cfp, read_cfp_folds
+from siamese_nn.datasets import cfp_alignment, cfp_archive, make_toy_cfp, organize_cfp, read_cfp_folds
 
 COUNTS = {"people": 20, "frontal": 40, "profile": 20}
 PHOTO, POINTS = "Data/Images/003/frontal/02.jpg", "Data/Fiducials/003/frontal/02.txt"
@@ -217,7 +217,7 @@ def test_links_encryption_and_bombs_in_a_zip_are_faults(tmp_path, members, monke
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag bits of the first entry of the directory
     source.write_bytes(content)
     refused(tmp_path, source, r"faults \(1\).*\n.*damaged or encrypted")
-    monkeypatch.setattr(cfp, "_MOST_BYTES", max(map(len, members.values())))
+    monkeypatch.setattr(cfp_archive, "_MOST_BYTES", max(map(len, members.values())))
     make_zip(source, {**members, PHOTO: bytes(10**6)})
     refused(tmp_path, source, f"{PHOTO}: more than [0-9]+ bytes")
 
@@ -237,7 +237,7 @@ def test_damaged_archives_say_fetch_again(tmp_path, members):
 KILLED_RUNS = """
 import os, signal, sys
 from pathlib import Path
-from siamese_nn.datasets.cfp import organize_cfp
+from siamese_nn.datasets.cfp_archive import organize_cfp
 
 source, work = Path(sys.argv[1]), Path(sys.argv[2])
 
@@ -272,7 +272,7 @@ for fatal in [*range(3, last - 8, max(1, last // 8)), *range(last - 8, last)]:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_killed_at_any_operation_the_same_call_finishes(tmp_path, members):
     source = make_zip(tmp_path / "a.zip", members)
-    environment = {**os.environ, "PYTHONPATH": str(Path(cfp.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cfp_archive.__file__).parents[2])}
     subprocess.run(
         [sys.executable, "-c", KILLED_RUNS, str(source), str(tmp_path)],
         check=True,
@@ -299,7 +299,7 @@ def test_what_a_killed_call_left_is_cleared(tmp_path, members):
 
 def test_an_interrupted_call_leaves_nothing(tmp_path, members, monkeypatch):
     source = make_zip(tmp_path / "a.zip", members)
-    monkeypatch.setattr(cfp, "load_image", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(cfp_archive, "load_image", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         organize_cfp(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [source]
@@ -308,7 +308,7 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, members, monkeypatch):
 def test_a_full_disk_is_no_fault_of_the_source(tmp_path, members, monkeypatch):
     source = make_zip(tmp_path / "a.zip", members)
     monkeypatch.setattr(
-        cfp, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        cfp_archive, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
     )
     with pytest.raises(OSError, match="No space left"):
         organize_cfp(source, tmp_path / "out")

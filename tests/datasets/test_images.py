@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import zlib
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -191,6 +192,44 @@ def test_the_cache_is_shared_and_follows_the_files(tmp_path, toy_pairs, monkeypa
         datasets.load_images(paths, image_size=(20, 21))
     with pytest.raises(pytest.fail.Exception):
         datasets.load_images(paths[::-1], image_size=(20, 20))
+
+
+def cut(content):
+    return content[:-1]
+
+
+def turn_a_bit(content):
+    return content[:70] + bytes([content[70] ^ 1]) + content[71:]
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, turn_a_bit, lambda _: b"", lambda _: b"garbage", lambda content: bytes(len(content))]
+)
+def test_a_damaged_cache_file_counts_as_absent(tmp_path, toy_pairs, monkeypatch, caplog, damage):
+    paths = toy_pairs.left[:6].tolist()
+    expected = datasets.load_images(paths, image_size=(20, 20))
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path))
+    datasets.load_images(paths, image_size=(20, 20))
+    (kept,) = tmp_path.iterdir()
+    whole = kept.read_bytes()
+    assert whole[:-32] == expected.tobytes() and whole[-32:] == sha256(whole[:-32]).digest()
+    kept.write_bytes(damage(whole))
+    os.utime(kept, ns=(5, 5))  # a clock may be too coarse to show that it was written again
+    assert np.array_equal(datasets.load_images(paths, image_size=(20, 20)), expected)
+    assert caplog.messages == [f"{kept} is damaged: the photos are decoded again"]
+    assert list(tmp_path.iterdir()) == [kept] and kept.read_bytes() == whole
+
+
+def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path, toy_pairs, monkeypatch):
+    def full(_):
+        raise OSError("disk full")
+
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        datasets.load_images(toy_pairs.left[:2].tolist(), image_size=(20, 20))
+    assert not list(tmp_path.iterdir())
+    assert datasets.load_images([], image_size=(20, 20)).shape == (0, 20, 20, 1)
 
 
 def test_a_changed_photo_is_decoded_anew(tmp_path, monkeypatch):

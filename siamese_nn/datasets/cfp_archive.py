@@ -1,0 +1,221 @@
+"""The archive or folder of Celebrities in Frontal-Profile, put in order, and aligned if wanted."""
+
+import json
+import lzma
+import os
+import shutil
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from tqdm.auto import tqdm
+
+from ..files import read_json, write_text
+from .cfp import FOLDS, NAMES, TASKS, VIEWS, read_cfp_folds, read_names, read_photo_list
+from .cfp_alignment import align_jpeg, read_fiducials
+from .images import load_image
+from .pair_files import IMAGE_ENDINGS, PairFileError
+from .photo_sources import listed
+
+_PROTOCOL = (
+    *(f"Protocol/Pair_list_{side}.txt" for side in VIEWS),
+    *(f"Protocol/Split/{task}/{n}/{kind}.txt" for task in TASKS for n in FOLDS for kind in ("same", "diff")),
+)
+_PROOF = "cfp.json"
+# RuntimeError is zipfile's word for encrypted, OSError that for a member that begins before the archive does.
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError, ValueError)
+_MOST_BYTES = 2**26  # of one file: the largest has 1.3 MB, a zip bomb has no end
+
+
+def organize_cfp(
+    source: str | os.PathLike, output_dir: str | os.PathLike, *, align: bool = False
+) -> dict[str, int]:
+    """Takes the photos, fiducials and protocol of CFP out of an archive or folder, with all checks, aligned if wanted.
+
+    All is gathered in a hidden folder beside `output_dir`, which takes its place by one rename: after an interruption
+    `output_dir` is not there, and the same call starts again. A call on a finished folder returns at once.
+
+    Args:
+        source: `cfp-dataset.zip`, or an unpacked folder with `Data/` and `Protocol/`, or the folder around it. Files that
+            the protocol does not ask for are left where they are, but photos and fiducials must be all that it asks for
+            and no others.
+        output_dir: a new or empty folder, outside of `source`. It gets `Data/list_name.txt`, `Data/Images/`,
+            `Data/Fiducials/` and `Protocol/`, which `read_cfp_folds` reads, and `cfp.json`, which proves that nothing is
+            missing.
+        align: whether to make of every photo one of 250 x 250 pixels with the face where the photos of LFW-a have it, grey
+            or RGB as it was (JPEG, quality 95, full colour resolution): see `cfp_alignment.align_photo`. A model that was
+            trained on a `crop` of LFW-a then sees the faces of CFP in the same place and size. The fiducials stay behind,
+            since they fit the photos as published only. Photos are taken byte for byte otherwise.
+
+    Returns:
+        `{"people": 500, "frontal": 5000, "profile": 2000}` for the real CFP.
+
+    Raises:
+        ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in one message.
+            Nothing is left behind. Or if `output_dir` was organised with another `align` or was changed since.
+        FileExistsError: if `output_dir` holds something else.
+        FileNotFoundError: if `source` does not exist.
+
+    Example:
+        >>> import tempfile
+        >>> from siamese_nn.datasets import make_toy_cfp
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> drawn = make_toy_cfp(folder / "drawn", frontal_photos=2, profile_photos=1)
+        >>> organize_cfp(drawn, folder / "aligned", align=True)
+        {'people': 20, 'frontal': 40, 'profile': 20}
+    """
+    source, output_dir = Path(source), Path(output_dir)
+    if (output_dir / _PROOF).is_file():
+        return _organized_before(output_dir, align)
+    if output_dir.exists() and not (output_dir.is_dir() and not any(output_dir.iterdir())):
+        raise FileExistsError(
+            f"`output_dir` must be new, empty, or a folder that `organize_cfp` made. Received: {output_dir}, which holds "
+            "something else. Choose another"
+        )
+    if output_dir.resolve().is_relative_to(source.resolve()):
+        raise ValueError(f"`output_dir` must lie outside of `source`. Received: {source}, {output_dir}")
+    staging = output_dir.parent / f".{output_dir.name}.cfp_partial"
+    if staging.exists():
+        shutil.rmtree(staging)  # of an interrupted call
+    try:
+        with _opened(source) as files:
+            counts = _gather(files, source, staging, align)
+        proof = {"counts": counts, "align": align, "files_sha256": _digest(_listing(staging))}
+        write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")
+    except PairFileError as error:
+        raise PairFileError(str(error).replace(str(staging), str(source))) from error
+    finally:
+        if not (staging / _PROOF).exists():
+            shutil.rmtree(staging, ignore_errors=True)
+    if output_dir.exists():
+        output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
+    staging.rename(output_dir)
+    return counts
+
+
+def _organized_before(folder: Path, align: bool) -> dict[str, int]:
+    proof = read_json(folder / _PROOF)
+    if not isinstance(proof, dict) or proof.get("align") != align:
+        raise ValueError(f"{folder} was not organised with align={align}. Choose another `output_dir`")
+    if _digest(_listing(folder)) != proof.get("files_sha256"):
+        raise ValueError(
+            f"{folder}: files were added or removed since it was organised. Delete it, and organise it again"
+        )
+    return proof["counts"]
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
+    """Gives what reads each file, by its path in CFP's layout; where to write is never taken from the source."""
+    if source.is_dir():
+        inside = [source, *(folder for folder in sorted(source.iterdir()) if folder.is_dir())]
+        root = next((folder for folder in inside if (folder / NAMES).is_file()), source)
+        yield {name: (root / name).read_bytes for name in _listing(root)}
+        return
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"`source` must be cfp-dataset.zip or an unpacked folder. Received: {source}, which does not exist"
+        )
+    try:
+        archive = zipfile.ZipFile(source)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise ValueError(f"{source} is no zip archive, or a damaged one ({error}). Fetch it again") from error
+    with archive:
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        tops = [info.filename[: -len(NAMES)] for info in members if info.filename.endswith(NAMES)]
+        top = min((top for top in tops if top[-1:] in ("", "/")), key=len, default="")
+        inside = {info.filename[len(top) :]: info for info in members if info.filename.startswith(top)}
+        yield {name: partial(_read_member, archive, info) for name, info in inside.items()}
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > _MOST_BYTES:
+        raise ValueError(f"more than {_MOST_BYTES} bytes")
+    try:
+        return archive.read(info)
+    except _BROKEN as error:
+        raise ValueError(f"damaged or encrypted ({error})") from error
+
+
+def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, align: bool) -> dict[str, int]:
+    """Writes all that the protocol asks for to `folder`, and returns the counts."""
+    texts, faults = (NAMES, *_PROTOCOL), []
+    _refuse(source, [f"{name}: missing" for name in texts if name not in files])
+    for name in texts:
+        with _noting(faults, name):
+            _write(folder / name, files[name]())
+    _refuse(source, faults)
+    people = read_names(folder / NAMES)
+    photos = {
+        Path(path).relative_to(folder).as_posix(): view
+        for side, view in VIEWS.items()
+        for path, _ in read_photo_list(folder, side, people)
+    }
+    wanted = {*photos, *map(_fiducials_file, photos)}
+    faults = [f"{name}: missing" for name in wanted - files.keys()]
+    faults += [f"{name}: no photo of the pair lists" for name in files.keys() - wanted if _is_photo(name)]
+    _refuse(source, faults)
+    for photo, view in tqdm(photos.items(), desc="Organising CFP", unit=" photos", disable=None):
+        with _noting(faults, _fiducials_file(photo)):
+            text = files[_fiducials_file(photo)]()
+            fiducials = read_fiducials(text)
+            with _noting(faults, photo):
+                content = files[photo]()
+                # Is it whole? For a photo so small it is decoded at an eighth of its size, at little cost.
+                load_image(content, image_size=(8, 8), channels=3)
+                if align:
+                    content = align_jpeg(content, fiducials, view)
+                else:
+                    _write(folder / _fiducials_file(photo), text)
+                _write(folder / photo, content)
+    _refuse(source, faults)
+    for task in TASKS:
+        read_cfp_folds(folder, task)
+    return {"people": len(people), **Counter(photos.values())}
+
+
+@contextmanager
+def _noting(faults: list[str], name: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        faults.append(f"{name}: {str(error).removeprefix('the photo: ')}")
+
+
+def _refuse(source: Path, faults: list[str]) -> None:
+    if faults:
+        raise ValueError(
+            f"{source} must hold the whole of cfp-dataset, as published. Unpack or fetch it again. Received it with "
+            f"these faults ({len(faults)}):{listed(faults)}"
+        )
+
+
+def _fiducials_file(photo: str) -> str:
+    return photo.replace("/Images/", "/Fiducials/").replace(".jpg", ".txt")
+
+
+def _is_photo(name: str) -> bool:
+    path = PurePosixPath(name)  # a Mac hides files of its own among the photos
+    inside = path.parts[:2] in (("Data", "Images"), ("Data", "Fiducials"))
+    return inside and not path.name.startswith(".") and path.suffix.lower() in (*IMAGE_ENDINGS, ".txt")
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _listing(folder: Path) -> list[str]:
+    files = (path for part in ("Data", "Protocol") for path in (folder / part).rglob("*") if path.is_file())
+    return [path.relative_to(folder).as_posix() for path in files if not path.name.startswith(".")]
+
+
+def _digest(names: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(names)).encode()).hexdigest()
