@@ -51,9 +51,7 @@ def learning_curves(
             ax.plot(epochs, history[name], marker=".", label=side, **_line(i))
     words = quantity.replace("_", " ")
     words = words.upper() if words in ("auc", "eer") else words
-    ax.set(xlabel="epoch", ylabel=words, title=f"{words[:1].upper()}{words[1:]} by epoch")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.grid(alpha=0.3)
+    _by_epoch(ax, words)
     ax.legend()
     return ax
 
@@ -282,21 +280,23 @@ def all_curves(
             f"`histories` must hold {quantity!r} of every run. Received: {f'none of {lacking}' if lacking else 'no runs'}"
         )
     ax = ax or _axes((10, 6))
-    colours = plt.get_cmap("tab10").colors  # ten by four line styles: as many experiments can be told apart
+    colours = plt.get_cmap(
+        "tab10"
+    ).colors  # ten by four line styles, both of which change from one to the next
     for i, (name, runs) in enumerate(histories.items()):
-        style = {"color": colours[i % 10], "linestyle": _LINES[i // 10 % 4], "linewidth": 1.2}
+        style = {"color": colours[i % 10], "linestyle": _LINES[(i + i // 20) % 4], "linewidth": 1.2}
         style |= {"marker": ".", "markevery": [-1]}  # where it ends, also after a single epoch
         for j, history in enumerate(runs):
             epochs = np.arange(1, len(history[quantity]) + 1)
             ax.plot(epochs, history[quantity], label=None if j else name, **style)
     words = quantity.replace("val_", "validation ").replace("_", " ")
-    ax.set(xlabel="epoch", ylabel=words, title=f"{words[:1].upper()}{words[1:]} by epoch")
+    _by_epoch(ax, words)
     if quantity.endswith("loss"):
         ax.set_yscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.grid(alpha=0.3)
     columns = -(-len(histories) // 16)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), ncols=columns, fontsize=8, borderaxespad=0)
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1), ncols=columns, fontsize=8, handlelength=3, borderaxespad=0
+    )
     return ax
 
 
@@ -309,13 +309,14 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
             `deviation` of ours over seeds (NaN where there is none). A line joins a group.
 
     Returns:
-        The axes, one a hyper-parameter.
-
-    Raises:
-        ValueError: if there are no hyper-parameters.
+        The axes, one a hyper-parameter that has groups; without any, one that says so.
     """
+    effects = {name: groups for name, groups in effects.items() if groups}
     if not effects:
-        raise ValueError("`effects` must hold at least one hyper-parameter. Received: none")
+        ax = _axes((5, 1.5))
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "No two of the experiments differ in one setting alone.", ha="center", va="center")
+        return np.array([ax])
     columns = min(4, len(effects))
     rows = -(-len(effects) // columns)
     figure, axes = plt.subplots(
@@ -344,12 +345,8 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
         ax.set_xticks(
             range(len(values)), [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
         )
-        ax.set(title=name.replace("_", " "), xlim=(-0.4, max(len(values), 1) - 0.6))
+        ax.set(title=name.replace("_", " "), xlim=(-0.4, len(values) - 0.6))
         ax.grid(alpha=0.3)
-        if not groups:
-            words = "no two experiments\ndiffer in it alone"
-            text = ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center")
-            text.set_in_layout(False)
     for ax in axes[: len(effects) : columns]:
         ax.set_ylabel("test accuracy, %")
     handles = {
@@ -370,6 +367,14 @@ def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
 
 def _axes(size: tuple[float, float] = (6, 4)) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def _by_epoch(ax: Axes, words: str) -> None:
+    ax.set(xlabel="epoch", ylabel=words, title=f"{words[:1].upper()}{words[1:]} by epoch")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if words.endswith("accuracy"):
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(alpha=0.3)
 
 
 def _line(i: int) -> dict:

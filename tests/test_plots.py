@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,10 +52,27 @@ def test_all_curves_draw_every_run_and_name_each_experiment_once():
     assert first == second != third
     many = plots.all_curves({str(i): [{"val_accuracy": [0.5]}] for i in range(40)})
     assert len({(line.get_color(), line.get_linestyle()) for line in many.lines}) == 40
+    looks = [(line.get_color(), line.get_linestyle()) for line in many.lines]
+    assert all(a[0] != b[0] and a[1] != b[1] for a, b in pairwise(looks))
     assert many.get_yscale() == "linear" and many.get_ylabel() == "validation accuracy"
     for wrong in ({}, {"5.1": [{"loss": [1]}]}):
         with pytest.raises(ValueError, match="`histories` must hold 'val_accuracy' of every run"):
             plots.all_curves(wrong)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_few_epochs_have_whole_numbers_and_accuracies_are_in_percent(epochs):
+    history = {"accuracy": [0.5] * epochs, "val_accuracy": [0.625] * epochs, "val_loss": [1] * epochs}
+    for ax in (plots.learning_curves(history, "accuracy"), plots.all_curves({"5.1": [history]})):
+        ax.figure.canvas.draw()
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+        assert ticks == list(range(1, epochs + 1))
+        labels = [label.get_text() for label in ax.get_yticklabels()]
+        assert all(label.endswith("%") for label in labels) and ax.lines[0].get_ydata()[0] < 1
+    losses = plots.all_curves({"5.1": [history]}, "val_loss")
+    losses.figure.canvas.draw()
+    assert not any("%" in label.get_text() for label in losses.get_yticklabels())
 
 
 def test_hyperparameter_effects_draw_published_beside_ours():
@@ -69,9 +87,9 @@ def test_hyperparameter_effects_draw_published_beside_ours():
         "drop_rate": [],
     }
     axes = plots.hyperparameter_effects(effects)
-    assert [ax.get_title() for ax in axes] == ["filters", "optimizer", "drop rate"]
+    assert [ax.get_title() for ax in axes] == ["filters", "optimizer"] and len(axes[0].figure.axes) == 2
     labels = [[label.get_text() for label in ax.get_xticklabels()] for ax in axes]
-    assert labels == [["4", "16", "32"], ["adam", "sgd"], []]
+    assert labels == [["4", "16", "32"], ["adam", "sgd"]]
     curves = [container.lines[0] for container in axes[0].containers]
     assert [curve.get_ydata().tolist()[:2] for curve in curves[:3]] == [[65, 66], [68, 50], [64, 67]]
     assert [np.rint(np.asarray(curve.get_xdata(), float)).tolist() for curve in curves] == [
@@ -81,10 +99,10 @@ def test_hyperparameter_effects_draw_published_beside_ours():
     assert curves[3].get_ydata()[0] == 66 and np.isnan(curves[3].get_ydata()[1])
     bars = axes[0].containers[2].lines[2][0].get_segments()
     assert bars[-1][:, 1].tolist() == [65, 69]
-    (text,) = axes[2].texts
-    assert "no two experiments" in text.get_text()
-    with pytest.raises(ValueError, match="at least one"):
-        plots.hyperparameter_effects({})
+    for none in ({}, {"drop_rate": [], "units": []}):
+        (ax,) = plots.hyperparameter_effects(none)
+        assert "No two of the experiments differ" in ax.texts[0].get_text()
+        assert not ax.axison and ax.figure.axes == [ax] and not ax.figure.legends
 
 
 def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from .. import datasets
 from ..datasets.cfp import TASKS
@@ -108,10 +109,17 @@ def _sweep(options: argparse.Namespace) -> None:
     try:
         with logging_redirect_tqdm():
             cfp_study.run(runs, cfp_dir)
-    finally:
-        rows = cfp_study.collect(runs)
-        print(cfp_study.table(rows))
-        print(cfp_study.describe(rows))
+    except KeyboardInterrupt:
+        _show(cfp_study.collect(runs))
+        raise
+    _show(cfp_study.collect(runs))
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    from ..training import cfp_study
+
+    print(cfp_study.table(rows))
+    print(cfp_study.describe(rows))
 
 
 def _folder(name: str) -> Path:

@@ -28,12 +28,8 @@ def _add_report(sweeps: argparse._SubParsersAction) -> None:
         "cut off, or several times at once. In FILE of --markdown only the part of such a sweep is replaced.",
     )
     command.add_argument("--data", required=True, help="organised folder; toy draws one into data/toy")
-    command.add_argument(
-        "--table", default="", metavar="3,4", help="the tables whose rows to run (default: all rows)"
-    )
-    command.add_argument(
-        "--only", default="", metavar="5.1,7.1", help="rows to run, besides those of --table"
-    )
+    command.add_argument("--table", metavar="3,4", help="the tables whose rows to run (default: all rows)")
+    command.add_argument("--only", metavar="5.1,7.1", help="rows to run, besides those of --table")
     command.add_argument(
         "--split",
         choices=["report", "identities"],
@@ -104,11 +100,14 @@ def _report(options: argparse.Namespace) -> None:
 
     if options.repeats < 1:
         raise ValueError(f"`--repeats` must be at least 1. Received: {options.repeats}")
+    for name in ("csv", "markdown"):
+        _require_place(name, getattr(options, name), "file")
+    _require_place("runs", options.runs, "folder")
     try:
-        numbers = [int(number) for number in _words(options.table)]
+        numbers = [int(number) for number in _words("table", options.table)]
     except ValueError as error:
-        raise ValueError(f"`--table` must be numbers such as 3,4. Received: {options.table}") from error
-    names = reproduction.select(tables=numbers, only=_words(options.only), variant=options.variant)
+        raise ValueError(f"`--table` must be numbers such as 3,4. Received: {options.table!r}") from error
+    names = reproduction.select(tables=numbers, only=_words("only", options.only), variant=options.variant)
     data_dir = data_folder(options.data)
     runs_dir = options.runs or Path("runs") / f"report-{data_dir.name}"
     runs = reproduction.plan(
@@ -132,7 +131,7 @@ def _report(options: argparse.Namespace) -> None:
 def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_dir: Path) -> None:
     from ..training import reproduction
 
-    rows = reproduction.collect(runs)
+    rows = reproduction.collect(runs, data_dir)
     print(reproduction.tables(rows))
     length = "" if options.epochs is None else f"-{options.epochs}-epochs"
     title = f"{options.split}-{options.variant}{length}"
@@ -152,6 +151,12 @@ def _search(options: argparse.Namespace) -> None:
     except ImportError as error:
         raise ValueError(error) from error
 
+    if options.sampler == "grid" and options.trials is not None:
+        raise ValueError(
+            "`--trials` can't be given with --sampler grid, which takes the whole grid. "
+            f"Received: --trials {options.trials}"
+        )
+    _require_place("folder", options.folder, "folder")
     recipe = replace(recipe_named(options.recipe), split="identities")
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
@@ -178,10 +183,28 @@ def _search(options: argparse.Namespace) -> None:
     print(sweep.trials_table(study))
     sweep.write_csv(study, folder / "trials.csv")
     print(folder / "trials.csv")
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        closed = " The test pairs stay closed." if options.final else ""
+        raise ValueError(
+            f"No trial was completed: the notes above say why.{closed} Correct {options.space} and start the same "
+            "command again"
+        )
     if options.final:
         results = sweep.final(study, train, val, test, folder, photos=photos, verbose=2)
         show_run(results, data_dir, folder / "final")
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(name: str, text: str | None) -> list[str]:
+    words = [word.strip() for word in (text or "").split(",") if word.strip()]
+    if text is not None and not words:
+        raise ValueError(f"`--{name}` must name something, or be left out. Received: {text!r}")
+    return words
+
+
+def _require_place(name: str, path: Path | None, kind: str) -> None:
+    """Raises `ValueError` if something else is where a file or folder shall be made: it would come out only at the end."""
+    if path is None:
+        return
+    in_the_way = path.is_dir() if kind == "file" else path.exists() and not path.is_dir()
+    if in_the_way or any(parent.is_file() for parent in path.parents):
+        raise ValueError(f"`--{name}` must be a {kind}. Received: {path}, where something else is")

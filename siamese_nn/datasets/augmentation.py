@@ -51,11 +51,23 @@ class Augmentation:
     margin: int = 4
 
     def __post_init__(self):
-        highest = {"rotation": 180, "cutout": 1, "contrast": 1, "brightness": 1}
+        highest = {
+            "rotation": 180,
+            "cutout": 1,
+            "contrast": 1,
+            "brightness": 1,
+            "zoom": 2,
+            "aspect": 2,
+            "gamma": 5,
+        }
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "flip":
+                if not isinstance(value, bool):
+                    raise ValueError(f"`flip` must be True or False. Received: flip={value!r}")
                 continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(f"`{field.name}` must be a number. Received: {field.name}={value!r}")
             if not 0 <= value <= highest.get(field.name, 1000) or (
                 field.name == "margin" and value != int(value)
             ):

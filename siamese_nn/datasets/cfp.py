@@ -95,7 +95,7 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
         more = f"\n  and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise PairFileError(
             f"{cfp_dir / 'Protocol' / 'Split' / task}: {len(missing)} of the {len(photos)} photos of its pairs do not exist. "
-            "Unpack cfp-dataset.zip anew. Missing:\n  " + "\n  ".join(missing[:10]) + more
+            "Organise or unpack cfp-dataset.zip anew. Missing:\n  " + "\n  ".join(missing[:10]) + more
         )
     return folds
 
@@ -103,7 +103,8 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
 def read_names(file: str | os.PathLike) -> list[str]:
     """Reads a list of people, one name a line, such as CFP's `Data/list_name.txt`.
 
-    176 of CFP's 500 names stand in LFW, too: whoever trains on LFW for a test on CFP leaves those people out.
+    Of CFP's 500 people 176 stand in LFW under the same name and 29 under others: whoever trains on LFW for a test on CFP leaves them
+    out, by `without_people`, which knows those others, too.
 
     Args:
         file: the list, with names as `Al Pacino` or `Al_Pacino`.
@@ -112,7 +113,8 @@ def read_names(file: str | os.PathLike) -> list[str]:
         The names as LFW writes them, with underscores, in the order of the file.
 
     Raises:
-        PairFileError: on a line without a name, or with the name of an earlier one; with file, line and remedy.
+        PairFileError: on a line without a name, or with the name of an earlier one, with file, line and remedy; or if the file
+            isn't in UTF-8.
         FileNotFoundError: if `file` does not exist.
 
     Example:
@@ -122,12 +124,19 @@ def read_names(file: str | os.PathLike) -> list[str]:
         >>> read_names(names_file)
         ['50_Cent', 'Al_Pacino']
     """
-    people = ["_".join(line.split()) for line in _read_lines(Path(file))]
+    file = Path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} does not exist. A list of people has one name a line")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise PairFileError(f"{file} is not in UTF-8 ({error}). Save it in that encoding") from error
+    people = ["_".join(line.split()) for line in lines]
     first: dict[str, int] = {}
     for number, name in enumerate(people, 1):
         if not name or first.setdefault(name, number) != number:
             fault = f"the name of line {first[name]} again: {name}" if name else "a line without a name"
-            raise PairFileError(f"{file}:{number}: {fault}. Correct the line or unpack cfp-dataset.zip anew")
+            raise PairFileError(f"{file}:{number}: {fault}. Correct the line")
     return people
 
 
@@ -154,6 +163,11 @@ def read_photo_list(cfp_dir: Path, side: str, people: list[str]) -> list[tuple[s
                 f"001 to {len(people):03d}, the names in list_name.txt. Received: {line[:120]!r}. Unpack cfp-dataset.zip anew"
             )
         photos.append((str(cfp_dir / match[1]), people[int(match[2]) - 1]))
+    if {person for _, person in photos} != set(people):
+        raise PairFileError(
+            f"{cfp_dir / NAMES}: must name those on the photos of {list_file}, the N-th those in folder N. Received: {len(people)} "
+            f"names for {len({person for _, person in photos})} people. Unpack cfp-dataset.zip anew"
+        )
     return photos
 
 

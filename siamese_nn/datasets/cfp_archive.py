@@ -50,14 +50,14 @@ def organize_cfp(
         align: whether to make of every photo one of 250 x 250 pixels with the face where the photos of LFW-a have it, grey
             or RGB as it was (JPEG, quality 95, full colour resolution): see `cfp_alignment.align_photo`. A model that was
             trained on a `crop` of LFW-a then sees the faces of CFP in the same place and size. The fiducials stay behind,
-            since they fit the photos as published only. Photos are taken byte for byte otherwise.
+            since they fit the photos as published only. Photos are taken byte for byte otherwise. Without it, crops of LFW-a don't fit.
 
     Returns:
         `{"people": 500, "frontal": 5000, "profile": 2000}` for the real CFP.
 
     Raises:
         ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in one message.
-            Nothing is left behind. Or if `output_dir` was organised with another `align` or was changed since.
+            Nothing is left behind. Or if `output_dir` was organised with another `align` or files were added or removed since.
         FileExistsError: if `output_dir` holds something else.
         FileNotFoundError: if `source` does not exist.
 
@@ -69,7 +69,11 @@ def organize_cfp(
         >>> organize_cfp(drawn, folder / "aligned", align=True)
         {'people': 20, 'frontal': 40, 'profile': 20}
     """
-    source, output_dir = Path(source), Path(output_dir)
+    source, output_dir = Path(source), Path(output_dir).resolve()  # a link goes on pointing to it
+    if output_dir == Path.cwd():
+        raise ValueError(
+            f"`output_dir` must not be the current folder, which can't be replaced. Received: {output_dir}"
+        )
     if (output_dir / _PROOF).is_file():
         return _organized_before(output_dir, align)
     if output_dir.exists() and not (output_dir.is_dir() and not any(output_dir.iterdir())):

@@ -122,6 +122,9 @@ def finish_images(
 ) -> tf.Tensor:
     """Brings uint8 images to float32 in [0, 1], and augments them by a seed of their own place in the training."""
     images = tf.image.convert_image_dtype(images, tf.float32)
+    margin = getattr(augment, "margin", 0)
+    # Photos from a file or from the disk come without a shape.
+    images = tf.ensure_shape(images, (None, shape[0] + 2 * margin, shape[1] + 2 * margin, shape[2]))
     if augment is not None:
         own = tf.random.experimental.stateless_fold_in(tf.cast(tf.stack(stream), tf.int32), seed)
         images = augment(images, own)

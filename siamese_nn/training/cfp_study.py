@@ -62,7 +62,9 @@ def plan(
         >>> [run.run_dir.name for run in plan("runs/cfp", only=["02", "04"], image_size=32, epochs=3)]
         ['02-FF-32-0-3-epochs', '04-FF-32-0-3-epochs']
     """
-    only = list(only)
+    only = list(dict.fromkeys(only))
+    if image_size < 32:
+        raise ValueError(f"`image_size` must be at least 32. Received: image_size={image_size}")
     unknown = [name for name in only if name not in PUBLISHED]
     if unknown:
         raise ValueError(
@@ -141,8 +143,9 @@ def table(rows: Iterable[dict[str, Any]]) -> PrettyTable:
 def describe(rows: Sequence[dict[str, Any]]) -> str:
     """Says in words what the figures are, and what to bear in mind."""
     sizes = sorted({row["recipe"].image_size[0] for row in rows})
-    longest = {name: recipe.epochs for name, recipe in ((row["name"], row["recipe"]) for row in rows)}
-    shorter = [name for name, epochs in longest.items() if epochs != PUBLISHED[name].epochs]
+    done = {row["name"]: row["recipe"] for row in rows if "results" in row}
+    shorter = [name for name, recipe in done.items() if recipe.epochs != PUBLISHED[name].epochs]
+    without = any(PUBLISHED[row["name"]].pretrained and row["status"] == "not begun" for row in rows)
     devices = sorted({row["results"]["device"] for row in rows if "results" in row})
     return (
         "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of them; best epoch by the AUC of the "
@@ -150,6 +153,12 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
         "Which folds the study took, its batches and its images are not known: ours are of 32 pairs, "
         f"{' and '.join(f'{size} x {size}' for size in sizes)} pixels."
         + (f"\nShorter than the study's: {', '.join(shorter)}." if shorter else "")
+        + (
+            "\nExperiments that begin with ImageNet weights are not begun where these could not be downloaded: the warning says where to put "
+            "the file."
+            if without
+            else ""
+        )
         + f"\nOurs on: {'; '.join(devices) or 'nothing yet'}."
     )
 

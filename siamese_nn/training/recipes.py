@@ -204,7 +204,16 @@ class Recipe:
                 "validation pairs. Received: monitor='val_loss'"
             )
         if isinstance(self.augmentation, dict):
-            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+            try:
+                object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+            except TypeError as error:
+                raise ValueError(
+                    f"`augmentation` must hold fields of `Augmentation`: {error}. Received: {self.augmentation}"
+                ) from error
+        if not isinstance(self.augmentation, Augmentation | None):
+            raise ValueError(
+                f"`augmentation` must be a `datasets.Augmentation`, or None. Received: augmentation={self.augmentation!r}"
+            )
         if isinstance(self.pretraining, dict):
             object.__setattr__(self, "pretraining", Recipe(**self.pretraining))
         if self.pretraining is not None:

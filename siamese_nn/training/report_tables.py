@@ -32,7 +32,7 @@ LAST = (
 )  # as the report took them, at the last epoch
 BEST = ("best_test_accuracy", "best_test_low", "best_test_high")
 COLUMNS = (
-    *("name", "split", "seed", "changes", "status", "epochs", "best_epoch", "seconds", "device"),
+    *("name", "split", "seed", "changes", "data", "status", "epochs", "best_epoch", "seconds", "device"),
     *LAST,
     *BEST,
     *(field.name for field in fields(PublishedExperiment)),
@@ -102,7 +102,7 @@ def _standing(group: Sequence[Mapping[str, Any]]) -> str:
     seeds = f"seed {group[0]['seed']}" if len(group) == 1 else f"{len(group)} seeds"
     others = [
         word if len(group) == 1 else f"{words.count(word)} {word}"
-        for word in ("diverged", "unfinished", "not begun")
+        for word in ("diverged", "damaged", "unfinished", "not begun")
         if word in words
     ]
     return ", ".join([seeds, *([f"{done} finished"] if others and done else []), *others])
@@ -115,7 +115,7 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     apart = "Nobody is in two of the sets."
     if "report" in split:
         apart = "The report's letter split: training and validation SHARE people, so its validation figures flatter."
-    notes = []
+    notes = [f"Data: {data}." for data in sorted({row["data"] for row in rows if row["data"]})]
     if any(row["name"].endswith("-256") for row in rows):
         notes.append(
             "-256: as the report's code really ran, with 256 units whatever the table prints, and a fourth pooling with drop-out."

@@ -1,5 +1,6 @@
 """The report's experiments again: runs them, and sets our figures beside the published ones."""
 
+import logging
 import math
 import os
 import re
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import plots
-from ..datasets import Pairs
+from ..datasets import Pairs, letter_counts, load_lfw_a
 from ..files import read_json, replacing
-from ..published import EXPERIMENTS, PublishedExperiment
+from ..published import EXPERIMENTS, LETTERS, PublishedExperiment
 from .experiments import REPORT_EXPERIMENTS
-from .many_runs import run_all, status
+from .many_runs import damage, run_all, standing, status
 from .recipes import Recipe
 from .report_tables import BEST, COLUMNS, SETTINGS, describe, table, tables, write_csv, write_markdown
 from .summary import read_history
@@ -35,7 +36,10 @@ __all__ = [
     "write_markdown",
 ]
 
+logger = logging.getLogger(__name__)
+
 _AS_RUN = "-256"
+_CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,11 @@ def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str
     for name, (values, choices) in known.items():
         unknown = [value for value in values if value not in choices]
         if unknown:
+            hint = ""
+            if any(str(value).endswith(_AS_RUN) for value in unknown):
+                hint = f"; rows in {_AS_RUN} are those of the variant as-run"
             raise ValueError(
-                f"`{name}` must be among {', '.join(map(str, choices))}. "
+                f"`{name}` must be among {', '.join(map(str, choices))}{hint}. "
                 f"Received: {', '.join(map(str, unknown))}"
             )
     ending = _AS_RUN if variant == "as-run" else ""
@@ -143,7 +150,8 @@ def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | 
     """Makes the runs of a plan, one after another, with a progress bar. The same call goes on where it was cut off.
 
     Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
-    once at the end: several processes with the same plan share the work. One that diverges is passed over.
+    once at the end: several processes with the same plan share the work. One that diverges, or whose folder is damaged, is
+    passed over with a warning.
 
     Args:
         runs: what `plan` returns.
@@ -166,34 +174,72 @@ def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | 
     run_all({run.run_dir: run.recipe for run in runs}, sets_of, verbose=verbose)
 
 
-def collect(runs: Iterable[ReportRun]) -> list[dict[str, Any]]:
-    """Reads what has come of runs, finished or not.
+def collect(runs: Iterable[ReportRun], data_dir: str | os.PathLike | None = None) -> list[dict[str, Any]]:
+    """Reads what has come of runs, finished or not; of a damaged one a warning says what to do.
+
+    Args:
+        runs: what `plan` returns.
+        data_dir: the organised folder that they were trained on, for the tables to say what the photos are.
 
     Returns:
-        For each run its name, split, seed, `changes` and `status`; of a finished one the figures, accuracies in percent as the report's, else
+        For each run its name, split, seed, `changes`, `status` and `data` (in words); of a finished one the figures, accuracies in percent as the report's, else
         `None`: loss and accuracy at 0.5 on test and validation pairs at the last epoch, the best epoch's test accuracy at
         the validation pairs' threshold with its 95% interval, epochs, seconds and device; and the report's row.
     """
-    return [_figures(run) for run in runs]
+    words = None if data_dir is None else _data_in_words(Path(data_dir))
+    rows = []
+    for run in runs:
+        row, fault = _figures(run)
+        if fault:
+            logger.warning("%s is passed over: %s", run.run_dir.name, fault)
+        rows.append(row | {"data": words})
+    return rows
 
 
-def _figures(run: ReportRun) -> dict[str, Any]:
+def _data_in_words(data_dir: Path) -> str:
+    pairs, test = load_lfw_a(data_dir)
+    words = f"{data_dir.name}, {len(pairs):,} training and {len(test):,} test pairs"
+    if any((data_dir / place / "toy_faces.json").is_file() for place in (".", "drawn")):
+        return f"{words} of DRAWN faces: ours can't be compared with the report's"
+    if letter_counts(pairs) != LETTERS:
+        return f"{words}, NOT the report's: ours can't be compared with its figures"
+    return words
+
+
+def _figures(run: ReportRun) -> tuple[dict[str, Any], str]:
+    """The row of a run, and of a damaged one what is wrong."""
     row = dict.fromkeys(COLUMNS) | asdict(run.published)
     printed, own = REPORT_EXPERIMENTS[run.name].as_dict(), run.recipe.as_dict()
     changed = [name for name in own if own[name] != printed[name] and name not in ("split", "seed")]
     row |= {"name": run.name, "split": run.recipe.split, "seed": run.recipe.seed}
     row["changes"] = ", ".join(f"{name} {own[name]}" for name in changed)
-    row["status"] = status(run.run_dir)
+    row["status"], fault = standing(run.run_dir)
     if row["status"] == "finished":
-        results = read_json(run.run_dir / "results.json")
-        row |= {name: results[name] for name in ("epochs", "best_epoch", "seconds", "device")}
-        for ours, theirs in (("test", "test"), ("val", "validation")):
-            last = results["figures"]["last"][theirs]
-            row[f"{ours}_loss"], row[f"{ours}_accuracy"] = last["loss"], 100 * last["accuracy_at_half"]
-        best = results["figures"]["best"]["test"]
-        shares = (best["accuracy"], *best["accuracy_interval"])
-        row |= {name: 100 * share for name, share in zip(BEST, shares, strict=True)}
-    return row
+        file = "results.json"
+        try:
+            figures = _read_results(run.run_dir)
+            file = "history.csv"
+            _read_curves(run.run_dir)
+        except (ValueError, TypeError, LookupError) as error:
+            return row | {"status": "damaged"}, str(damage(run.run_dir / file, repr(error)))
+        row |= figures
+    return row, fault
+
+
+def _read_results(run_dir: Path) -> dict[str, Any]:
+    results = read_json(run_dir / "results.json")
+    row = {name: results[name] for name in ("epochs", "best_epoch", "seconds", "device")}
+    for ours, theirs in (("test", "test"), ("val", "validation")):
+        last = results["figures"]["last"][theirs]
+        row[f"{ours}_loss"], row[f"{ours}_accuracy"] = last["loss"], 100 * last["accuracy_at_half"]
+    best = results["figures"]["best"]["test"]
+    shares = (best["accuracy"], *best["accuracy_interval"])
+    return row | {name: 100 * share for name, share in zip(BEST, shares, strict=True)}
+
+
+def _read_curves(run_dir: Path) -> dict[str, list[float]]:
+    history = read_history(run_dir)
+    return {name: history[name] for name in _CURVES}
 
 
 def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, Any]]]]:
@@ -237,19 +283,20 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
     Returns:
         The files, none where nothing is finished.
     """
-    done = [run for run in runs if status(run.run_dir) == "finished"]
+    rows = [_figures(run)[0] for run in runs]
+    done = [run for run, row in zip(runs, rows, strict=True) if row["status"] == "finished"]
     if not done:
         return []
     done.sort(key=lambda run: list(EXPERIMENTS).index(run.published.experiment))
     histories: dict[str, list[dict[str, list[float]]]] = {}
     for run in done:
-        histories.setdefault(run.name, []).append(read_history(run.run_dir))
+        histories.setdefault(run.name, []).append(_read_curves(run.run_dir))
     name = next((run.name for run in done if run.published.experiment == "5.1"), done[0].name)
     one = histories[name][0]
     figures = {
         5: lambda: plots.learning_curves(one, "accuracy"),
         6: lambda: plots.learning_curves(one, "loss"),
-        7: lambda: plots.hyperparameter_effects(effects(collect(runs))),
+        7: lambda: plots.hyperparameter_effects(effects(rows)),
         8: lambda: plots.all_curves(histories, "val_accuracy"),
         9: lambda: plots.all_curves(histories, "val_loss"),
     }

@@ -6,6 +6,7 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -33,11 +34,14 @@ def read_space(path: str | os.PathLike) -> dict[str, Any]:
     """Reads a space from a TOML or JSON file; see `sweep.search` for what it holds. TOML has no null: JSON has.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if the file is neither, or damaged, or no table.
     """
     path = Path(path)
     if path.suffix not in (".toml", ".json"):
         raise ValueError(f"A space must be a .toml or .json file. Received: {path}")
+    if not path.is_file():
+        raise FileNotFoundError(f"A space must be a .toml or .json file. Received: {path}, which is no file")
     if path.suffix == ".json":
         space = read_json(path)
     else:
@@ -65,6 +69,27 @@ def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"`space` must give choices or a range for at least one field. Received: {space!r}")
     return {name: _distribution(name, values) for name, values in space.items()}
+
+
+def require_sense(base: Recipe, space: Mapping[str, Any]) -> None:
+    """Raises `ValueError`, naming the field, if `Recipe` refuses the first value of one: a slip of the pen in most cases.
+
+    A value that `base` alone doesn't go with passes where it goes with the first values of the other fields.
+    """
+    firsts = {
+        name: distribution.choices[0]
+        if isinstance(distribution, CategoricalDistribution)
+        else distribution.low
+        for name, distribution in distributions(space).items()
+    }
+    with suppress(ValueError):
+        recipe_at(base, space, firsts)
+        return
+    for name, first in firsts.items():
+        try:
+            recipe_at(base, {name: space[name]}, {name: first})
+        except ValueError as error:
+            raise ValueError(f"`{name}` in `space`, its first value: {error}") from error
 
 
 def grid(space: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from ..files import write_text
 from . import trial_queue
 from .callbacks import mode
 from .recipes import Recipe
-from .search_space import distributions, grid, read_space
+from .search_space import grid, read_space, require_sense
 from .sweep_worker import Worker, data_digests, work_together
 from .train import train as train_recipe
 
@@ -57,9 +57,11 @@ def search(
 ) -> optuna.Study:
     """Tries recipes on training and validation people, or goes on with a search that was cut off.
 
-    A recipe that is refused, by `Recipe` or when its model is built, or that diverges, is a failed trial with its message. A trial
-    whose worker was killed is run again, from its last whole epoch where `folder` has it. The same call, in any number of
-    processes and on any number of machines, works on the same study.
+    A recipe that is refused, by `Recipe` or when its model is built, that diverges, or that is too large for the GPU's memory is a failed
+    trial with its message. Any other error, such as a full disk or a photo that can't be read, stops the search, and the same call
+    goes on with that trial. A trial whose worker was killed is run again, from its last whole epoch where `folder` has it. The same call, in any
+    number of processes and on any number of machines, works on the same study. As long as no trial is complete, the space may be
+    changed.
 
     Args:
         base: the recipe whose fields the space replaces. Its `monitor` is this function's.
@@ -80,13 +82,14 @@ def search(
         study_name: in the database; `None` is the folder's name.
         seed: of the draws. Those of a random search depend on nothing else.
         heartbeat: seconds between a worker's signs of life. After four times as long without one, its trial is
-            given to another.
+            given to another; at once where the worker was a process of this machine that is no more.
 
     Returns:
         The study, with all its trials.
 
     Raises:
-        ValueError: if an argument is out of range, or the study is another search's.
+        ValueError: if an argument is out of range, `Recipe` refuses the first value of a field of the space, or the study is
+            another search's.
         ChildProcessError: if worker processes died and left trials undone; the same call goes on.
         KeyboardInterrupt: on Ctrl-C; the trials that ran are put back, and the same call goes on.
 
@@ -103,6 +106,8 @@ def search(
     for name, value in (("jobs", jobs), ("heartbeat", heartbeat), ("trials", trials)):
         if value is not None and (type(value) is not int or value < 1):
             raise ValueError(f"`{name}` must be a whole number of at least 1. Received: {name}={value!r}")
+    if type(seed) is not int or seed < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0. Received: seed={seed!r}")
     if base.split != "identities":
         raise ValueError(
             'The recipe of a search must have split="identities": recipes are compared on people they have not '
@@ -110,7 +115,7 @@ def search(
         )
     if sampler == "grid" and trials is not None:
         raise ValueError(f'`trials` must be None where sampler="grid". Received: trials={trials}')
-    distributions(space)
+    require_sense(replace(base, monitor=monitor), space)
     points = grid(space) if sampler == "grid" else [{}] * (trials or _TRIALS)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,13 +133,27 @@ def search(
         heartbeat=heartbeat,
     )
     with trial_queue.quiet(), _image_cache(folder):
-        study = worker.open()[0]
+        study, stored = worker.open()
         trial_queue.fill(study, points)
         with tqdm(desc="trials", initial=len(trial_queue.settled(study))) as bar:
+            told = False
+
+            def tell_progress() -> None:
+                nonlocal told
+                _show(bar, study)
+                silent = trial_queue.silence(study, stored)
+                if not told and silent is not None and silent > 2 * heartbeat:
+                    told = True
+                    logger.warning(
+                        "waiting for a worker that gave no sign of life for %d s; after %d its trial is given to another",
+                        silent,
+                        trial_queue.BEATS * heartbeat,
+                    )
+
             if jobs == 1:
-                worker.work(lambda: _show(bar, study))
+                worker.work(tell_progress)
             else:
-                work_together(worker, jobs, lambda: _show(bar, study))
+                work_together(worker, jobs, tell_progress)
     return study
 
 

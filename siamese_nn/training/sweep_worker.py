@@ -8,24 +8,25 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import optuna
 import tensorflow as tf
 
-from ..datasets import IdentityLeakError, Pairs
-from ..datasets.images import ImageError
+from .. import models
+from ..datasets import Pairs
 from . import trial_queue
 from .callbacks import mode
 from .recipes import Recipe
-from .run_claim import RunFolderInUse
+from .run_claim import PRETRAINING, RunFolderInUse
 from .search_space import recipe_at, suggest
 from .summary import read_history
 from .train import train
@@ -33,6 +34,11 @@ from .train import train
 logger = logging.getLogger(__name__)
 
 _POLL = 1  # seconds between two looks at what others are doing
+_told_to_stop = Event()
+
+
+class _RecipeFault(Exception):
+    """What `Recipe` or its model refuses, or what diverged."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,9 @@ class Worker:
             study.set_user_attr("search", ours)
             held = study.user_attrs["search"]
         other = [name for name, value in ours.items() if held.get(name) != _plain(value)]
+        if other == ["space"] and trial_queue.is_barren(study, storage):  # the former had a mistake in it
+            optuna.delete_study(study_name=self.study_name, storage=storage)
+            return self.open()
         if other:
             raise ValueError(
                 f"The study {self.study_name} is another search's; they differ in {', '.join(other)}. Choose "
@@ -86,6 +95,7 @@ class Worker:
         study, storage = self.open()
         while True:
             tell_progress()
+            _stop_if_told()
             trial = trial_queue.take(study, storage)
             if trial is not None:
                 # The error: others took this worker for dead, and its trial over.
@@ -96,7 +106,6 @@ class Worker:
                     self._run(study, trial)
             elif not trial_queue.is_idle(study):
                 time.sleep(_POLL)
-                _stop_if_orphaned()
             elif not trial_queue.put_back_lost(study):
                 return
 
@@ -105,10 +114,7 @@ class Worker:
             outcome = {"values": self._objective(study, trial)}
         except optuna.TrialPruned:
             outcome = {"state": optuna.trial.TrialState.PRUNED}
-        except (IdentityLeakError, ImageError):  # the data's fault and not the recipe's
-            trial_queue.give_back(study, trial)
-            raise
-        except (ValueError, tf.errors.ResourceExhaustedError) as error:
+        except (_RecipeFault, tf.errors.ResourceExhaustedError) as error:  # the latter: the GPU is too small
             trial.set_user_attr("error", str(error))
             outcome = {"state": optuna.trial.TrialState.FAIL}
         except BaseException:
@@ -122,7 +128,10 @@ class Worker:
         samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
         if self.sampler in samplers:  # a grid's trials have all their values
             study.sampler = samplers[self.sampler](seed=seed)
-        recipe = recipe_at(self.base, self.space, suggest(trial, self.space))
+        try:
+            recipe = recipe_at(self.base, self.space, suggest(trial, self.space))
+        except ValueError as error:
+            raise _RecipeFault(error) from error
         run = _sha256([json.dumps(recipe.as_dict(), sort_keys=True)])[:16]
         trial.set_user_attr("recipe", recipe.as_dict())
         trial.set_user_attr("run", run)
@@ -138,7 +147,11 @@ class Worker:
             except RunFolderInUse:
                 # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.
                 time.sleep(_POLL)
-                _stop_if_orphaned()
+                _stop_if_told()
+            except ValueError as error:
+                if _has_diverged(run_dir, recipe.monitor) or not _can_be_built(recipe):
+                    raise _RecipeFault(error) from error
+                raise
         trial.set_user_attr("epochs", results["epochs"])
         return read_history(run_dir)[recipe.monitor][results["best_epoch"] - 1]
 
@@ -152,7 +165,7 @@ class _Report(tf.keras.callbacks.Callback):
         self.reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        _stop_if_orphaned()
+        _stop_if_told()
         value = (logs or {})[self.monitor]
         if not math.isfinite(value):
             return  # `train` ends it, and says why
@@ -160,6 +173,30 @@ class _Report(tf.keras.callbacks.Callback):
             self.trial.report(value, epoch)
         if self.trial.should_prune():
             raise optuna.TrialPruned
+
+
+def _has_diverged(run_dir: Path, monitor: str) -> bool:
+    for part, quantity in ((run_dir, monitor), (run_dir / PRETRAINING, "loss")):
+        with suppress(OSError, ValueError, LookupError):  # not begun, or damaged
+            history = read_history(part)
+            if not all(math.isfinite(history[name][-1]) for name in ("loss", quantity)):
+                return True
+    return False
+
+
+def _can_be_built(recipe: Recipe) -> bool:
+    try:
+        _build(recipe)
+    except ValueError:
+        return False
+    return True
+
+
+def _build(recipe: Recipe) -> tf.keras.Model:
+    before = None
+    if recipe.pretraining is not None:
+        before = models.embedding_model(_build(recipe.pretraining))
+    return recipe.build_model(before, n_classes=2)
 
 
 def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) -> None:
@@ -170,30 +207,50 @@ def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) 
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     processes = [context.Process(target=_worker_process, args=(worker,)) for _ in range(jobs)]
+    study, storage = worker.open()
     try:
-        for process in processes:
-            process.start()
+        with _ignoring_ctrl_c():
+            for process in processes:
+                process.start()
         while alive := [process.sentinel for process in processes if process.is_alive()]:
             tell_progress()
             wait(alive, timeout=_POLL)
+    except KeyboardInterrupt:
+        logger.warning("stopping: no other trial begins; waiting for those that run to be put in order")
+        raise
     finally:
-        for process in processes:
-            if process.pid is not None:
-                process.terminate()
-                process.join()
+        started = [process for process in processes if process.pid is not None]
+        for process in started:  # all before the first is waited for, or it would go on meanwhile
+            process.terminate()
+        for process in started:
+            process.join()
+        trial_queue.fail_gone(study, storage)  # of one that was killed, or stopped before it could
         tell_progress()
     codes = [process.exitcode for process in processes]
     if any(codes):
         message = f"worker processes ended with the exit codes {', '.join(map(str, codes))}"
-        study = worker.open()[0]
         if len(trial_queue.settled(study)) < trial_queue.count_slots(study):
             raise ChildProcessError(f"{message}, and trials are left. The same call goes on")
         logger.warning("%s; the others have done all trials", message)
 
 
+@contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Ignores Ctrl-C, as do from their first moment on the processes that start meanwhile: the one that started them ends them."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _worker_process(worker: Worker) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, too, which ends this process
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
     # Or the first worker would take all of a GPU's memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     tf.get_logger().setLevel("ERROR")  # it takes a model for every trial for a mistake
@@ -206,9 +263,15 @@ def _worker_process(worker: Worker) -> None:
         sys.exit(f"worker: {error}")
 
 
-def _stop_if_orphaned() -> None:
+def _stop(*_: Any) -> None:
+    _told_to_stop.set()  # some libraries swallow the error
+    raise KeyboardInterrupt
+
+
+def _stop_if_told() -> None:
+    """Stops a worker process when it was told to, or the one that started it is no more."""
     parent = multiprocessing.parent_process()
-    if parent is not None and not parent.is_alive():
+    if _told_to_stop.is_set() or (parent is not None and not parent.is_alive()):
         raise KeyboardInterrupt
 
 

@@ -2,13 +2,16 @@
 
 Every trial waits in the study before it is taken, in a numbered slot. A worker takes a trial by one transaction, and beats for it
 while it lives. A trial whose worker died fails, and a copy of it, of the same slot and with the same parameters,
-joins the queue.
+joins the queue. Of workers on the same machine the process tells whether they live, of others their beats.
 """
 
+import os
+import re
+import socket
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Any
 
@@ -17,10 +20,11 @@ import sqlalchemy
 from optuna import Study, Trial
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages._rdb.models import TrialHeartbeatModel, TrialModel
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-_BEATS = 4  # without a sign of life for so many of its beats, a worker counts as dead
+BEATS = 4  # without a sign of life for so many of its beats, a worker counts as dead
 _LOCK_TIMEOUT = 120  # seconds for which a worker waits for SQLite while others write
 _ATTEMPTS = 5
 
@@ -53,14 +57,25 @@ def open_storage(url: str, heartbeat: int) -> RDBStorage:
                 url,
                 engine_kwargs=options,
                 heartbeat_interval=heartbeat,
-                grace_period=_BEATS * heartbeat,
+                grace_period=BEATS * heartbeat,
                 heartbeat_stale_trial_callback=_put_back,
             )
+            if url.startswith("sqlite"):
+                with storage.engine.connect() as connection:
+                    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+                if found != "ok":
+                    raise SQLAlchemyError(found)
             break
         except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
             # Of two that make the tables at the same moment, one is refused.
             if attempt == _ATTEMPTS - 1 or isinstance(error, ImportError):
-                raise ValueError(f"`storage` can't be opened: {error}. Received: storage={url!r}") from error
+                message = f"`storage` can't be opened: {error}. Received: storage={url!r}"
+                if url.startswith("sqlite"):
+                    message += (
+                        ". If the file is damaged, remove it: the search begins anew, and takes over the runs that "
+                        "are finished"
+                    )
+                raise ValueError(re.sub(r"(://[^:/\s]*):.*@", r"\1:***@", message)) from error
             time.sleep(0.5)
     if url.startswith("sqlite"):
         # SQLite knows no SELECT ... FOR UPDATE, by which Optuna keeps two workers from taking one trial. So each
@@ -81,6 +96,7 @@ def fill(study: Study, points: Sequence[Mapping[str, Any]]) -> None:
 
 def take(study: Study, storage: RDBStorage) -> Trial | None:
     """Takes the next waiting trial; `None` if none is waiting. Trials whose workers have died are put back before."""
+    fail_gone(study, storage)
     optuna.storages.fail_stale_trials(study)
     for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         # The first beat comes before the trial runs, so that no running trial is without one.
@@ -92,6 +108,7 @@ def take(study: Study, storage: RDBStorage) -> Trial | None:
         if not taken:
             continue
         trial = Trial(study, waiting._trial_id)
+        trial.set_user_attr("worker", [socket.gethostname(), os.getpid()])
         twin = _twin(study, waiting)
         if twin is None:
             return trial
@@ -155,9 +172,54 @@ def count_slots(study: Study) -> int:
     return len({trial.user_attrs["slot"] for trial in study.get_trials(deepcopy=False)})
 
 
+def silence(study: Study, storage: RDBStorage) -> float | None:
+    """Returns for how many seconds no worker with a trial has given a sign of life; `None` if none has one, or a trial waits."""
+    if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        return None
+    session = storage.scoped_session()
+    try:
+        beats = session.query(TrialHeartbeatModel.heartbeat).join(TrialModel)
+        running = beats.filter(TrialModel.study_id == study._study_id, TrialModel.state == TrialState.RUNNING)
+        last = max((beat for (beat,) in running), default=None)
+        now = session.execute(sqlalchemy.func.now()).scalar()
+        return None if last is None else (now.replace(tzinfo=None) - last).total_seconds()
+    finally:
+        storage.remove_session()
+
+
+def is_barren(study: Study, storage: RDBStorage) -> bool:
+    """Whether no trial is complete or pruned, and none runs."""
+    fail_gone(study, storage)
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+    return not study.get_trials(deepcopy=False, states=states)
+
+
 def is_idle(study: Study) -> bool:
     """Whether no trial waits or runs."""
     return not study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+
+
+def fail_gone(study: Study, storage: RDBStorage) -> None:
+    """Puts back the trials of workers of this machine whose processes are no more."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        if _is_gone(*trial.user_attrs.get("worker", (None, None))):
+            with suppress(UpdateFinishedTrialError):
+                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                _put_back(study, trial)
+
+
+def _is_gone(host: str | None, pid: int | None) -> bool:
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    if pid == os.getpid():  # another's before: this process looks only while it has no trial
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another user's
+        pass
+    return False
 
 
 def _twin(study: Study, waiting: FrozenTrial) -> FrozenTrial | None:
@@ -179,4 +241,5 @@ def _is_lost(trial: FrozenTrial) -> bool:
 
 
 def _put_back(study: Study, trial: FrozenTrial) -> None:
+    trial.user_attrs.pop("worker", None)
     RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, trial)

@@ -185,3 +185,17 @@ def test_the_real_cfp(tmp_path):
     assert by_task[0] == by_task[1]  # fold by fold, FF and FP have the same people
     assert set(datasets.read_names(tmp_path / "cfp-dataset/Data/list_name.txt")) == everybody
     assert len(everybody) == 500 and {"Al_Pacino", "Amar'e_Stoudemire"} <= everybody
+
+
+def test_lists_of_people_are_in_utf_8_and_name_those_on_the_photos(tmp_path):
+    for encoding in ("latin-1", "utf-16"):
+        (tmp_path / "names.txt").write_bytes("Penélope Cruz\n".encode(encoding))
+        with pytest.raises(datasets.PairFileError, match="names.txt is not in UTF-8"):
+            datasets.read_names(tmp_path / "names.txt")
+    with pytest.raises(FileNotFoundError, match="nowhere.txt does not exist"):
+        datasets.read_names(tmp_path / "nowhere.txt")
+    folder = datasets.make_toy_cfp(tmp_path / "cfp", frontal_photos=2, profile_photos=1)
+    names = folder / "Data" / "list_name.txt"
+    names.write_text(f"Nobody Else\n{names.read_text()}")
+    with pytest.raises(datasets.PairFileError, match="21 names for 20 people"):
+        datasets.read_cfp_folds(folder, "FF")

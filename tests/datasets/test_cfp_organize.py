@@ -367,3 +367,16 @@ def distance(fiducials: bytes, view: str) -> float:
 
 def mean_photo(files) -> np.ndarray:
     return np.mean([np.asarray(Image.open(file).convert("L"), np.float32) for file in files], axis=0)
+
+
+def test_a_link_to_an_empty_folder_is_followed_and_the_current_one_refused(tmp_path, monkeypatch):
+    drawn = make_toy_cfp(tmp_path / "drawn", frontal_photos=2, profile_photos=1)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    organize_cfp(drawn, tmp_path / "link")
+    assert (tmp_path / "real" / "cfp.json").is_file()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match="current folder"):
+        organize_cfp(drawn, ".")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn", "here", "link", "real"]

@@ -120,3 +120,22 @@ def test_options_are_checked(toy_pairs, option):
 def test_no_pairs_are_refused(toy_pairs):
     with pytest.raises(ValueError, match="at least one pair"):
         pair_dataset(toy_pairs[:0])
+
+
+@pytest.mark.parametrize("where", ["memory", "file", "disk"])
+@pytest.mark.parametrize("crop", [None, (180, 180)])
+def test_augmented_wherever_the_photos_come_from(where, crop, toy_pairs, tmp_path, monkeypatch):
+    options = {
+        "image_size": (32, 30),
+        "crop": crop,
+        "augment": datasets.Augmentation(margin=2),
+        "shuffle": False,
+    }
+    expected = next(iter(datasets.pair_dataset(toy_pairs[:8], **options)))
+    if where == "file":
+        monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path))
+    limit = {"memory_limit": 10} if where == "disk" else {}
+    found = next(iter(datasets.pair_dataset(toy_pairs[:8], **options, **limit)))
+    for ours, theirs in zip(found[0], expected[0], strict=True):
+        assert ours.shape == (8, 32, 30, 1)
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)

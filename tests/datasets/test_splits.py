@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from siamese_nn import datasets
+from siamese_nn import datasets, evaluation
 from siamese_nn.datasets import IdentityLeakError, IdentityLeakWarning, Pairs
 
 
@@ -125,3 +125,12 @@ def test_without_people_leaves_out_every_pair_that_they_touch_however_they_are_s
     assert datasets.without_people(pairs, ["Bea_Bo", "DO"]).left.tolist() == ["a1"]
     with pytest.raises(ValueError, match="touch all 4"):
         datasets.without_people(pairs, ["lebronjames", "Bea Bo", "do"])
+    with pytest.raises(ValueError, match="one string"):
+        datasets.without_people(pairs, "Bea_Bo")
+
+
+def test_people_whom_cfp_misspells_are_known():
+    pairs = Pairs(["a1", "b1"], ["a2", "b2"], [1, 1], ["Robert_De_Niro", "Cy"], ["Robert_De_Niro", "Cy"])
+    assert datasets.without_people(pairs, ["Robert_Do_Niro"]).left.tolist() == ["b1"]
+    with pytest.raises(IdentityLeakError, match="Robert_De_Niro"):
+        evaluation.require_unseen([pairs], ["Robert Do Niro"])

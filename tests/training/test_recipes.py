@@ -143,6 +143,8 @@ def test_experiment_5_1_is_the_reports():
         {"weight_decay": float("nan")},
         {"schedule": "linear"},
         {"back_end": "x"},
+        {"augmentation": True},
+        {"augmentation": {"rotatoin": 4}},
         {"mirror": True},
         {"mirror": True, "model": "decision_network"},
         {"back_end": "plda", "model": "cosine_sigmoid"},

@@ -2,8 +2,10 @@ import csv
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from siamese_nn import cli, datasets, published, training
-from siamese_nn.training import REPORT_EXPERIMENTS, reproduction
+from siamese_nn.training import REPORT_EXPERIMENTS, many_runs, reproduction
 
 FOLDER = Path(published.__file__).parent / "training" / "published"
 SMALL = {"epochs": 2, "units": 8, "image_size": (80, 80)}
@@ -91,6 +93,7 @@ def test_select_takes_tables_and_rows_in_the_reports_order():
         ({"tables": [2]}, "`tables` must be among 3, 4, 5, 6, 7. Received: 2"),
         ({"only": ["5.1", "5.9"]}, "Received: 5.9"),
         ({"variant": "x"}, "as-printed, as-run. Received: x"),
+        ({"only": ["5.1-256"]}, "10.4; rows in -256 are those of the variant as-run. Received: 5.1-256"),
     ):
         with pytest.raises(ValueError, match=message):
             reproduction.select(**wrong)
@@ -151,6 +154,70 @@ def test_the_figures_are_drawn(done, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def lose(file):
+    file.unlink()
+
+
+def writes(text):
+    return lambda file: file.write_text(text)
+
+
+def lacks(*names):
+    """Takes an entry out of a JSON file."""
+
+    def damage(file):
+        document = part = json.loads(file.read_text())
+        for name in names[:-1]:
+            part = part[name]
+        del part[names[-1]]
+        file.write_text(json.dumps(document))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "unfinished"),
+    [
+        ("history.csv", writes(""), False),
+        ("history.csv", writes("epoch,loss\n1,0.5\n2,x\n"), False),
+        ("history.csv", writes("epoch,loss,val_loss\n1,0.5,0.5\n2,0.5\n"), False),
+        ("history.csv", writes("epoch,loss\n1,0.5\n"), False),
+        ("history.csv", writes("epoch,loss\n1,0.5\n2,0.5\n"), False),
+        ("history.csv", writes("epoch\n1\n"), True),
+        ("history.csv", lambda file: file.write_bytes(b"\xff\x00" * 9), True),
+        ("history.csv", lose, False),
+        ("results.json", writes("[]"), False),
+        ("results.json", writes("{"), False),
+        ("results.json", writes('{"status": "finished"}'), False),
+        ("results.json", lacks("figures", "last", "test"), False),
+        ("recipe.json", writes("[]"), False),
+        ("recipe.json", writes('{"recipe": [], "data": {}}'), True),
+        ("recipe.json", lose, True),
+        ("state.npz", writes("PK"), True),
+    ],
+)
+def test_a_damaged_run_is_passed_over_and_the_others_are_not(
+    done, tmp_path, toy_pairs, toy_test, caplog, name, damage, unfinished
+):
+    runs = [replace(run, run_dir=tmp_path / run.run_dir.name) for run in done]
+    for ours, theirs in zip(runs, done, strict=True):
+        shutil.copytree(theirs.run_dir, ours.run_dir)
+    file = runs[0].run_dir / name
+    if unfinished:
+        (runs[0].run_dir / "results.json").unlink()
+    damage(file)
+    rows = reproduction.collect(runs)
+    assert [row["status"] for row in rows] == ["damaged", "finished"] and rows[0]["test_loss"] is None
+    (said,) = caplog.messages
+    assert str(file) in said and "emove" in said and said.startswith("5.1-identities-1-")
+    left = file.read_bytes() if file.exists() else None
+    reproduction.run(runs, toy_pairs, toy_test)
+    assert left == (file.read_bytes() if file.exists() else None)
+    assert "ours, seed 1, damaged" in str(reproduction.table(rows, 3))
+    assert len(reproduction.draw(runs, tmp_path / "figures")) == 5
+    assert reproduction.draw(runs[:1], tmp_path / "none") == []
+
+
 def test_a_training_that_diverges_is_a_row_with_that_word(toy_pairs, toy_test, tmp_path):
     runs = reproduction.plan(["5.1"], tmp_path, split="identities", changes={**SMALL, "learning_rate": 1e30})
     for _ in range(2):
@@ -181,11 +248,29 @@ def test_a_folder_in_use_is_looked_at_again_at_the_end(toy_pairs, toy_test, tmp_
         if seen.count(run_dir.name) == 1 and run_dir.name.startswith("1."):
             raise training.RunFolderInUse("in use")
 
-    monkeypatch.setattr(reproduction, "train", train)
+    monkeypatch.setattr(many_runs, "train", train)
     runs = reproduction.plan(["1.1", "1.2", "2.1", "9.1-256", "10.1-256"], tmp_path, split="identities")
     reproduction.run(runs, toy_pairs, toy_test)
     names = ["1.1", "1.2", "2.1", "9.1-256", "1.1", "1.2"]
     assert seen == [f"{name}-identities-0" for name in names]
+
+
+def test_the_tables_say_what_the_photos_are(done, organized, tmp_path, monkeypatch):
+    rows = reproduction.collect(done, organized)
+    words = "faces, 120 training and 24 test pairs"
+    assert f"\nData: {words}, NOT the report's: ours can't be compared" in reproduction.tables(rows)
+    reproduction.write_markdown(rows, tmp_path / "a.md", "a")
+    reproduction.write_csv(rows, tmp_path / "a.csv")
+    assert all(f"{words}, NOT" in (tmp_path / name).read_text() for name in ("a.md", "a.csv"))
+    note = organized / "toy_faces.json"
+    note.write_text("{}")
+    try:
+        assert f"Data: {words} of DRAWN faces" in reproduction.describe(reproduction.collect(done, organized))
+    finally:
+        note.unlink()
+    monkeypatch.setattr(reproduction, "LETTERS", datasets.letter_counts(datasets.load_lfw_a(organized)[0]))
+    assert f"Data: {words}.\n" in reproduction.describe(reproduction.collect(done, organized))
+    assert "Data" not in reproduction.describe(reproduction.collect(done))
 
 
 def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
@@ -195,6 +280,7 @@ def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
         "seed": seed,
         "split": "report",
         "changes": "",
+        "data": None,
         "status": "finished",
         "device": "CPU",
     }
@@ -320,11 +406,12 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys, no_cache)
     assert cli.main([*words, *files]) == 0
     out = capsys.readouterr().out
     assert "Table 7" in out and "1024, 4" in out and "ours, seed 0 " in out and "settings: epochs 1." in out
+    assert "Data: faces, 120 training and 24 test pairs, NOT the report's" in out
     assert "Nobody is in two of the sets" in out and (tmp_path / "a.csv").read_text().count("\n") == 2
     figures = tmp_path / "runs" / "figures-identities-as-run-1-epochs"
     assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 5
     assert "<!-- faces-identities-as-run-1-epochs -->\n" in (tmp_path / "a.md").read_text()
-    assert list((tmp_path / "runs" / "images").glob("*.npy")), "decoded photos are kept for other processes"
+    assert list((tmp_path / "runs" / "images").glob("*.uint8")), "decoded photos are kept for other processes"
 
 
 def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, monkeypatch, no_cache):
@@ -354,7 +441,13 @@ def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, 
     ("words", "message"),
     [
         (["--table", "8"], "`tables` must be among 3, 4, 5, 6, 7. Received: 8"),
-        (["--table", "three"], "`--table` must be numbers such as 3,4. Received: three"),
+        (["--table", "three"], "`--table` must be numbers such as 3,4. Received: 'three'"),
+        (["--table", ""], "`--table` must be numbers such as 3,4. Received: ''"),
+        (["--only", " ,"], "`--only` must name something, or be left out. Received: ' ,'"),
+        (["--csv", "/"], "`--csv` must be a file. Received: /, where something else is"),
+        (["--markdown", "/"], "`--markdown` must be a file. Received: /"),
+        (["--csv", f"{__file__}/a.csv"], "`--csv` must be a file"),
+        (["--runs", __file__], "`--runs` must be a folder. Received"),
         (["--only", "5.1,x"], "`only` must be among 1.1, 1.2"),
         (["--repeats", "0"], "`--repeats` must be at least 1. Received: 0"),
         (["--epochs", "0"], "`epochs` must be a whole number of at least 1"),

@@ -1,8 +1,12 @@
+import contextlib
 import csv
 import json
 import os
 import random
+import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -184,10 +188,15 @@ def test_two_workers_finish_a_grid_with_no_trial_run_twice(workers):
         assert trial.value == max(history["val_auc"])
 
 
-def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(toy_dir, tmp_path, capsys):
-    organized = tmp_path / "faces"
+@pytest.fixture(scope="module")
+def organized(toy_dir, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("organized") / "faces"
     pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
-    datasets.organize_lfw_a(toy_dir / "lfw2", organized, **pair_files)
+    datasets.organize_lfw_a(toy_dir / "lfw2", folder, **pair_files)
+    return folder
+
+
+def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(organized, tmp_path, capsys):
     (tmp_path / "space.toml").write_text("units = [4, 8]\nfilters = [1]\nimage_size = [[70, 70]]\n")
     folder = tmp_path / "search"
     words = ["sweep", "search", "--data", str(organized), "--recipe", "l1_sigmoid", "--epochs", "1"]
@@ -268,21 +277,38 @@ def test_a_trial_worse_than_the_median_is_pruned(fake, sets, tmp_path):
 
 
 def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(sets, tmp_path):
-    space = {"kernel_sizes": [[10, 7, 0, 4], [40, 40, 4, 4]], "learning_rate": [0.001, -1, "fast"]}
+    space = {"kernel_sizes": [[40, 40, 4, 4], [10, 7, 0, 4]], "learning_rate": [0.001, -1, "fast"]}
     study = sweep.search(BASE, space, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] * 6
     errors = [trial.user_attrs["error"] for trial in study.trials]
-    assert "`kernel_sizes` must be four" in errors[0] and "`learning_rate` must be positive" in errors[1]
-    assert "'fast'" in errors[2] and "too small for convolutions of (40, 40, 4, 4)" in errors[3]
+    assert "too small for convolutions of (40, 40, 4, 4)" in errors[0]
+    assert "`learning_rate` must be positive" in errors[1]
+    assert "'fast'" in errors[2] and "`kernel_sizes` must be four" in errors[3]
     table = sweep.trials_table(study).get_string()
     assert "failed" in table and "[40, 40, 4, 4]" in table and "too small" in table
     with pytest.raises(ValueError, match="must have a complete trial"):
         sweep.final(study, *sets, sets[1], tmp_path)
 
 
-def test_the_datas_fault_stops_the_search_and_the_trial_runs_again(fake, sets, tmp_path, monkeypatch):
+def test_a_training_that_diverges_is_a_failed_trial(sets, tmp_path):
+    study = sweep.search(BASE, {"learning_rate": [1e30]}, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"]
+    assert "The training diverged" in study.trials[0].user_attrs["error"]
+
+
+def test_what_is_not_the_recipes_fault_stops_the_search_and_the_trial_runs_again(
+    fake, sets, tmp_path, monkeypatch
+):
     works = sweep_worker.train
-    for fault in (datasets.IdentityLeakError("on both sides"), KeyboardInterrupt(), OSError("disk full")):
+    faults = (
+        datasets.IdentityLeakError("on both sides"),
+        datasets.ImageError("cut off"),
+        KeyboardInterrupt(),
+        OSError("disk full"),
+        MemoryError(),
+        ValueError("cannot reshape array of size 7"),
+    )
+    for fault in faults:
 
         def fails(*_, fault=fault, **__):
             raise fault
@@ -292,7 +318,7 @@ def test_the_datas_fault_stops_the_search_and_the_trial_runs_again(fake, sets, t
             sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     monkeypatch.setattr(sweep_worker, "train", works)
     study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
-    assert len(study.trials) == 6 + 3 and len(fake) == 6
+    assert len(study.trials) == 6 + len(faults) and len(fake) == 6
     assert sorted(trial.user_attrs["slot"] for trial in trial_queue.settled(study)) == list(range(6))
     assert len(sweep.trials_table(study).rows) == 6
 
@@ -360,6 +386,159 @@ def test_workers_that_die_are_reported(sets, tmp_path, monkeypatch):
         sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=2)
 
 
+# Epochs of some minutes.
+STOPPED = """
+import logging, os, signal, sys, threading, time
+import numpy as np, optuna
+from siamese_nn import datasets
+from siamese_nn.training import Recipe, sweep
+if __name__ == "__main__":
+    toy, folder = sys.argv[1:]
+    base = Recipe(filters=8, units=8, batch_size=8)
+    train, val = base.split_pairs(datasets.read_pairs(toy + "/pairsDevTrain.txt", toy + "/lfw2"))
+    train = train[np.tile(np.arange(len(train)), 200)]
+    try:
+        sweep.search(base, {"units": [4, 8, 16]}, train, val, folder, sampler="grid", jobs=2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+def test_ctrl_c_stops_all_workers_and_leaves_nothing_running(toy_dir, tmp_path):
+    folder = tmp_path / "search"
+    words = [sys.executable, "-c", STOPPED, str(toy_dir), str(folder)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    def trials():
+        storage = f"sqlite:///{folder}/search.db"
+        return optuna.load_study(study_name="search", storage=storage).trials if folder.exists() else []
+
+    def runs():
+        return [run for run in (folder / "runs").glob("*") if (run / "logs").exists()]  # `fit` has begun
+
+    try:
+        while len(runs()) < 2:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        err = process.communicate(timeout=120)[1]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130 and err.count("stopping: no other trial begins; waiting for") == 1
+    assert "Traceback" not in err
+    states = Counter(trial.state for trial in trials())
+    assert states == {TrialState.FAIL: 2, TrialState.WAITING: 3} and len(runs()) == 2
+
+
+def test_all_workers_are_told_to_stop_before_one_is_waited_for(sets, tmp_path, monkeypatch):
+    said = []
+
+    class Process:
+        pid, sentinel, exitcode = 1, None, 0
+
+        def __init__(self, **_):
+            self.start = self.is_alive = lambda: True
+            self.terminate, self.join = lambda: said.append("stop"), lambda: said.append("wait")
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    context = type("Context", (), {"Process": Process})
+    monkeypatch.setattr(sweep_worker.multiprocessing, "get_context", lambda _: context)
+    monkeypatch.setattr(sweep_worker, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=3)
+    assert said == ["stop"] * 3 + ["wait"] * 3
+
+
+def test_a_worker_that_was_told_to_stop_begins_no_trial(fake, sets, tmp_path, monkeypatch):
+    sweep_worker._told_to_stop.set()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    finally:
+        sweep_worker._told_to_stop.clear()
+    assert not fake
+
+
+def leave_running(folder: Path, worker: list) -> None:
+    """A trial of another worker, which runs; the others are not begun."""
+    with trial_queue.quiet():
+        storage = trial_queue.open_storage(f"sqlite:///{folder}/search.db", 30)
+        study = optuna.load_study(study_name=folder.name, storage=storage)
+        trial = trial_queue.take(study, storage)
+    trial.set_user_attr("worker", worker)
+    storage.engine.dispose()
+
+
+def stopped_before_the_first(*_):
+    raise KeyboardInterrupt
+
+
+def test_the_trial_of_a_process_of_this_machine_that_is_no_more_is_taken_over_at_once(
+    fake, sets, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trial_queue, "take", stopped_before_the_first)
+        sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    leave_running(tmp_path, [socket.gethostname(), gone.pid])
+    study = sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")  # else it would wait for 120 s
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 4
+    assert study.trials[4].user_attrs["worker"] == [socket.gethostname(), os.getpid()]
+
+
+def test_who_is_waited_for_is_said_once(fake, sets, tmp_path, monkeypatch, caplog):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trial_queue, "take", stopped_before_the_first)
+        sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    leave_running(tmp_path, ["elsewhere", 1])
+
+    def beat(seconds):
+        with sqlite3.connect(tmp_path / "search.db") as database:
+            database.execute(
+                "UPDATE trial_heartbeats SET heartbeat = datetime('now', ?)", [f"-{seconds} seconds"]
+            )
+        database.close()
+
+    times = iter([1, 61, 100, 130])
+    monkeypatch.setattr(sweep_worker.time, "sleep", lambda _: beat(next(times)))
+    study = sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 4
+    (said,) = caplog.messages
+    assert re.fullmatch(r"waiting for a worker that gave no sign of life for 6\d s; after 120 .*", said)
+
+
+def test_a_space_may_be_corrected_as_long_as_no_trial_is_complete(fake, sets, tmp_path, monkeypatch):
+    wrong = {"learning_rate": [0.001, -1], "units": ["8", "9"]}
+    with pytest.raises(
+        ValueError, match="`units` in `space`, its first value: `units` must be a whole number"
+    ):
+        sweep.search(BASE, wrong, *sets, tmp_path / "a", sampler="grid")
+    assert not (tmp_path / "a").exists()
+    works = sweep_worker.train
+    monkeypatch.setattr(sweep_worker, "train", training.train)  # which builds the model
+    study = sweep.search(BASE, {"kernel_sizes": [[40, 40, 4, 4]]}, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] and "error" in study.trials[0].user_attrs
+    monkeypatch.setattr(sweep_worker, "train", works)
+    study = sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4 and len(fake) == 4
+    assert study.user_attrs["search"]["space"] == SMALL_GRID
+    with pytest.raises(ValueError, match="they differ in space"):
+        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+
+
+def test_first_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
+    space = {"trainable": ["none", "all"], "backbone": ["ResNet50"]}
+    search_space.require_sense(BASE, space)
+    with pytest.raises(ValueError, match="`trainable` in `space`, its first value"):
+        search_space.require_sense(BASE, {"trainable": ["none", "all"]})
+    with pytest.raises(ValueError, match="`learning_rate` in `space`, its first value.*positive"):
+        search_space.require_sense(BASE, {**GRID, "learning_rate": {"low": -1.0, "high": 1.0}})
+
+
 def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
     sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     for words, options, differ in (
@@ -381,6 +560,7 @@ def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
         ({"trials": 0}, "`trials` must be a whole number of at least 1. Received: trials=0"),
         ({"jobs": 1.5}, "`jobs`"),
         ({"heartbeat": 0}, "`heartbeat`"),
+        ({"seed": -1}, "`seed` must be a whole number of at least 0. Received: seed=-1"),
         ({"sampler": "grid", "trials": 3}, "`trials` must be None"),
         ({"base": replace(BASE, split="report")}, 'split="identities"'),
         ({"storage": "nonsense://x"}, "`storage` can't be opened"),
@@ -410,6 +590,53 @@ def test_arguments_are_checked_before_anything_runs(option, message, sets, tmp_p
     with pytest.raises(ValueError, match=message):
         sweep.search(base, space, *sets, tmp_path / "search", **options)
     assert not list(tmp_path.glob("search/*"))
+
+
+def test_a_password_is_not_shown(sets, tmp_path):
+    with pytest.raises(ValueError, match=r"can't be opened.*nonsense://ann:\*\*\*@host/db") as caught:
+        sweep.search(BASE, GRID, *sets, tmp_path, storage="nonsense://ann:pass:w@rd@host/db")
+    assert "pass" not in str(caught.value) and "w@rd" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda _: b"garbage" * 1000, lambda content: content[: len(content) // 2]]
+)
+def test_a_damaged_database_is_named_with_a_remedy(fake, sets, tmp_path, monkeypatch, damage):
+    sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    database = tmp_path / "search.db"
+    database.write_bytes(damage(database.read_bytes()))
+    monkeypatch.setattr(trial_queue.time, "sleep", lambda _: None)
+    with pytest.raises(ValueError, match="search.db'. If the file is damaged, remove it: the search begins"):
+        sweep.search(BASE, GRID, *sets, tmp_path)
+
+
+def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, capsys):
+    space, folder = tmp_path / "space.toml", tmp_path / "search"
+    space.write_text("kernel_sizes = [[90, 90, 4, 4]]\n")
+    words = ["sweep", "search", "--data", str(organized), "--recipe", "l1_sigmoid", "--space", str(space)]
+    words += ["--folder", str(folder), "--trials", "1", "--final"]
+    assert cli.main(words) == 1
+    shown = capsys.readouterr()
+    assert "too small" in shown.out and "No trial was completed" in shown.err
+    assert f"The test pairs stay closed. Correct {space}" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--space", "missing.toml"], "Received: missing.toml, which is no file"),
+        (["--space", "missing"], "must be a .toml or .json file. Received: missing"),
+        (["--sampler", "grid", "--trials", "1"], "`--trials` can't be given with --sampler grid"),
+        (["--folder", __file__], "`--folder` must be a folder. Received"),
+    ],
+)
+def test_what_the_command_refuses_before_it_begins(words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space.toml").write_text("units = [4]\n")
+    options = ["--data", "nowhere", "--recipe", "l1_sigmoid", "--space", "space.toml", *words]
+    assert cli.main(["sweep", "search", *options]) == 1
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
 
 
 def test_a_grid_has_every_point_and_a_range_its_ends():
