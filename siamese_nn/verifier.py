@@ -187,14 +187,19 @@ class Verifier:
         ]
         return results if many else results[0]
 
-    def cross_validate(self, folds: Sequence[Pairs]) -> evaluation.FoldsReport:
+    def cross_validate(
+        self, folds: Sequence[Pairs], *, photos: Mapping[str, Sequence[str]] | None = None
+    ) -> evaluation.FoldsReport:
         """Measures the run in folds of people whom it has not seen, as LFW's View 2 and CFP ask.
 
         Args:
             folds: `datasets.read_folds` or `datasets.read_cfp_folds`.
+            photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given, PLDA is fitted anew for
+                each fold, to the embeddings of the people of others: see `evaluation.cross_validate_plda`. The network stays as it is.
 
         Returns:
-            The figures, each fold's at the threshold that is best on the others; the run's own threshold plays no part.
+            The figures, each fold's at the threshold that is best on the others (with `photos`, on the next); the run's own threshold
+            plays no part.
 
         Raises:
             IdentityLeakError: if somebody in the folds is among `seen_people`, or in two folds.
@@ -202,6 +207,11 @@ class Verifier:
             ValueError: as `evaluation.cross_validate`.
         """
         evaluation.require_unseen(folds, self.seen_people)
+        if photos is not None:
+            paths = sorted({str(path) for own in photos.values() for path in own})
+            vectors = self.embed(paths)
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
         scores = [evaluation.score_pairs(self.model, fold, crop=self.crop) for fold in folds]
         return evaluation.cross_validate(scores, folds)
 

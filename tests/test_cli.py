@@ -4,6 +4,7 @@ import subprocess
 import sys
 from hashlib import sha256
 
+import numpy as np
 import pytest
 
 from siamese_nn import cli, datasets
@@ -160,7 +161,7 @@ def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):
     assert capsys.readouterr().out == f"person 0:\n  {a}\n  {c}\nperson 1:\n  {b}\n"
 
 
-def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys):
+def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys, caplog):
     from siamese_nn import Verifier, evaluation
 
     drawn = datasets.make_toy_cfp(tmp_path / "drawn", frontal_photos=2, profile_photos=1)
@@ -182,6 +183,17 @@ def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys)
     assert cli.main(["cfp", "measure", str(own), "--data", str(cfp)]) == 0
     drop = 100 * (figures["FF"]["accuracy"]["mean"] - figures["FP"]["accuracy"]["mean"])
     assert f"From FF to FP accuracy drops by {drop:.1f} points" in capsys.readouterr().out
+    assert cli.main(["cfp", "measure", str(own), "--data", str(cfp), "--refit", "--json"]) == 0
+    refitted = json.loads(capsys.readouterr().out)["FF"]
+    photos, vectors = datasets.cfp_photos(cfp), {}
+    for paths in photos.values():
+        for path, vector in zip(paths, Verifier.load(own).embed(paths), strict=True):
+            vectors[path] = vector / np.linalg.norm(vector)
+    folds = datasets.read_cfp_folds(cfp, "FF")
+    expected = evaluation.cross_validate_plda(vectors, photos, folds)
+    assert refitted["auc"] == pytest.approx(expected.auc, abs=1e-6) and refitted["folds"][0]["n_same"] == 2
+    assert cli.main(["cfp", "measure", str(own), "--data", str(drawn)]) == 0
+    assert "isn't aligned as LFW-a" in caplog.text
     seen = datasets.read_names(cfp / "Data" / "list_name.txt")[3]
     settings["people"]["chosen_on"] = [seen.upper()]
     (own / "verifier.json").write_text(json.dumps(settings))

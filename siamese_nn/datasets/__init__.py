@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .cfp import read_cfp_folds, read_names, split_cfp_folds
-from .cfp_archive import organize_cfp
+from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
+from .cfp_archive import cfp_is_aligned, organize_cfp
 from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
@@ -30,6 +30,8 @@ __all__ = [
     "ImageError",
     "PairFileError",
     "Pairs",
+    "cfp_is_aligned",
+    "cfp_photos",
     "check_lfw_a",
     "class_table",
     "download_lfw_a",

@@ -100,6 +100,25 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
     return folds
 
 
+def cfp_photos(cfp_dir: str | os.PathLike) -> dict[str, list[str]]:
+    """Returns for each person of CFP the paths of all their photos, frontal ones first.
+
+    Args:
+        cfp_dir: as in `read_cfp_folds`.
+
+    Raises:
+        PairFileError: as `read_cfp_folds`, on a malformed list.
+        FileNotFoundError: if a list does not exist.
+    """
+    cfp_dir = Path(cfp_dir)
+    people = read_names(cfp_dir / NAMES)
+    photos: dict[str, list[str]] = {name: [] for name in people}
+    for side in VIEWS:
+        for path, name in read_photo_list(cfp_dir, side, people):
+            photos[name].append(path)
+    return photos
+
+
 def read_names(file: str | os.PathLike) -> list[str]:
     """Reads a list of people, one name a line, such as CFP's `Data/list_name.txt`.
 

@@ -102,6 +102,12 @@ def organize_cfp(
     return counts
 
 
+def cfp_is_aligned(cfp_dir: str | os.PathLike) -> bool:
+    """Says whether `organize_cfp` made a folder with `align=True`."""
+    proof = Path(cfp_dir) / _PROOF
+    return proof.is_file() and read_json(proof).get("align") is True
+
+
 def _organized_before(folder: Path, align: bool) -> dict[str, int]:
     proof = read_json(folder / _PROOF)
     if not isinstance(proof, dict) or proof.get("align") != align:

@@ -3,7 +3,7 @@
 from .calibration import Calibration, fit_platt
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
 from .plda import Plda, fit_plda
-from .protocols import FoldsReport, cross_validate, require_unseen
+from .protocols import FoldsReport, cross_validate, cross_validate_plda, require_unseen
 from .scoring import compare, embed, score_pairs, score_raw_pixels
 from .search import nearest, pairs_above
 
@@ -15,6 +15,7 @@ __all__ = [
     "choose_threshold",
     "compare",
     "cross_validate",
+    "cross_validate_plda",
     "embed",
     "equal_error_rate",
     "fit_platt",

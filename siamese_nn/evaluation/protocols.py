@@ -1,7 +1,7 @@
 """Verification in folds: each fold's threshold from the others, and nobody on two sides."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from unicodedata import normalize
 
@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from ..datasets.pairs import Pairs
 from ..datasets.splits import IdentityLeakError, spelling
 from .metrics import checked_scores, choose_threshold, equal_error_rate
+from .plda import fit_plda
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class FoldsReport:
     Args:
         n_pairs: pairs in all folds.
         n_people: people in all folds.
-        folds: for each fold `"n_same"`, `"n_different"`, `"n_people"`, `"threshold"` (chosen on the other folds),
+        folds: for each fold `"n_same"`, `"n_different"`, `"n_people"`, `"threshold"` (chosen on other folds),
             `"accuracy"` at it, `"auc"` and `"eer"`.
         accuracy: over the folds, `"mean"`, `"standard_error"` (of the mean) and `"deviation"` (from fold to fold).
         auc: the same of the AUC.
@@ -102,18 +103,75 @@ def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs])
     rows = []
     for i, (scores, same) in enumerate(checked):
         others = [np.concatenate(column) for column in zip(*(checked[:i] + checked[i + 1 :]), strict=True)]
-        threshold = choose_threshold(*others)
-        rows.append(
-            {
-                "n_same": int(same.sum()),
-                "n_different": int((~same).sum()),
-                "n_people": len(folds[i].identities()),
-                "threshold": float(threshold),
-                "accuracy": float(((scores >= threshold) == same).mean()),
-                "auc": float(roc_auc_score(same, scores)),
-                "eer": equal_error_rate(scores, same),
-            }
+        rows.append(_row(scores, same, folds[i], choose_threshold(*others)))
+    return _over(rows, n_pairs)
+
+
+def cross_validate_plda(
+    embeddings: Mapping[str, np.ndarray], photos: Mapping[str, Sequence[str]], folds: Sequence[Pairs]
+) -> FoldsReport:
+    """Measures each fold by a PLDA that is fitted to the people of the others, as protocols in folds allow.
+
+    For each fold the next one (the first, for the last) chooses the threshold, and PLDA is fitted to all photos of the people of the
+    remaining ones. Pairs are scored by its log-likelihood ratio. Three folds that share nobody: what is fitted, what chooses, what is measured.
+
+    Args:
+        embeddings: for each photo its vector `(d,)`, of unit length.
+        photos: for each person of the folds their photos, all of which are in `embeddings`.
+        folds: the pairs of each fold, three or more.
+
+    Returns:
+        The figures of each fold, and over the folds.
+
+    Raises:
+        ValueError: with fewer than 3 folds, an unknown photo or person, or where `fit_plda` or the folds' scores are at fault.
+        IdentityLeakError: if somebody occurs in two folds.
+    """
+    _require_pairs(folds)
+    if len(folds) < 3:
+        raise ValueError(f"`folds` must be at least 3. Received: {len(folds)}")
+    _require_disjoint_folds(folds)
+    rows = []
+    for i, fold in enumerate(folds):
+        chooses = folds[(i + 1) % len(folds)]
+        fitted = sorted(set().union(*(other.identities() for other in folds if other not in (fold, chooses))))
+        try:
+            known = [(name, embeddings[path]) for name in fitted for path in photos[name]]
+            names, vectors = zip(*known, strict=True)
+            plda = fit_plda(np.stack(vectors), names)
+            scores = [
+                plda.score(
+                    *(
+                        np.stack([embeddings[path] for path in side.tolist()])
+                        for side in (pairs.left, pairs.right)
+                    )
+                )
+                for pairs in (chooses, fold)
+            ]
+        except KeyError as error:
+            raise ValueError(
+                f"`photos` and `embeddings` must hold all of the folds. Received them without {error}"
+            ) from error
+        (others, other_same), (own, same) = (
+            checked_scores(*columns) for columns in zip(scores, (chooses.same, fold.same), strict=True)
         )
+        rows.append(_row(own, same, fold, choose_threshold(others, other_same)))
+    return _over(rows, sum(map(len, folds)))
+
+
+def _row(scores: np.ndarray, same: np.ndarray, fold: Pairs, threshold: float) -> dict[str, float]:
+    return {
+        "n_same": int(same.sum()),
+        "n_different": int((~same).sum()),
+        "n_people": len(fold.identities()),
+        "threshold": float(threshold),
+        "accuracy": float(((scores >= threshold) == same).mean()),
+        "auc": float(roc_auc_score(same, scores)),
+        "eer": equal_error_rate(scores, same),
+    }
+
+
+def _over(rows: list[dict[str, float]], n_pairs: int) -> FoldsReport:
     over_folds = {
         name: _over_folds(np.array([row[name] for row in rows])) for name in ("accuracy", "auc", "eer")
     }

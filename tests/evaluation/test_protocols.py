@@ -154,3 +154,78 @@ def test_folds_must_be_pairs(folds, received):
     ):
         with pytest.raises(ValueError, match=f"`folds` must be a list of `Pairs`.*Received: {received}$"):
             call()
+
+
+def folds_with_embeddings(n_folds: int = 4, people: int = 12, seed: int = 0):
+    """Folds of people with four photos each, whose embeddings differ in directions that say nothing of who it is."""
+    rng = np.random.default_rng(seed)
+    folds, embeddings, photos = [], {}, {}
+    for number in range(n_folds):
+        names = [f"fold_{number}_person_{person}" for person in range(people)]
+        for name in names:
+            photos[name] = [f"{name}_{photo}.jpg" for photo in range(4)]
+            person = rng.normal(size=6)
+            for path in photos[name]:
+                vector = person + rng.normal(size=6) * [0.1, 0.1, 0.5, 3, 3, 3]
+                embeddings[path] = vector / np.linalg.norm(vector)
+        same = [(photos[name][i], photos[name][j]) for name in names for i in range(4) for j in range(i)]
+        different = [(photos[one][0], photos[other][1]) for one in names for other in names if one != other]
+        left, right = zip(*same, *different, strict=True)
+        folds.append(
+            datasets.Pairs(
+                left,
+                right,
+                [1] * len(same) + [0] * len(different),
+                *([p[:-6] for p in side] for side in (left, right)),
+            )
+        )
+    return folds, embeddings, photos
+
+
+def test_plda_is_fitted_to_other_people_than_choose_the_threshold_and_are_measured():
+    folds, embeddings, photos = folds_with_embeddings()
+    report = evaluation.cross_validate_plda(embeddings, photos, folds)
+    for i, row in enumerate(report.folds):
+        chooses, fitted = folds[(i + 1) % 4], [folds[(i + 2) % 4], folds[(i + 3) % 4]]
+        names = [name for fold in fitted for name in sorted(fold.identities()) for _ in photos[name]]
+        vectors = [
+            embeddings[path] for fold in fitted for name in sorted(fold.identities()) for path in photos[name]
+        ]
+        plda = evaluation.fit_plda(np.array(vectors), names)
+
+        def scores(pairs, plda=plda):
+            return plda.score(
+                *(np.array([embeddings[path] for path in side]) for side in (pairs.left, pairs.right))
+            )
+
+        threshold = evaluation.choose_threshold(scores(chooses), chooses.same)
+        assert row["threshold"] == pytest.approx(float(threshold), rel=1e-6)
+        assert row["auc"] == pytest.approx(roc_auc_score(folds[i].same, scores(folds[i])))
+        assert row["accuracy"] == ((scores(folds[i]) >= threshold) == folds[i].same).mean()
+    cosines = [
+        [
+            float(embeddings[left] @ embeddings[right])
+            for left, right in zip(fold.left, fold.right, strict=True)
+        ]
+        for fold in folds
+    ]
+    assert report.auc["mean"] > evaluation.cross_validate(cosines, folds).auc["mean"] + 0.1
+
+
+def test_a_folds_own_embeddings_touch_neither_plda_nor_threshold():
+    folds, embeddings, photos = folds_with_embeddings()
+    before = evaluation.cross_validate_plda(embeddings, photos, folds).folds[2]
+    changed = {path: -vector if path.startswith("fold_2") else vector for path, vector in embeddings.items()}
+    after = evaluation.cross_validate_plda(changed, photos, folds).folds[2]
+    assert (after["threshold"], after["auc"] != before["auc"]) == (before["threshold"], True)
+
+
+def test_photos_and_embeddings_of_all_people_are_needed():
+    folds, embeddings, photos = folds_with_embeddings(3)
+    with pytest.raises(ValueError, match="at least 3"):
+        evaluation.cross_validate_plda(embeddings, photos, folds[:2])
+    del embeddings["fold_1_person_3_2.jpg"]
+    with pytest.raises(ValueError, match="without 'fold_1_person_3_2.jpg'"):
+        evaluation.cross_validate_plda(embeddings, photos, folds)
+    with pytest.raises(datasets.IdentityLeakError):
+        evaluation.cross_validate_plda(embeddings, photos, [folds[0], folds[0], folds[1]])
