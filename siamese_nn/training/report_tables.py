@@ -31,10 +31,12 @@ LAST = (
     "val_accuracy",
 )  # as the report took them, at the last epoch
 BEST = ("best_test_accuracy", "best_test_low", "best_test_high")
+LEAK = ("touched_pairs", "val_auc_touched", "val_auc_others")
 COLUMNS = (
     *("name", "split", "seed", "changes", "data", "status", "epochs", "best_epoch", "seconds", "device"),
     *LAST,
     *BEST,
+    *LEAK,
     *(field.name for field in fields(PublishedExperiment)),
 )
 
@@ -89,6 +91,27 @@ def table(rows: Iterable[Mapping[str, Any]], number: int) -> PrettyTable:
     return shown
 
 
+def leak_table(rows: Iterable[Mapping[str, Any]]) -> PrettyTable | None:
+    """Shows what the report's split leaks: the AUC of the validation pairs with somebody from training, and that of the others.
+
+    Args:
+        rows: what `reproduction.collect` returns.
+
+    Returns:
+        A row for each finished run in the report's split; `None` where there is none.
+    """
+    shown = PrettyTable(["Experiment", "Seed", "Touched pairs", "AUC touched", "AUC others"], align="r")
+    shown.align["Experiment"] = "l"
+    for row in rows:
+        if None not in (
+            row.get("val_auc_touched"),
+            row.get("val_auc_others"),
+        ):  # of one class alone there is none
+            figures = [f"{row[name]:.3f}" for name in LEAK[1:]]
+            shown.add_row([row["name"], row["seed"], row["touched_pairs"], *figures])
+    return shown if shown.rows else None
+
+
 def _mean(rows: Sequence[Mapping[str, Any]], column: str, digits: int) -> str:
     values = [row[column] for row in rows]
     text = f"{statistics.fmean(values):.{digits}f}"
@@ -140,6 +163,14 @@ def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
         if markdown:
             shown.set_style(TableStyle.MARKDOWN)
         parts.append(f"{'### ' if markdown else ''}Table {number}\n{chr(10) if markdown else ''}{shown}\n")
+    leak = leak_table(rows)
+    if leak is not None:
+        if markdown:
+            leak.set_style(TableStyle.MARKDOWN)
+        parts.append(
+            f"{'### ' if markdown else ''}The leak\n{chr(10) if markdown else ''}Validation pairs with somebody from training, and the "
+            f"others, ranked by the last epoch's model:\n{chr(10) if markdown else ''}{leak}\n"
+        )
     return "\n".join([*parts, describe(rows)]) + "\n"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from sklearn.metrics import roc_auc_score
 
 from siamese_nn import cli, datasets, published, training
 from siamese_nn.training import REPORT_EXPERIMENTS, many_runs, reproduction
@@ -288,6 +289,34 @@ def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
     own |= dict.fromkeys(("test_loss", "val_loss"), 1.0)
     own |= dict.fromkeys(("test_accuracy", "val_accuracy", "best_test_accuracy"), accuracy)
     return vars(published.EXPERIMENTS[name]) | own | figures
+
+
+def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_path, done):
+    assert "The leak" not in reproduction.tables(reproduction.collect(done))
+    runs = reproduction.plan(["5.1"], tmp_path, changes=SMALL | {"epochs": 1})
+    with pytest.warns(datasets.IdentityLeakWarning):
+        reproduction.run(runs, toy_pairs, toy_test)
+    file = runs[0].run_dir / "scores.json"
+    scores = json.loads(file.read_text())
+    train, val = scores["train"], scores["validation"]
+    # The drawn faces share nobody in same pairs: let training have seen every third of these people.
+    for side in ("left_identities", "right_identities"):
+        train[side] = sorted(set(val["left_identities"]))[::3]
+    file.write_text(json.dumps(scores))
+    (row,) = reproduction.collect(runs)
+    seen = {*train["left_identities"], *train["right_identities"]}
+    touched = [
+        not seen.isdisjoint(names)
+        for names in zip(val["left_identities"], val["right_identities"], strict=True)
+    ]
+    assert row["touched_pairs"] == sum(touched)
+    for name, wanted in (("touched", True), ("others", False)):
+        chosen = [i for i in range(len(touched)) if touched[i] == wanted]
+        expected = roc_auc_score([val["same"][i] for i in chosen], [val["last"][i] for i in chosen])
+        assert row[f"val_auc_{name}"] == pytest.approx(expected)
+        for markdown in (True, False):
+            shown = reproduction.tables([row], markdown=markdown).split("The leak")[1]
+            assert f"{expected:.3f}" in shown
 
 
 def test_seeds_become_mean_and_deviation():
