@@ -143,6 +143,7 @@ def test_experiment_5_1_is_the_reports():
         {"weight_decay": float("nan")},
         {"schedule": "linear"},
         {"back_end": "x"},
+        {"precision": "float16"},
         {"augmentation": True},
         {"augmentation": {"rotatoin": 4}},
         {"mirror": True},
@@ -180,3 +181,31 @@ def test_weight_decay_is_apart_from_the_gradient():
     model.optimizer.apply_gradients(zip(zeros, model.trainable_variables, strict=True))
     for old, kernel in zip(before, kernels, strict=True):
         np.testing.assert_allclose(kernel.numpy(), 0.95 * old, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("precision", "model"),
+    [("mixed_bfloat16", "cosface"), ("mixed_bfloat16", "l1_sigmoid"), ("mixed_float16", "triplet_hard")],
+)
+def test_half_precision_is_of_the_layers_and_no_one_elses(precision, model):
+    recipe = Recipe(
+        model=model,
+        backbone="face_cnn",
+        monitor="val_auc",
+        margin=0.2,
+        image_size=(16, 16),
+        precision=precision,
+    )
+    built = recipe.build_model(n_classes=5)
+    kernels = [layer for layer in recipe.build_backbone().layers if layer.name.startswith("conv2d")]
+    assert len(kernels) == 5 and all(
+        layer.compute_dtype == precision.removeprefix("mixed_") for layer in kernels
+    )
+    assert all(weight.dtype == "float32" for weight in built.get_weights())
+    images = np.random.default_rng(0).random((20, 16, 16, 1), np.float32)
+    inputs = images if len(built.inputs) == 1 else (images, images[::-1])
+    before = built.get_weights()
+    loss = built.fit(inputs, np.arange(20) % (2 if model == "l1_sigmoid" else 5), verbose=0).history["loss"]
+    assert np.isfinite(loss).all() and built.predict(inputs, verbose=0).dtype == np.float32
+    assert any(not np.array_equal(a, b) for a, b in zip(before, built.get_weights(), strict=True))
+    assert tf.keras.mixed_precision.global_policy().name == "float32"
