@@ -34,7 +34,9 @@ def faces(tmp_path_factory) -> tuple[datasets.Pairs, datasets.Pairs]:
 def small(recipe: training.Recipe) -> training.Recipe:
     """The recipe, with fewer pixels, steps or epochs, so that it takes seconds."""
     if recipe.kind == "pairs":
-        epochs = 10 if recipe.model.startswith("decision_network") else 5
+        epochs = 3 if recipe.backbone == "face_cnn" else 5
+        if recipe.model.startswith("decision_network"):
+            epochs = 6 if recipe.features == "linear" else 10
         return replace(recipe, crop=(180, 180), batch_size=32, epochs=epochs)
     recipe = replace(recipe, image_size=(48, 48), epochs=3)
     return replace(recipe, pretraining=recipe.pretraining and replace(recipe.pretraining, epochs=3))

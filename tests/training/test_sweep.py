@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import tensorflow as tf
 from optuna.trial import TrialState
 
 from siamese_nn import cli, datasets, training
@@ -142,6 +143,9 @@ def figure(recipe: Recipe, epoch: int) -> float:
     return 0.9 - abs(np.log10(recipe.learning_rate) + 3) / 5 + epoch / 100
 
 
+@pytest.mark.skipif(
+    not hasattr(tf.keras, "ops"), reason="takes a minute, and no other code than on the first stack"
+)
 @pytest.mark.parametrize("workers", [GRID], indirect=True)
 def test_kill_9_at_five_random_moments_loses_no_finished_trial_and_repeats_at_most_the_running_one(workers):
     # Each worker is killed at a random moment once it has begun an epoch.
@@ -404,6 +408,9 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.skipif(
+    not hasattr(tf.keras, "ops"), reason="takes a minute, and no other code than on the first stack"
+)
 def test_ctrl_c_stops_all_workers_and_leaves_nothing_running(toy_dir, tmp_path):
     folder = tmp_path / "search"
     words = [sys.executable, "-c", STOPPED, str(toy_dir), str(folder)]
