@@ -9,6 +9,8 @@ from typing import Any
 
 from .. import datasets
 from ..datasets.cfp import TASKS
+from .data import words
+from .use import add_run
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = own.add_parser(
         "measure", help="the ten folds, frontal-frontal and frontal-profile, of a trained run"
     )
-    command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
+    add_run(command)
     command.add_argument(
         "--data", required=True, help="folder that cfp organize made; toy draws one into data/toy-cfp"
     )
@@ -44,7 +46,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="fit PLDA anew for each fold, to the people of eight others; the ninth chooses the threshold",
     )
-    command.add_argument("--json", action="store_true", help="print the figures as JSON")
     command.set_defaults(run=_measure)
 
 
@@ -59,7 +60,7 @@ def add_sweep(sweeps: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--data", required=True, help="folder that cfp organize made; toy draws one into data/toy-cfp"
     )
-    command.add_argument("--only", default="", metavar="02,13", help="experiments to run (default: all)")
+    command.add_argument("--only", metavar="02,13", help="experiments to run (default: all)")
     command.add_argument("--task", choices=TASKS, default="FF", help="default: FF, the study's")
     command.add_argument(
         "--image-size",
@@ -108,7 +109,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
     from ..training import cfp_study
 
-    only = [word.strip() for word in options.only.split(",") if word.strip()]
+    only = words("only", options.only)
     cfp_dir = _folder(options.data)
     runs_dir = options.runs or Path("runs") / f"study-{cfp_dir.name}"
     runs = cfp_study.plan(

@@ -96,3 +96,11 @@ def data_folder(name: str) -> Path:
         test_pairs=faces / "pairsDevTest.txt",
     )
     return folder
+
+
+def words(name: str, text: str | None) -> list[str]:
+    """Returns the words, parted by commas, that an option was given; none if it wasn't."""
+    found = [word.strip() for word in (text or "").split(",") if word.strip()]
+    if text is not None and not found:
+        raise ValueError(f"`--{name}` must name something, or be left out. Received: {text!r}")
+    return found

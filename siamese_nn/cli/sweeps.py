@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .. import datasets
 from . import cfp
-from .data import data_folder
+from .data import data_folder, words
 from .train import recipe_named, show_run, training_photos
 
 
@@ -104,10 +104,10 @@ def _report(options: argparse.Namespace) -> None:
         _require_place(name, getattr(options, name), "file")
     _require_place("runs", options.runs, "folder")
     try:
-        numbers = [int(number) for number in _words("table", options.table)]
+        numbers = [int(number) for number in words("table", options.table)]
     except ValueError as error:
         raise ValueError(f"`--table` must be numbers such as 3,4. Received: {options.table!r}") from error
-    names = reproduction.select(tables=numbers, only=_words("only", options.only), variant=options.variant)
+    names = reproduction.select(tables=numbers, only=words("only", options.only), variant=options.variant)
     data_dir = data_folder(options.data)
     runs_dir = options.runs or Path("runs") / f"report-{data_dir.name}"
     runs = reproduction.plan(
@@ -192,13 +192,6 @@ def _search(options: argparse.Namespace) -> None:
     if options.final:
         results = sweep.final(study, train, val, test, folder, photos=photos, verbose=2)
         show_run(results, data_dir, folder / "final")
-
-
-def _words(name: str, text: str | None) -> list[str]:
-    words = [word.strip() for word in (text or "").split(",") if word.strip()]
-    if text is not None and not words:
-        raise ValueError(f"`--{name}` must name something, or be left out. Received: {text!r}")
-    return words
 
 
 def _require_place(name: str, path: Path | None, kind: str) -> None:

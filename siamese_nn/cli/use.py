@@ -13,7 +13,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="are two photos of the same person, by a trained run",
         epilog="exit codes: 0 same, 3 different, 1 an error, 2 wrong usage",
     )
-    _add_run(command)
+    add_run(command)
     command.add_argument("a", type=Path, metavar="A", help="a photo, aligned as those of the training")
     command.add_argument("b", type=Path, metavar="B", help="another photo")
     command.set_defaults(run=_verify)
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="who of a gallery is on a photo, by a trained run",
         epilog="exit codes: 0 known, 3 unknown, 1 an error, 2 wrong usage",
     )
-    _add_run(command)
+    add_run(command)
     command.add_argument("photo", type=Path, metavar="PHOTO", help="aligned as those of the training")
     command.add_argument(
         "--gallery",
@@ -35,12 +35,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_identify)
 
     command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
-    _add_run(command)
+    add_run(command)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
     command.set_defaults(run=_cluster)
 
 
-def _add_run(command: argparse.ArgumentParser) -> None:
+def add_run(command: argparse.ArgumentParser) -> None:
+    """Adds the arguments of every command over a trained run."""
     command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
 

@@ -1,5 +1,6 @@
 """From a model and pairs to scores, each distinct photo embedded once."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,14 +35,25 @@ def score_pairs(
     """
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
-    height, width, channels = _tower(model).input_shape[1:]
     paths, where = pairs.distinct_images()
+    embeddings = embed_files(model, paths, crop=crop, batch_size=batch_size)
+    return compare(model, embeddings[where[:, 0]], embeddings[where[:, 1]], batch_size=batch_size)
+
+
+def embed_files(
+    model: "tf.keras.Model",
+    paths: Sequence[str],
+    *,
+    crop: tuple[int, int] | None = None,
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Decodes photos, some at a time, and sends them through the tower of a model; see `score_pairs` and `embed`."""
+    height, width, channels = _tower(model).input_shape[1:]
     options = {"image_size": (height, width), "crop": crop, "channels": channels, "progress": False}
     chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
-    embeddings = np.concatenate(
+    return np.concatenate(
         [embed(model, load_images(chunk, **options), batch_size=batch_size) for chunk in chunks]
     )
-    return compare(model, embeddings[where[:, 0]], embeddings[where[:, 1]], batch_size=batch_size)
 
 
 def embed(model: "tf.keras.Model", images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:

@@ -6,12 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from .. import models
-from ..datasets import load_images
-from ..evaluation import embed, fit_plda
-from .data import image_options
+from ..evaluation import fit_plda
+from ..evaluation.scoring import embed_files
 from .recipes import Recipe
-
-_CHUNK = 1024  # photos decoded at a time
 
 
 def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[str]]) -> tf.keras.Model:
@@ -35,9 +32,7 @@ def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[
         embedding = models.mirror_averaged(embedding)
     if recipe.back_end == "plda":
         paths = [path for own in photos.values() for path in own]
-        chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
-        images = (load_images(chunk, **image_options(recipe), progress=False) for chunk in chunks)
-        embeddings = np.concatenate([embed(embedding, chunk) for chunk in images])
+        embeddings = embed_files(embedding, paths, crop=recipe.crop)
         embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
         identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         embedding = models.projected(embedding, *fit_plda(embeddings, identities).projection())

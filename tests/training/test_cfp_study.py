@@ -91,3 +91,8 @@ def test_ours_stand_beside_the_studys_and_what_cannot_be_had_is_passed_over(
 def test_options_are_checked(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         cfp_study.plan("runs", **wrong)
+
+
+def test_an_empty_choice_is_not_all_of_them(capsys):
+    assert cli.main(["sweep", "cfp", "--data", "nowhere", "--only", ""]) == 1
+    assert "`--only` must name something" in capsys.readouterr().err
