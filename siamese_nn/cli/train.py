@@ -1,6 +1,7 @@
 """The commands that train a recipe and show a run."""
 
 import argparse
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from .. import datasets
 from ..files import read_json
 from .data import data_folder
+
+logger = logging.getLogger(__name__)
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -36,6 +39,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="people to leave out of training and validation, a name a line, as CFP's Data/list_name.txt",
     )
     command.add_argument("--epochs", type=int, help="the most epochs, of each stage (default: the recipe's)")
+    command.add_argument(
+        "--precision",
+        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        help="of the computation (default: the recipe's); a faster one for this machine is suggested",
+    )
     command.set_defaults(run=_train)
 
     command = commands.add_parser(
@@ -57,11 +65,17 @@ def _train(options: argparse.Namespace) -> None:
         recipe = replace(recipe, epochs=options.epochs)
         if recipe.pretraining is not None:
             recipe = replace(recipe, pretraining=replace(recipe.pretraining, epochs=options.epochs))
+    if options.precision is not None:
+        recipe = replace(recipe, precision=options.precision)
+    elif (faster := training.fastest_precision()) != recipe.precision:
+        logger.info("this machine computes faster with --precision %s", faster)
     data_dir = data_folder(options.data)
     pairs, test = datasets.load_lfw_a(data_dir)
     title = f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}"
     if options.epochs is not None:
         title += f"-{options.epochs}-epochs"
+    if options.precision is not None:
+        title += f"-{options.precision}"
     if options.exclude:
         pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))
         title += f"-without-{options.exclude.stem}"

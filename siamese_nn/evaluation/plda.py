@@ -75,7 +75,7 @@ class Plda:
         return -self.mean @ matrix, matrix
 
 
-def fit_plda(embeddings: np.ndarray, identities: Sequence, *, shrinkage: float = 0.1) -> Plda:
+def fit_plda(embeddings: np.ndarray, identities: Sequence, *, shrinkage: float = 0.3) -> Plda:
     """Fits the two-covariance model to embeddings of known people.
 
     The mean and the between-person covariance count each person once. The latter is freed of what the photos add to

@@ -111,7 +111,8 @@ def cosface_loss(
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them; or `(batch,
+            groups, n_classes)`, those of each group of features on its own, over whose losses the mean is taken.
         scale: factor of the cosines.
         margin: what the true class's cosine loses.
 
@@ -134,7 +135,7 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them.
+        y_pred: cosines with each class, float `(batch, n_classes)` or `(batch, groups, n_classes)`; see `cosface_loss`.
         scale: factor of the cosines.
         margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
 
@@ -169,7 +170,7 @@ def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, m
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them.
+        y_pred: cosines with each class, float `(batch, n_classes)` or `(batch, groups, n_classes)`; see `cosface_loss`.
         scale: factor of the cosines.
         margin: what the true class's angle is multiplied by, a whole number of at least 1.
 
@@ -204,6 +205,11 @@ def _margin_softmax(
 ) -> tf.Tensor:
     cosines = precise(y_pred)
     labels = tf.cast(batch_labels(y_true, cosines), tf.int32)
+    if cosines.shape.rank == 3:
+        groups, n_classes = cosines.shape[1:]
+        cosines = tf.reshape(cosines, [-1, n_classes])
+        each = _margin_softmax(tf.repeat(labels, groups), cosines, scale, with_margin)
+        return tf.reduce_mean(tf.reshape(each, [-1, groups]), axis=1)
     # `tf.gather` would do, but for its gradient on an empty batch, which TensorFlow 2.15 cannot form.
     true_cosine = tf.gather_nd(cosines, tf.stack([tf.range(tf.size(labels)), labels], axis=1))
     is_true = tf.one_hot(labels, tf.shape(cosines)[1], on_value=True, off_value=False)

@@ -1,7 +1,7 @@
 """Backbones from an image to features, and the Siamese models over them."""
 
 from .backbones import koch_cnn, report_cnn
-from .face import face_cnn
+from .face import FACE_PATCHES, face_cnn, face_patches
 from .finishing import MirrorImage, mirror_averaged, projected
 from .layers import CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance
 from .normalization import FusedBatchNormalization
@@ -23,6 +23,7 @@ from .siamese import (
 )
 
 __all__ = [
+    "FACE_PATCHES",
     "CosineClassifier",
     "DistanceAccuracy",
     "EuclideanDistance",
@@ -42,6 +43,7 @@ __all__ = [
     "euclidean_contrastive",
     "explicit_triplets",
     "face_cnn",
+    "face_patches",
     "harmonic_embedding",
     "koch_cnn",
     "l1_sigmoid",

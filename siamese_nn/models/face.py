@@ -5,7 +5,15 @@ import tensorflow as tf
 from .normalization import FusedBatchNormalization
 from .preprocessing import PhotoStandardization
 
-_SMALLEST = 8  # the strided convolution and two poolings leave one pixel of eight
+_SMALLEST = (8, 8)  # the strided convolution and two poolings leave one pixel of eight
+_SMALLEST_OF_PATCHES = (48, 42)
+# First and last row and column of 192 x 168, and how many pixels are pooled into one.
+FACE_PATCHES = {
+    "head": (0, 192, 0, 168, 3),
+    "face": (32, 160, 28, 140, 2),
+    "eyes": (59, 107, 36, 132, 1),
+    "mouth": (103, 159, 49, 121, 1),
+}
 
 
 def face_cnn(
@@ -41,10 +49,67 @@ def face_cnn(
     Reference:
         The library's own; normalisation after Ioffe & Szegedy, "Batch Normalization", 2015.
     """
+    _check(input_shape, _SMALLEST, embedding_size, drop_rate)
+    image = tf.keras.Input(input_shape, name="image")
+    return tf.keras.Model(image, _features(image, embedding_size, drop_rate), name="face_cnn")
+
+
+def face_patches(
+    input_shape: tuple[int, int, int] = (192, 168, 1),
+    *,
+    embedding_size: int = 128,
+    drop_rate: float = 0.4,
+) -> tf.keras.Model:
+    """A `face_cnn` for each of four patches of the photo, from the whole head to the mouth, side by side.
+
+    The head is seen at a third of the resolution, the face at half of it, eyes and mouth in full. For training, give
+    `classifier` as many `groups` as there are patches, so that each network has a head of its own: together they would
+    leave to one another what each can learn.
+
+    Args:
+        input_shape: height, width and channels of the images, at least 48 x 42 pixels. The recipe's is the middle of
+            LFW-a's photos, grey, 192 x 168; of other sizes the patches are the same shares.
+        embedding_size: size of each patch's feature vector, at least 1.
+        drop_rate: share of the convolutions' features that is dropped in training, in [0, 1).
+
+    Returns:
+        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to float32 `(batch, len(FACE_PATCHES) *
+        embedding_size)`, the patches' vectors in turn, each of unit length.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Reference:
+        Sun, Wang and Tang, "Deep Learning Face Representation from Predicting 10,000 Classes", 2014 (networks over
+        patches, and one model of all their features).
+    """
+    _check(input_shape, _SMALLEST_OF_PATCHES, embedding_size, drop_rate)
+    height, width, _ = input_shape
+    image = tf.keras.Input(input_shape, name="image")
+    vectors = []
+    for name, (top, bottom, left, right, pool) in FACE_PATCHES.items():
+        rows = round(top / 192 * height), height - round(bottom / 192 * height)
+        columns = round(left / 168 * width), width - round(right / 168 * width)
+        patch = tf.keras.layers.Cropping2D((rows, columns), dtype="float32", name=name)(image)
+        patch = tf.keras.layers.AveragePooling2D(pool, dtype="float32")(patch)
+        vector = _features(patch, embedding_size, drop_rate)
+        vectors.append(tf.keras.layers.UnitNormalization(dtype="float32")(vector))
+    vector = tf.keras.layers.Concatenate(dtype="float32", name="embedding")(vectors)
+    return tf.keras.Model(image, vector, name="face_patches")
+
+
+def _check(
+    input_shape: tuple[int, int, int], smallest: tuple[int, int], embedding_size: int, drop_rate: float
+) -> None:
     sides, channels = input_shape[:2], input_shape[2:]
-    if None in input_shape or len(channels) != 1 or min(sides) < _SMALLEST or channels[0] < 1:
+    if (
+        None in input_shape
+        or len(channels) != 1
+        or channels[0] < 1
+        or any(side < least for side, least in zip(sides, smallest, strict=True))
+    ):
         raise ValueError(
-            f"`input_shape` must be (height, width, channels) with sides of at least {_SMALLEST} pixels. "
+            f"`input_shape` must be (height, width, channels), of at least {smallest[0]} x {smallest[1]} pixels. "
             f"Received: input_shape={tuple(input_shape)}"
         )
     if embedding_size < 1:
@@ -52,8 +117,9 @@ def face_cnn(
     if not 0 <= drop_rate < 1:
         raise ValueError(f"`drop_rate` must lie in [0, 1). Received: drop_rate={drop_rate}")
 
-    image = tf.keras.Input(input_shape, name="image")
-    features = PhotoStandardization(dtype="float32", name="standardization")(image)
+
+def _features(image: tf.Tensor, embedding_size: int, drop_rate: float) -> tf.Tensor:
+    features = PhotoStandardization(dtype="float32")(image)
     features = _convolution(features, 32, size=5, strides=2)
     features = _convolution(features, 64)
     features = tf.keras.layers.MaxPooling2D()(features)
@@ -63,8 +129,7 @@ def face_cnn(
     features = _convolution(features, 192)
     features = tf.keras.layers.Dropout(drop_rate)(tf.keras.layers.Flatten()(features))
     features = tf.keras.layers.Dense(embedding_size, use_bias=False)(features)
-    features = tf.keras.layers.BatchNormalization(momentum=0.9, name="embedding")(features)
-    return tf.keras.Model(image, features, name="face_cnn")
+    return tf.keras.layers.BatchNormalization(momentum=0.9)(features)
 
 
 def _convolution(features: tf.Tensor, filters: int, *, size: int = 3, strides: int = 1) -> tf.Tensor:

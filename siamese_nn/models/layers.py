@@ -87,6 +87,8 @@ class CosineClassifier(tf.keras.layers.Layer):
 
     Args:
         n_classes: number of classes, at least 1.
+        groups: into how many groups of equal size, at least 1, an embedding's numbers are parted. Each has directions of its
+            own, and learns on its own, as if it had a head and a loss of its own.
         dtype: of the computation, `"float32"` under any policy, since the losses magnify the rounding of half
             precision.
         **kwargs: `name` and `trainable`, as of every Keras layer.
@@ -95,10 +97,10 @@ class CosineClassifier(tf.keras.layers.Layer):
         inputs: embeddings of any length, float `(batch, embedding_size)`.
 
     Returns:
-        Cosines in [-1, 1], `(batch, n_classes)`; 0 for an embedding of zeros.
+        Cosines in [-1, 1], `(batch, n_classes)`, with groups `(batch, groups, n_classes)`; 0 for an embedding of zeros.
 
     Raises:
-        ValueError: if `n_classes` is below 1.
+        ValueError: if `n_classes` or `groups` is below 1, or the groups don't divide the embeddings.
 
     Example:
         >>> classifier = CosineClassifier(3)
@@ -109,24 +111,38 @@ class CosineClassifier(tf.keras.layers.Layer):
         Wang et al., "NormFace: L2 Hypersphere Embedding for Face Verification", 2017, section 3.2.
     """
 
-    def __init__(self, n_classes: int, *, dtype: str = "float32", **kwargs):
+    def __init__(self, n_classes: int, *, groups: int = 1, dtype: str = "float32", **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        if n_classes < 1:
-            raise ValueError(f"`n_classes` must be at least 1. Received: n_classes={n_classes}")
-        self.n_classes = n_classes
+        if n_classes < 1 or groups < 1:
+            raise ValueError(
+                f"`n_classes` and `groups` must be at least 1. Received: n_classes={n_classes}, groups={groups}"
+            )
+        self.n_classes, self.groups = n_classes, groups
 
     def build(self, input_shape):
-        self.directions = self.add_weight(
-            name="directions", shape=(input_shape[-1], self.n_classes), initializer="glorot_normal"
-        )
+        size, rest = divmod(input_shape[-1], self.groups)
+        if rest:
+            raise ValueError(
+                f"`groups` must divide the size of the embeddings. Received: groups={self.groups}, size {input_shape[-1]}"
+            )
+        self.directions = [
+            self.add_weight(name="directions", shape=(size, self.n_classes), initializer="glorot_normal")
+            for _ in range(self.groups)
+        ]
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        directions = tf.math.l2_normalize(tf.convert_to_tensor(self.directions), axis=0)
-        return tf.matmul(tf.math.l2_normalize(inputs, axis=1), directions)
+        cosines = [
+            tf.matmul(
+                tf.math.l2_normalize(part, axis=1), tf.math.l2_normalize(tf.convert_to_tensor(own), axis=0)
+            )
+            for part, own in zip(tf.split(inputs, self.groups, axis=1), self.directions, strict=True)
+        ]
+        return cosines[0] if self.groups == 1 else tf.stack(cosines, axis=1)
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.n_classes)
+        groups = () if self.groups == 1 else (self.groups,)
+        return (*input_shape[:-1], *groups, self.n_classes)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "n_classes": self.n_classes}
+        return {**super().get_config(), "n_classes": self.n_classes, "groups": self.groups}

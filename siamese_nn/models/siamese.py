@@ -192,7 +192,9 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
     return tf.keras.Model(image, unit, name="triplet_embedding")
 
 
-def classifier(backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine") -> tf.keras.Model:
+def classifier(
+    backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine", groups: int = 1
+) -> tf.keras.Model:
     """The model that tells training people apart; without its head, its features tell apart people it has never seen.
 
     Args:
@@ -200,10 +202,11 @@ def classifier(backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine"
         n_classes: people to tell apart, at least 1.
         head: `"cosine"`, a `CosineClassifier` for `losses.CosFaceLoss` and its like, or `"softmax"`, a dense layer
             of logits for `SparseCategoricalCrossentropy(from_logits=True)`, as Parkhi's.
+        groups: of the cosine head, groups of features that learn each on its own, such as the patches of `face_patches`.
 
     Returns:
-        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`; `embedding_model` drops
-        the head.
+        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`, with groups `(batch,
+        groups, n_classes)`; `embedding_model` drops the head.
 
     Raises:
         ValueError: on an unknown option, or if `backbone` has not one image as input and one feature vector as output.
@@ -218,7 +221,7 @@ def classifier(backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine"
     _feature_inputs(backbone)
     tower = tf.keras.Model(backbone.inputs, backbone.outputs[0], name="tower")
     image = tf.keras.Input(backbone.input_shape[1:], name="image")
-    layer = CosineClassifier(n_classes, name="classes")
+    layer = CosineClassifier(n_classes, groups=groups, name="classes")
     if head == "softmax":
         layer = tf.keras.layers.Dense(n_classes, dtype="float32", name="classes")
     return tf.keras.Model(image, layer(tower(image)), name="classifier")

@@ -2,7 +2,7 @@
 
 from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standard_callbacks
 from .experiments import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS
-from .recipes import Recipe
+from .recipes import Recipe, fastest_precision
 from .run_claim import RunFolderInUse
 from .summary import describe, examples_table, read_history, results_table
 from .train import train
@@ -21,6 +21,7 @@ __all__ = [
     "completed_epochs",
     "describe",
     "examples_table",
+    "fastest_precision",
     "read_history",
     "results_table",
     "standard_callbacks",

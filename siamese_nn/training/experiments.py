@@ -105,6 +105,13 @@ _FACE = replace(
 RECIPES = {
     "face": _FACE,
     "face-fast": replace(_FACE, epochs=6, patience=6),
+    "face-patches": replace(
+        _FACE,
+        backbone="face_patches",
+        crop=(192, 168),
+        image_size=(192, 168),
+        augmentation=Augmentation(shift=8, margin=8),
+    ),
     "face-pairs": replace(
         _FACE,
         model="cosine_sigmoid",

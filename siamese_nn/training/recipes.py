@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -13,7 +14,7 @@ from ..datasets import Augmentation, Pairs, split_by_letter, split_identities
 from ..datasets.images import check_image_options
 from ..models.pretrained import networks
 
-_OWN_BACKBONES = ("report_cnn", "koch_cnn", "face_cnn")
+_OWN_BACKBONES = ("report_cnn", "koch_cnn", "face_cnn", "face_patches")
 _PAIR_MODELS = {
     "l1_sigmoid": models.l1_sigmoid,
     "euclidean_contrastive": models.euclidean_contrastive,
@@ -70,7 +71,25 @@ _SHARED = (
     *("weights", "mean_face", "precision"),
     *("image_size", "crop", "channels", "split", "letters", "seed"),
 )
+_CPUINFO = Path("/proc/cpuinfo")
 _OPTIONAL = ("embedding_size", "most_per_identity")
+
+
+def fastest_precision() -> str:
+    """Returns the `precision` that this machine most likely computes fastest, by what its hardware can do.
+
+    On a GPU half precision, where its tensor cores have it (compute capability 7.0, of bfloat16 8.0). On a CPU bfloat16,
+    where the processor multiplies it (AVX-512 BF16, AMX, Arm's BF16), as far as Linux tells. Else float32.
+    `benchmarks/training_step.py` measures it.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        if capability >= (8, 0):
+            return "mixed_bfloat16"
+        return "mixed_float16" if capability >= (7, 0) else "float32"
+    flags = set(_CPUINFO.read_text().split()) if _CPUINFO.exists() else set()
+    return "mixed_bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
 
 
 @contextmanager
@@ -132,7 +151,7 @@ class Recipe:
         back_end: how finished embeddings are compared: by `"cosine"` as they are, or after `"plda"`, which is fitted to the
             training people (see `evaluation.fit_plda`). Only for models that learn from people.
         precision: of the computation, `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"` (with loss scaling); weights and scores are
-            float32 in any case. On a CPU with AVX-512 BF16 or AMX, and on most GPUs, half precision is the faster.
+            float32 in any case. `fastest_precision` says what suits this machine.
         split: `"identities"`: nobody is on both sides. `"report"`: the report's letter split, which leaks people.
         letters: first letters of the validation people, of the split by identities.
         seed: of weights, order and split.
@@ -277,6 +296,11 @@ class Recipe:
         return "triplets" if self.model == "triplet" else "groups"
 
     @property
+    def _groups(self) -> int:
+        """Into how many parts of the embedding, that learn each on its own, a classifier parts it."""
+        return len(models.FACE_PATCHES) if self.backbone == "face_patches" else 1
+
+    @property
     def finishes(self) -> bool:
         """Whether the trained embedding becomes another before it is measured and used."""
         return self.mirror or self.back_end != "cosine"
@@ -328,6 +352,8 @@ class Recipe:
             return models.koch_cnn(input_shape)
         if self.backbone == "face_cnn":
             return models.face_cnn(input_shape)
+        if self.backbone == "face_patches":
+            return models.face_patches(input_shape)
         return models.pretrained(self.backbone, input_shape, weights=self.weights, trainable=self.trainable)
 
     def build_model(
@@ -351,9 +377,8 @@ class Recipe:
             options = {"features": self.features} if self.model.startswith("decision_network") else {}
             model = _PAIR_MODELS[self.model](backbone, **options)
         elif self.kind == "classes":
-            model = models.classifier(
-                backbone, n_classes, head="softmax" if self.model == "softmax" else "cosine"
-            )
+            head = "softmax" if self.model == "softmax" else "cosine"
+            model = models.classifier(backbone, n_classes, head=head, groups=self._groups)
         else:
             model = models.triplet_embedding(backbone, self.embedding_size)
             if self.kind == "triplets":
@@ -369,7 +394,8 @@ class Recipe:
         if self.kind == "classes":
             if self.model == "softmax":
                 return tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
-            return _CLASSIFIERS[self.model](self.scale, self.margin), ["accuracy"]
+            metrics = ["accuracy"] if self._groups == 1 else []  # which group's would it be?
+            return _CLASSIFIERS[self.model](self.scale, self.margin), metrics
         if self.kind == "triplets":
             return losses.TripletLoss(self.margin), []
         if self.model == "circle":

@@ -133,6 +133,35 @@ def test_half_precision_is_computed_in_single(kind, dtype):
     np.testing.assert_allclose(value, FUNCTIONS[kind](labels, tf.cast(half, tf.float32)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_groups_learn_each_on_their_own(kind):
+    labels, cosines = some_batch(0)
+    _, others = some_batch(1)
+    both = tf.stack([cosines, others], axis=1)
+    expected = (FUNCTIONS[kind](labels, cosines) + FUNCTIONS[kind](labels, others)) / 2
+    np.testing.assert_allclose(FUNCTIONS[kind](labels, both), expected, rtol=1e-5)
+    compiled = tf.function(FUNCTIONS[kind], jit_compile=True)
+    np.testing.assert_allclose(compiled(labels, both), expected, rtol=1e-4)
+
+
+def test_a_grouped_classifier_is_one_for_each_group():
+    embeddings = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    layer = CosineClassifier(4, groups=2, name="who")
+    cosines = layer(embeddings)
+    assert cosines.shape == (5, 2, 4) == (5, *layer.compute_output_shape((None, 6))[1:])
+    for i, directions in enumerate(layer.get_weights()):
+        alone = CosineClassifier(4)
+        part = embeddings[:, 3 * i : 3 * i + 3]
+        alone(part)
+        alone.set_weights([directions])
+        np.testing.assert_allclose(cosines[:, i], alone(part), rtol=1e-5)
+    assert CosineClassifier.from_config(layer.get_config()).groups == 2
+    with pytest.raises(ValueError, match="must divide the size .* Received: groups=2, size 5"):
+        CosineClassifier(4, groups=2)(embeddings[:, :5])
+    with pytest.raises(ValueError, match="must be at least 1. Received: n_classes=4, groups=0"):
+        CosineClassifier(4, groups=0)
+
+
 def test_classifier_gives_cosines():
     rng = np.random.default_rng(0)
     embeddings = (100 * rng.normal(size=(5, 4))).astype(np.float32)
@@ -181,7 +210,7 @@ def test_options_are_checked():
     for margin in (0, 1.5):
         with pytest.raises(ValueError, match=f"`margin` must be a whole number.* Received: margin={margin}"):
             SphereFaceLoss(margin=margin)
-    with pytest.raises(ValueError, match="`n_classes` must be at least 1. Received: n_classes=0"):
+    with pytest.raises(ValueError, match="`n_classes` and `groups` must be at least 1. Received: n_classes=0"):
         CosineClassifier(0)
 
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn.models.face import face_cnn
+from siamese_nn import losses, models
+from siamese_nn.models.face import FACE_PATCHES, face_cnn, face_patches
 
 
 @pytest.fixture
@@ -49,6 +50,38 @@ def test_a_photos_light_and_contrast_do_not_matter():
     np.testing.assert_allclose(model(images * 0.3 + 0.6), embeddings, atol=1e-3)
 
 
+def test_each_part_of_the_patches_embedding_sees_its_patch_alone():
+    model = face_patches((96, 84, 1), embedding_size=5)
+    image = np.random.default_rng(0).random((1, 96, 84, 1), dtype="float32")
+    before = model(image).numpy().reshape(len(FACE_PATCHES), 5)
+    np.testing.assert_allclose(np.linalg.norm(before, axis=1), 1, rtol=1e-5)
+    for y, x in [(1, 1), (20, 18), (45, 40), (65, 40), (70, 20), (90, 80)]:  # of 96 x 84
+        changed = image.copy()
+        changed[0, y, x] += 1
+        moved = np.abs(model(changed).numpy().reshape(before.shape) - before).max(axis=1) > 1e-6
+        inside = [
+            top <= 2 * y < bottom and left <= 2 * x < right
+            for top, bottom, left, right, _ in FACE_PATCHES.values()
+        ]
+        assert moved.tolist() == inside, (y, x)
+
+
+def test_patches_learn_and_are_saved(restored_policy, tmp_path):
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    tf.keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).random((8, 48, 42, 1), dtype="float32")
+    labels = np.arange(8) % 4
+    backbone = face_patches((48, 42, 1), embedding_size=8, drop_rate=0.0)
+    model = models.classifier(backbone, 4, groups=len(FACE_PATCHES))
+    model.compile(tf.keras.optimizers.SGD(0.1), losses.CosFaceLoss(8.0, 0.1))
+    history = [float(model.train_on_batch(images, labels)) for _ in range(20)]
+    assert np.isfinite(history).all() and history[-1] < history[0] / 2
+    embedding = models.embedding_model(model)
+    embedding.save(tmp_path / "model.keras")
+    again = tf.keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict(images, verbose=0), embedding.predict(images, verbose=0))
+
+
 # A training in the same process switches deterministic operations on, and with them TensorFlow 2.15 compiles no pooling.
 xla = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason="needs Keras 3")
 
@@ -70,13 +103,17 @@ def test_it_learns(policy, jit_compile, restored_policy):
     )
     losses = [float(model.train_on_batch(images, labels)) for _ in range(20)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0] / 2
-    assert backbone.get_layer("standardization").compute_dtype == "float32"
+    standardization = next(layer for layer in backbone.layers if "standardization" in layer.name)
+    assert standardization.compute_dtype == "float32"
 
 
 def test_it_refuses():
+    for shape in ((47, 42, 1), (48, 41, 1), (48, 42)):
+        with pytest.raises(ValueError, match="`input_shape` must be .*at least 48 x 42 pixels"):
+            face_patches(shape)
     for shape in ((7, 64, 1), (64, 56), (None, 56, 1), (64, 56, 0)):
         with pytest.raises(
-            ValueError, match="`input_shape` must be .*at least 8 pixels. Received: input_shape="
+            ValueError, match="`input_shape` must be .*at least 8 x 8 pixels. Received: input_shape="
         ):
             face_cnn(shape)
     assert face_cnn((8, 8, 1)).output_shape == (None, 128)
