@@ -2,21 +2,34 @@
 
     python benchmarks/ablation.py --data data/lfw-a
 
-Each row is a training of its own (3 to 10 minutes on two cores), in runs/ablation; the same command goes on after it was cut off.
-With `--only` the named rows alone.
+Each row is a training of its own (2 to 15 minutes on two cores), in runs/ablation; the same command goes on after it was cut off.
+With `--only` the named rows alone; with `--final` they are scored on the test pairs, too.
 """
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import tensorflow as tf
 from prettytable import PrettyTable, TableStyle
 
-from siamese_nn import datasets, training
+from siamese_nn import datasets, evaluation, training
 from siamese_nn.training import RECIPES
 
 FACE = RECIPES["face"]
 PAIRS = RECIPES["face-pairs"]
+# The report's networks and losses, given what `face` has: the crop, the changes to the photos, the schedule.
+REPORT = replace(
+    RECIPES["l1_sigmoid"],
+    crop=(128, 112),
+    image_size=(80, 70),
+    augmentation=datasets.Augmentation(),
+    batch_size=32,
+    schedule="cosine",
+    epochs=40,
+    patience=40,
+    monitor="val_auc",
+)
 ROWS = {
     "face": FACE,
     "without PLDA": replace(FACE, back_end="cosine"),
@@ -31,14 +44,32 @@ ROWS = {
     "12 epochs": replace(FACE, epochs=12),
     "60 epochs": replace(FACE, epochs=60, patience=60),
     "larger image": replace(FACE, image_size=(80, 72)),
+    "closer crop": replace(FACE, crop=(96, 84)),
     "ArcFace": replace(FACE, model="arcface", margin=0.3),
     "softmax": replace(FACE, model="softmax"),
     "semi-hard triplets": replace(FACE, model="triplet_semi_hard", margin=0.2),
+    "patches": RECIPES["face-patches"],
     "constant learning rate": replace(FACE, schedule="constant", learning_rate=1e-3),
     "pairs alone": PAIRS,
     "pairs alone, L1 and sigmoid": replace(PAIRS, model="l1_sigmoid", mirror=False),
     "pairs alone, contrastive": replace(PAIRS, model="euclidean_contrastive", mirror=False),
+    "report's CNN, L1 and sigmoid": REPORT,
+    "the same, whole photo": replace(REPORT, crop=None, image_size=(80, 80)),
+    "report's CNN, contrastive": replace(REPORT, model="euclidean_contrastive"),
 }
+
+
+def tested(run_dir: Path, recipe: training.Recipe, test: datasets.Pairs, threshold: float) -> list[str]:
+    """The row's figures on the test pairs, at the threshold from the validation pairs."""
+    model = tf.keras.models.load_model(run_dir / ("finished.keras" if recipe.finishes else "model.keras"))
+    figures = evaluation.verification_report(
+        evaluation.score_pairs(model, test, crop=recipe.crop),
+        test.same,
+        threshold=threshold,
+        identities=(test.left_identities, test.right_identities),
+    )
+    low, high = figures.accuracy_interval
+    return [f"{figures.auc:.4f}", f"{figures.eer:.1%}", f"{figures.accuracy:.1%} ({low:.1%} to {high:.1%})"]
 
 
 def main() -> None:
@@ -47,8 +78,12 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("data/lfw-a"), help="organised folder")
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--final", action="store_true", help="open the test pairs; once, at the very end")
     parser.add_argument("--only", help=f"rows, parted by semicolons: {'; '.join(ROWS)}")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--precision", default="float32", help="of all rows; see `training.fastest_precision`"
+    )
     options = parser.parse_args()
     names = options.only.split(";") if options.only else list(ROWS)
     unknown = [name for name in names if name not in ROWS]
@@ -56,22 +91,26 @@ def main() -> None:
         parser.error(f"unknown rows: {'; '.join(unknown)}")
 
     pairs, test = datasets.load_lfw_a(options.data)
-    table = PrettyTable(["", "AUC (95%)", "EER", "best accuracy", "best epoch", "minutes"], align="r")
+    titles = ["", "AUC (95%)", "EER", "best accuracy", "best epoch", "minutes"]
+    titles += ["test AUC", "test EER", "test accuracy (95%)"] if options.final else []
+    table = PrettyTable(titles, align="r")
     table.align[""] = "l"
     for name in names:
-        recipe = replace(ROWS[name], seed=options.seed)
+        recipe = replace(ROWS[name], seed=options.seed, precision=options.precision)
         train, val = recipe.split_pairs(pairs, exclude=test)
         people = pairs.identities() - val.identities()
         photos = datasets.photos_by_identity(options.data / "train")
+        run_dir = options.runs / f"{name.replace(' ', '-')}-{options.seed}-{options.precision}"
         results = training.train(
             recipe,
             train,
             val,
-            options.runs / f"{name.replace(' ', '-')}-{options.seed}",
+            run_dir,
             photos={person: own for person, own in photos.items() if person in people},
         )
         figures = results["figures"]["best"]["validation"]
         low, high = figures["auc_interval"]
+        final = tested(run_dir, recipe, test, figures["threshold"]) if options.final else []
         table.add_row(
             [
                 name,
@@ -80,11 +119,13 @@ def main() -> None:
                 f"{figures['best_accuracy']:.1%}",
                 f"{results['best_epoch']} of {results['epochs']}",
                 f"{results['seconds'] / 60:.1f}",
+                *final,
             ]
         )
     people = results["people"]["validation"]
     print(
-        f"Validation: {len(val)} pairs of {people} people of {options.data}, none of them in training. Seed {options.seed}."
+        f"Validation: {len(val)} pairs of {people} people of {options.data}, none of them in training. Seed {options.seed}, "
+        f"{options.precision}."
     )
     print(
         "The best accuracy is over all thresholds on these very pairs, and the best epoch is chosen on them: both flatter alike."

@@ -104,7 +104,7 @@ _FACE = replace(
 
 RECIPES = {
     "face": _FACE,
-    "face-fast": replace(_FACE, epochs=6, patience=6),
+    "face-fast": replace(_FACE, epochs=10, patience=10),
     "face-patches": replace(
         _FACE,
         backbone="face_patches",

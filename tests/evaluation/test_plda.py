@@ -102,7 +102,7 @@ def test_known_covariances_are_found_again():
 def test_it_ranks_better_than_the_cosine_where_directions_differ():
     d = 16
     within, between = np.diag(np.geomspace(0.05, 5, d)), np.diag(np.geomspace(1, 0.05, d))
-    plda = evaluation.fit_plda(*draw(6, np.full(d, 0.5), within, between, np.full(400, 4)))
+    plda = evaluation.fit_plda(*draw(6, np.full(d, 0.5), within, between, np.full(400, 4)), shrinkage=0.1)
     left, right, same = draw_pairs(7, np.full(d, 0.5), within, between, 2000)
     cosine = roc_auc_score(same, evaluation.compare(_Embedding, left, right))
     projected = roc_auc_score(same, projected_cosine(plda, left, right))

@@ -210,7 +210,9 @@ def test_options_are_checked():
     for margin in (0, 1.5):
         with pytest.raises(ValueError, match=f"`margin` must be a whole number.* Received: margin={margin}"):
             SphereFaceLoss(margin=margin)
-    with pytest.raises(ValueError, match="`n_classes` and `groups` must be at least 1. Received: n_classes=0"):
+    with pytest.raises(
+        ValueError, match="`n_classes` and `groups` must be at least 1. Received: n_classes=0"
+    ):
         CosineClassifier(0)
 
 
