@@ -48,8 +48,11 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
     assert "never seen" in out and "raw pixels" in out and str(run_dir / "pairs.png") in out
     assert json.loads((run_dir / "results.json").read_text())["epochs"] == 1
     with pytest.warns(datasets.IdentityLeakWarning):
-        assert cli.main([*words[:-1], str(tmp_path / "leaky"), "--split", "report"]) == 0
+        words[-1] = str(tmp_path / "leaky")
+        assert cli.main([*words, "--split", "report", "--precision", "mixed_bfloat16"]) == 0
     assert "SHARE people" in capsys.readouterr().out
+    claim = json.loads((tmp_path / "leaky" / "recipe.json").read_text())
+    assert claim["recipe"]["precision"] == "mixed_bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,10 @@ def embed(model: "tf.keras.Model", images: np.ndarray, *, batch_size: int = 128)
     """
     tower = _tower(model)
     chunks = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
-    return np.concatenate(
-        [tower.predict(chunk.astype(np.float32) / 255, batch_size=batch_size, verbose=0) for chunk in chunks]
-    )
+    features = [
+        tower.predict(chunk.astype(np.float32) / 255, batch_size=batch_size, verbose=0) for chunk in chunks
+    ]
+    return np.concatenate(features).astype(np.float32, copy=False)  # NumPy can't reckon with bfloat16
 
 
 def compare(

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from siamese_nn import datasets, evaluation, models
 from siamese_nn.evaluation import scoring
@@ -8,6 +9,18 @@ from siamese_nn.evaluation import scoring
 @pytest.fixture(scope="module")
 def model():
     return models.l1_sigmoid(models.report_cnn((80, 80, 1), filters=2, units=16))
+
+
+def test_an_embedding_in_half_precision_scores_as_any(toy_pairs):
+    tower = tf.keras.Sequential(
+        [
+            tf.keras.layers.Input((8, 8, 1)),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(4, dtype="mixed_bfloat16"),
+        ]
+    )
+    scores = evaluation.score_pairs(tower, toy_pairs)
+    assert scores.dtype == np.float32 and np.ptp(scores) > 0
 
 
 @pytest.mark.parametrize("crop", [None, (160, 160)])

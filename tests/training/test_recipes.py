@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn import datasets, training
-from siamese_nn.training import Recipe
+from siamese_nn import datasets, models, training
+from siamese_nn.training import Recipe, recipes
 
 
 def test_json_gives_the_recipe_back():
@@ -209,3 +209,31 @@ def test_half_precision_is_of_the_layers_and_no_one_elses(precision, model):
     assert np.isfinite(loss).all() and built.predict(inputs, verbose=0).dtype == np.float32
     assert any(not np.array_equal(a, b) for a, b in zip(before, built.get_weights(), strict=True))
     assert tf.keras.mixed_precision.global_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("flags", "capability", "precision"),
+    [
+        ("fpu sse2 avx512f", None, "float32"),
+        ("fpu avx512_bf16 sse2", None, "mixed_bfloat16"),
+        ("fpu amx_bf16", None, "mixed_bfloat16"),
+        ("", None, "float32"),
+        ("avx512_bf16", (6, 1), "float32"),
+        ("", (7, 5), "mixed_float16"),
+        ("", (9, 0), "mixed_bfloat16"),
+    ],
+)
+def test_the_fastest_precision_goes_by_the_hardware(flags, capability, precision, monkeypatch, tmp_path):
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"model name\t: a b\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(recipes, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"] if capability else [])
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: details)
+    assert training.fastest_precision() == precision
+
+
+def test_a_classifier_over_patches_has_a_head_for_each():
+    recipe = replace(training.RECIPES["face-patches"], image_size=(48, 42))
+    model = recipe.build_model(n_classes=5)
+    assert model.output_shape == (None, 4, 5) and models.embedding_model(model).output_shape == (None, 512)
