@@ -110,7 +110,7 @@ RECIPES = {
         backbone="face_patches",
         crop=(192, 168),
         image_size=(192, 168),
-        augmentation=Augmentation(shift=8, margin=8),
+        augmentation=Augmentation(margin=8, cutout=0),  # a patch is a photo with the rest covered
     ),
     "face-pairs": replace(
         _FACE,
