@@ -26,8 +26,8 @@ REPORT = replace(
     augmentation=datasets.Augmentation(),
     batch_size=32,
     schedule="cosine",
-    epochs=40,
-    patience=40,
+    epochs=120,
+    patience=120,
     monitor="val_auc",
 )
 ROWS = {
@@ -37,6 +37,7 @@ ROWS = {
         FACE,
         augmentation=datasets.Augmentation(rotation=0, zoom=0, aspect=0, gamma=0, cutout=0),
     ),
+    "without cut-outs": replace(FACE, augmentation=datasets.Augmentation(cutout=0)),
     "whole photo": replace(FACE, crop=None, image_size=(64, 64)),
     "wider crop": replace(FACE, crop=(160, 140)),
     "12 epochs": replace(FACE, epochs=12),
@@ -52,8 +53,12 @@ ROWS = {
     "pairs alone, L1 and sigmoid": replace(PAIRS, model="l1_sigmoid", mirror=False),
     "pairs alone, contrastive": replace(PAIRS, model="euclidean_contrastive", mirror=False),
     "report's CNN, L1 and sigmoid": REPORT,
-    "the same, whole photo": replace(REPORT, crop=None, image_size=(80, 80)),
+    "report's CNN, L1 and sigmoid, photos unchanged": replace(REPORT, augmentation=None),
+    "report's CNN, L1 and sigmoid, whole photo": replace(REPORT, crop=None, image_size=(80, 80)),
     "report's CNN, contrastive": replace(REPORT, model="euclidean_contrastive"),
+    "report's CNN, contrastive, photos unchanged": replace(
+        REPORT, model="euclidean_contrastive", augmentation=None
+    ),
 }
 
 

@@ -118,6 +118,8 @@ RECIPES = {
         back_end="cosine",
         batch_size=32,
         learning_rate=1.5e-3,
+        epochs=60,
+        patience=60,
     ),
     "l1_sigmoid": _PAIRS,
     "euclidean_contrastive": replace(_PAIRS, model="euclidean_contrastive"),
