@@ -116,7 +116,7 @@ class Recipe:
             apart: `"softmax"`, `"cosface"`, `"arcface"` or `"sphereface"`.
         margin: of the loss; the report's contrastive loss has 1. Without effect where the loss has none.
         scale: of the cosines in CosFace, ArcFace and SphereFace.
-        backbone: `"report_cnn"`, `"koch_cnn"`, `"face_cnn"`, or the name of a network of `models.pretrained`.
+        backbone: `"report_cnn"`, `"koch_cnn"`, `"face_cnn"`, `"face_patches"`, or the name of a network of `models.pretrained`.
         filters, units, kernel_sizes, initializer, drop_rate, last_pooling: of `models.report_cnn`; the others have their
             own.
         weights: of a network of `models.pretrained`: `"imagenet"`, a path, or `None`.
