@@ -3,7 +3,7 @@
 Trains 5.1, `face-fast` and `face`, each in a process of its own, on the same people, and draws what
 their histories hold into one picture. The accuracy is that of the best threshold on the validation pairs, the network's own cosine or
 probability, after each epoch; the seconds are those of the epochs (first traces and each recipe's own look at the validation pairs
-included, decoding before the first epoch not). A star is the best epoch's finished embedding, with mirrored photo and PLDA. The test pairs
+included, decoding before the first epoch not). A star is the best epoch's finished embedding, with mirrored photo and PLDA; a figure is that of the best epoch, as each recipe chooses it. The test pairs
 are scored once, at the end of each run, by that epoch's model at the threshold from the validation pairs.
 
     python benchmarks/time_to_accuracy.py --data data/lfw-a --output accuracy.png      # the same command goes on
@@ -101,10 +101,12 @@ def draw(curves: dict[str, dict], finished: dict[str, dict], path: Path, title: 
     for name, colour in zip(RUNS, COLOURS, strict=True):
         own, figures = curves[name], finished[name]
         ax.plot(own["seconds"], own["accuracy"], color=colour, linewidth=2, marker=".", markersize=5)
-        last, height = own["seconds"][-1], own["accuracy"][-1]
+        best = figures["best_epoch"] - 1
+        last, height = own["seconds"][best], own["accuracy"][best]
         if figures["finishes"]:
+            last = own["seconds"][-1]
             better = figures["validation"]["best_accuracy"]
-            ax.plot([last, last], [height, better], color=colour, linestyle=":")
+            ax.plot([last, last], [own["accuracy"][-1], better], color=colour, linestyle=":")
             ax.plot(last, better, "*", color=colour, markersize=14, markeredgecolor="white")
             height = better
         ends.append((height, last, name, colour))
@@ -123,14 +125,14 @@ def draw(curves: dict[str, dict], finished: dict[str, dict], path: Path, title: 
         )
     ax.set_ylim(low, max(high, place + step))
     ax.plot([], [], "*", color="#555555", markersize=12, label="finished: mirrored photo, PLDA")
-    ax.legend(loc="lower right", frameon=False, fontsize=11)
+    ax.legend(loc="upper left", frameon=False, fontsize=11)
     right = max(own["seconds"][-1] for own in curves.values())
     left = min(own["seconds"][0] for own in curves.values())
     ax.set_xscale("log")
     ax.set_xlim(left * 0.8, right * (right / left) ** 0.15)
     ticks = [
         second
-        for second in (1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 3600, 7200)
+        for second in (1, 2, 5, 10, 30, 60, 120, 240, 600, 1200, 3600, 7200)
         if left * 0.8 <= second <= right
     ]
     ax.set_xticks(ticks)
@@ -177,7 +179,11 @@ def main() -> None:
     curves = {name: curve(folder_of(name, options)) for name in RUNS}
     results = {name: read_json(folder_of(name, options) / "results.json") for name in RUNS}
     finished = {
-        name: {**results[name]["figures"]["best"], "finishes": recipe_of(name, None, 0).finishes}
+        name: {
+            **results[name]["figures"]["best"],
+            "best_epoch": results[name]["best_epoch"],
+            "finishes": recipe_of(name, None, 0).finishes,
+        }
         for name in RUNS
     }
     table = PrettyTable(
