@@ -97,7 +97,7 @@ def main() -> None:
         "--precision", default="float32", help="of all rows; see `training.fastest_precision`"
     )
     options = parser.parse_args()
-    names = options.only.split(";") if options.only else list(ROWS)
+    names = [name.strip() for name in options.only.split(";")] if options.only else list(ROWS)
     unknown = [name for name in names if name not in ROWS]
     if unknown:
         parser.error(f"unknown rows: {'; '.join(unknown)}")

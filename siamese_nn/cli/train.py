@@ -23,7 +23,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--data", default="toy", help="organised folder; toy, the default, draws one into data/toy"
     )
     command.add_argument(
-        "--run-dir", type=Path, metavar="FOLDER", help="default: runs/DATA-RECIPE-SPLIT-SEED"
+        "--run-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="default: runs/DATA-RECIPE-SPLIT-SEED, and what else is changed",
     )
     command.add_argument(
         "--split",
@@ -74,7 +77,7 @@ def _train(options: argparse.Namespace) -> None:
     title = f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}"
     if options.epochs is not None:
         title += f"-{options.epochs}-epochs"
-    if options.precision is not None:
+    if recipe.precision != recipe_named(name).precision:
         title += f"-{options.precision}"
     if options.exclude:
         pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))

@@ -24,8 +24,8 @@ class Augmentation:
         contrast: the largest part by which differences from a photo's mean grow or shrink.
         brightness: the largest part of the range that is added or taken away.
         cutout: the share of photos of which a rectangle, of 1/10 to 1/2 of each side, becomes its mean.
-        margin: pixels around the photo that the datasets decode beyond its edges, where there are any, so that shifts and
-            turns bring in what really is there. Beyond those the edge is mirrored.
+        margin: pixels that the datasets decode around a crop, so that shifts and turns bring in what really is there; the crop
+            must leave room for them. Beyond those, and around whole photos, the edge is mirrored.
 
     Raises:
         ValueError: if an argument is out of range.

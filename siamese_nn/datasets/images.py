@@ -77,7 +77,7 @@ def load_image(
             if height > photo.height or width > photo.width:
                 raise ImageError(
                     f"{path}: `crop` must fit into the photo of {photo.height} x {photo.width} pixels. "
-                    f"Received: crop={crop}"
+                    f"Received: crop={crop}, with the margin that an `Augmentation` may want around it"
                 )
             # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost; twice of what is
             # wanted is enough for the resizing below to make of it what it makes of the whole photo.

@@ -135,10 +135,10 @@ def fit_plda(embeddings: np.ndarray, identities: Sequence, *, shrinkage: float =
     within = shrunk_covariance(within, shrinkage)
     smallest, largest = np.linalg.eigvalsh(within)[[0, -1]]
     rounding = len(within) * np.finfo(np.float64).eps
-    if smallest <= rounding * largest:
+    if smallest <= rounding * largest or largest <= rounding**2 * np.square(embeddings).mean(axis=0).sum():
         raise ValueError(
-            "The photos of one person must differ in every direction, or `shrinkage` must be above 0. Received: "
-            f"{len(embeddings) - len(names)} photos beyond each person's first, {len(within)} dimensions, "
+            "The photos of one person must differ in every direction; where `shrinkage` is above 0, in some: copies of "
+            f"a photo don't. Received: {len(embeddings) - len(names)} photos beyond each person's first, {len(within)} dimensions, "
             f"shrinkage={shrinkage}"
         )
     variances, directions = eigh(between, within)

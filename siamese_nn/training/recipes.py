@@ -202,6 +202,9 @@ class Recipe:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {known}. Received: {name}={getattr(self, name)!r}")
+        for name in ("last_pooling", "mean_face", "mirror"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"`{name}` must be True or False. Received: {name}={getattr(self, name)!r}")
         for name, least in _WHOLE.items():
             value = getattr(self, name)
             if value is None and name in _OPTIONAL:
@@ -267,6 +270,11 @@ class Recipe:
             raise ValueError(
                 f"`mirror` must be False where the model is {self.model!r}, which doesn't compare by cosine. "
                 "Received: mirror=True"
+            )
+        if self.model == "softmax" and self._groups > 1:
+            raise ValueError(
+                f"`model` must be a margin-softmax, which has a head for each patch, or none with classes, where the backbone is "
+                f"{self.backbone!r}. Received: model='softmax'"
             )
         if self.back_end == "plda" and self.kind == "pairs":
             raise ValueError(

@@ -156,6 +156,9 @@ def test_more_dimensions_than_photos_and_dead_ones_need_shrinkage():
             ValueError, match="must differ in every direction.* 5 photos beyond each person's first"
         ):
             evaluation.fit_plda(singular, identities, shrinkage=0)
+    copies = np.repeat(np.random.default_rng(0).normal(size=(20, 6)), 3, axis=0)
+    with pytest.raises(ValueError, match="copies of a photo don't. Received: 40 photos"):
+        evaluation.fit_plda(copies, np.repeat(np.arange(20), 3))
     for shrunk in (embeddings, dead):
         assert np.isfinite(evaluation.fit_plda(shrunk, identities).score(shrunk, shrunk)).all()
 

@@ -144,6 +144,8 @@ def test_experiment_5_1_is_the_reports():
         {"schedule": "linear"},
         {"back_end": "x"},
         {"precision": "float16"},
+        {"mirror": "yes"},
+        {"model": "softmax", "backbone": "face_patches", "monitor": "val_auc"},
         {"augmentation": True},
         {"augmentation": {"rotatoin": 4}},
         {"mirror": True},
