@@ -38,7 +38,8 @@ def small(recipe: training.Recipe) -> training.Recipe:
         if recipe.model.startswith("decision_network"):
             epochs = 6 if recipe.features == "linear" else 10
         return replace(recipe, crop=(180, 180), batch_size=32, epochs=epochs)
-    recipe = replace(recipe, image_size=(48, 48), epochs=3)
+    size = (96, 84) if recipe.backbone == "face_patches" else (48, 48)
+    recipe = replace(recipe, image_size=size, epochs=3)
     return replace(recipe, pretraining=recipe.pretraining and replace(recipe.pretraining, epochs=3))
 
 
