@@ -15,11 +15,11 @@ train: .venv/installed
 test: .venv/installed
 	$(BIN)/python $(PYTEST)
 
-# Not again: archives, pair files, pages and pictures, and the sweeps' book-keeping, which know no Keras.
-ONCE = $(addprefix tests/, run_report plots datasets/lfw_a datasets/cfp_organize datasets/cfp_alignment datasets/toy_cfp \
-	datasets/toy_faces datasets/download datasets/pair_files evaluation/intervals evaluation/search training/sweep training/reproduction)
+# Not again: archives, pair files, pages, pictures and search, which know no Keras.
+ONCE = test_run_report.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py $(addprefix datasets/test_, \
+	lfw_a.py cfp_organize.py cfp_alignment.py toy_cfp.py toy_faces.py download.py pair_files.py)
 test-addons: .venv-addons/installed
-	$(ADDONS_BIN)/python $(PYTEST) $(foreach test, $(ONCE), --ignore=$(dir $(test))test_$(notdir $(test)).py)
+	$(ADDONS_BIN)/python $(PYTEST) $(addprefix --ignore=tests/, $(ONCE))
 
 notebooks: $(NOTEBOOKS)
 $(NOTEBOOKS): .venv/installed

@@ -2,7 +2,8 @@
 
 from .callbacks import AtomicModelCheckpoint, RunState, completed_epochs, standard_callbacks
 from .experiments import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS
-from .recipes import Recipe, fastest_precision
+from .precision import fastest_precision
+from .recipes import Recipe
 from .run_claim import RunFolderInUse
 from .summary import describe, examples_table, read_history, results_table
 from .train import train

@@ -1,11 +1,8 @@
 """A recipe: everything that decides a training, as plain data."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -13,6 +10,7 @@ from .. import losses, models
 from ..datasets import Augmentation, Pairs, split_by_letter, split_identities
 from ..datasets.images import check_image_options
 from ..models.pretrained import networks
+from .precision import built_in
 
 _OWN_BACKBONES = ("report_cnn", "koch_cnn", "face_cnn", "face_patches")
 _PAIR_MODELS = {
@@ -71,36 +69,7 @@ _SHARED = (
     *("weights", "mean_face", "precision"),
     *("image_size", "crop", "channels", "split", "letters", "seed"),
 )
-_CPUINFO = Path("/proc/cpuinfo")
 _OPTIONAL = ("embedding_size", "most_per_identity")
-
-
-def fastest_precision() -> str:
-    """Returns the `precision` that this machine most likely computes fastest, by what its hardware can do.
-
-    On a GPU half precision, where its tensor cores have it (compute capability 7.0, of bfloat16 8.0). On a CPU bfloat16,
-    where the processor multiplies it (AVX-512 BF16, AMX, Arm's BF16), as far as Linux tells. Else float32.
-    `benchmarks/training_step.py` measures it.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-        if capability >= (8, 0):
-            return "mixed_bfloat16"
-        return "mixed_float16" if capability >= (7, 0) else "float32"
-    flags = set(_CPUINFO.read_text().split()) if _CPUINFO.exists() else set()
-    return "mixed_bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
-
-
-@contextmanager
-def _policy(name: str) -> Iterator[None]:
-    """Builds layers under a precision, and leaves the process's own as it was."""
-    before = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(name)
-    try:
-        yield
-    finally:
-        tf.keras.mixed_precision.set_global_policy(before)
 
 
 @dataclass(frozen=True)
@@ -341,7 +310,7 @@ class Recipe:
 
     def build_backbone(self) -> tf.keras.Model:
         """Returns the backbone, new. Its weights depend on TensorFlow's global seed."""
-        with _policy(self.precision):
+        with built_in(self.precision):
             return self._build_backbone()
 
     def _build_backbone(self) -> tf.keras.Model:
@@ -373,7 +342,7 @@ class Recipe:
             backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is the old network.
             n_classes: people to tell apart, for a classifier.
         """
-        with _policy(self.precision):
+        with built_in(self.precision):
             return self._build_model(backbone, n_classes)
 
     def _build_model(self, backbone: tf.keras.Model | None, n_classes: int | None) -> tf.keras.Model:

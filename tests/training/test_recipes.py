@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from siamese_nn import datasets, models, training
-from siamese_nn.training import Recipe, recipes
+from siamese_nn.training import Recipe
+from siamese_nn.training import precision as precisions
 
 
 def test_json_gives_the_recipe_back():
@@ -228,7 +229,7 @@ def test_half_precision_is_of_the_layers_and_no_one_elses(precision, model):
 def test_the_fastest_precision_goes_by_the_hardware(flags, capability, precision, monkeypatch, tmp_path):
     if flags:
         (tmp_path / "cpuinfo").write_text(f"model name\t: a b\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(recipes, "_CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(precisions, "_CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["gpu"] if capability else [])
     details = {"compute_capability": capability}
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: details)
