@@ -50,7 +50,7 @@ def run_in_turn(script: str, contestants: list[str], rounds: int, *words: str) -
     results = {name: [] for name in contestants}
     for _ in range(rounds):
         for name in contestants:
-            command = [sys.executable, script, "--contestant", name, *words]
+            command = [sys.executable, script, *words, "--contestant", name]
             done = subprocess.run(
                 command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
             )

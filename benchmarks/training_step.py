@@ -1,8 +1,8 @@
 """Seconds a training step: our networks in float32 and mixed_bfloat16 against the same networks in PyTorch.
 
 `report_cnn` under `l1_sigmoid` (the report's 5.1: 128 pairs of 125 x 125, Adam) and `face_cnn` under a CosFace head (256 photos of
-64 x 64, 700 people, AdamW): forward, backward and optimiser, on one thread. Ours as `fit` runs them, and `face_cnn` over Keras's own batch
-normalisation, too. PyTorch's as its users would tune them: fused optimiser, channels-last, bfloat16 by autocast. First a process with both libraries copies the weights and compares outputs, loss and gradients; then each
+64 x 64, 700 people, AdamW): forward, backward and optimiser, on one thread. Ours as `fit` runs them; also without oneDNN, which is TensorFlow's own
+default where the processor lacks AVX-512 VNNI; and `face_cnn` over Keras's own batch normalisation. PyTorch's as its users would tune them: fused optimiser, channels-last, bfloat16 by autocast. First a process with both libraries copies the weights and compares outputs, loss and gradients; then each
 contestant has a process of its own, in turn. A step's time is the processor's (of all threads of the process): on a quiet machine it is
 the clock's, and other programs disturb it less.
 
@@ -12,11 +12,14 @@ the clock's, and other programs disturb it less.
 import argparse
 import json
 import os
+import sys
 import time
 from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["OMP_NUM_THREADS"] = "1"
+if sys.argv[-1].endswith("without oneDNN"):  # before TensorFlow is imported
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import common
 import numpy as np
@@ -26,7 +29,7 @@ ROUNDS, WARM, STEPS = 3, 3, 8
 SIZES = {"report": (128, 125), "face": (256, 64)}  # pairs or photos, and their side
 PEOPLE, SCALE, MARGIN = 700, 16.0, 0.2
 TORCH = [f"PyTorch {kind}{layout}" for kind in ("float32", "bfloat16") for layout in ("", " channels-last")]
-OURS = ["siamese_nn float32", "siamese_nn mixed_bfloat16"]
+OURS = ["siamese_nn float32", "siamese_nn mixed_bfloat16", "siamese_nn float32 without oneDNN"]
 CONTESTANTS = {
     "report": [*OURS, *TORCH],
     "face": [*OURS, "Keras's normalisation float32", "Keras's normalisation mixed_bfloat16", *TORCH],

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from sklearn.metrics import roc_auc_score
 
 from .. import __version__, plots
 from ..datasets import Pairs, pair_dataset
@@ -87,7 +88,10 @@ def measure(
         "photos": claim.get("photos"),
         "figures": figures,
         "raw_pixels": _figures(sets, pixels),
+        "leak": None,
     }
+    if recipe.split == "report" and "last" in scores:
+        results["leak"] = leak(sets["train"], sets["validation"], scores["last"]["validation"])
     write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
     verifier = _verifier(run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on)
     write_text(run_dir / "verifier.json", json.dumps(verifier, indent=2) + "\n")
@@ -96,6 +100,27 @@ def measure(
     write_text(run_dir / "results.json", text)
     write_run_report(run_dir)
     return json.loads(text)
+
+
+def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> dict[str, int | float]:
+    """Says how a model ranks the validation pairs with somebody whom training has seen, and the others.
+
+    Args:
+        train: the training pairs.
+        val: the `n` validation pairs.
+        scores: theirs, `(n,)`.
+
+    Returns:
+        `touched_pairs`, how many have such a person, and the AUC of these, `val_auc_touched`, and of the rest, `val_auc_others`, which is
+        left out where a part has pairs of one class alone.
+    """
+    seen = list(train.identities())
+    touched = np.isin(val.left_identities, seen) | np.isin(val.right_identities, seen)
+    figures = {"touched_pairs": int(touched.sum())}
+    for name, chosen in (("touched", touched), ("others", ~touched)):
+        if 0 < val.same[chosen].sum() < chosen.sum():
+            figures[f"val_auc_{name}"] = float(roc_auc_score(val.same[chosen], scores[chosen]))
+    return figures
 
 
 def _best_epoch(values: list[float], monitor: str) -> int:

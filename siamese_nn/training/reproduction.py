@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sklearn.metrics import roc_auc_score
-
 from .. import plots
 from ..datasets import Pairs, letter_counts, load_lfw_a
 from ..files import read_json, replacing
@@ -235,24 +232,10 @@ def _read_results(run_dir: Path) -> dict[str, Any]:
     for ours, theirs in (("test", "test"), ("val", "validation")):
         last = results["figures"]["last"][theirs]
         row[f"{ours}_loss"], row[f"{ours}_accuracy"] = last["loss"], 100 * last["accuracy_at_half"]
-    if results["split"] == "report":
-        row |= _leak(read_json(run_dir / "scores.json"))
+    row |= results.get("leak") or {}
     best = results["figures"]["best"]["test"]
     shares = (best["accuracy"], *best["accuracy_interval"])
     return row | {name: 100 * share for name, share in zip(BEST, shares, strict=True)}
-
-
-def _leak(scores: Mapping[str, Mapping[str, list]]) -> dict[str, float]:
-    """How the last model ranks the validation pairs with somebody whom training has seen, and the others."""
-    train, val = scores["train"], scores["validation"]
-    seen = [*train["left_identities"], *train["right_identities"]]
-    touched = np.isin(val["left_identities"], seen) | np.isin(val["right_identities"], seen)
-    same, last = np.array(val["same"]), np.array(val["last"])
-    row = {"touched_pairs": int(touched.sum())}
-    for name, chosen in (("touched", touched), ("others", ~touched)):
-        if 0 < same[chosen].sum() < chosen.sum():
-            row[f"val_auc_{name}"] = float(roc_auc_score(same[chosen], last[chosen]))
-    return row
 
 
 def _read_curves(run_dir: Path) -> dict[str, list[float]]:

@@ -103,6 +103,12 @@ def describe(results: dict[str, Any]) -> str:
     minutes = results["seconds"] / 60
     losses = " Losses include the penalties on weights." if "loss" in best else ""
     photos, before, learnt, first = results["photos"], results["pretraining"], "", ""
+    leak = results.get("leak") or {}
+    if {"val_auc_touched", "val_auc_others"} <= leak.keys():
+        apart += (
+            f" (AUC of the last epoch's on the {leak['touched_pairs']} validation pairs with somebody from training "
+            f"{leak['val_auc_touched']:.3f}, on the others {leak['val_auc_others']:.3f})"
+        )
     if photos is not None:
         learnt = f" Learnt from {photos['photos']} photos of {photos['people']} people."
     if before is not None:

@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from siamese_nn import cli, datasets, published, training
 from siamese_nn.training import REPORT_EXPERIMENTS, many_runs, reproduction
+from siamese_nn.training.measure import leak
 
 FOLDER = Path(published.__file__).parent / "training" / "published"
 SMALL = {"epochs": 2, "units": 8, "image_size": (80, 80)}
@@ -296,27 +297,37 @@ def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_p
     runs = reproduction.plan(["5.1"], tmp_path, changes=SMALL | {"epochs": 1})
     with pytest.warns(datasets.IdentityLeakWarning):
         reproduction.run(runs, toy_pairs, toy_test)
-    file = runs[0].run_dir / "scores.json"
-    scores = json.loads(file.read_text())
-    train, val = scores["train"], scores["validation"]
-    # The drawn faces share nobody in same pairs: let training have seen every third of these people.
-    for side in ("left_identities", "right_identities"):
-        train[side] = sorted(set(val["left_identities"]))[::3]
-    file.write_text(json.dumps(scores))
     (row,) = reproduction.collect(runs)
-    seen = {*train["left_identities"], *train["right_identities"]}
-    touched = [
-        not seen.isdisjoint(names)
-        for names in zip(val["left_identities"], val["right_identities"], strict=True)
-    ]
-    assert row["touched_pairs"] == sum(touched)
+    file = runs[0].run_dir / "results.json"
+    results = json.loads(file.read_text())
+    assert results["leak"]["touched_pairs"] == row["touched_pairs"]
+    # The drawn faces share nobody in same pairs, and so have one AUC alone.
+    results["leak"] = {"touched_pairs": 7, "val_auc_touched": 0.6126, "val_auc_others": 0.5876}
+    file.write_text(json.dumps(results))
+    (runs[0].run_dir / "scores.json").unlink()  # what is kept of a run needs no scores
+    (row,) = reproduction.collect(runs)
+    assert row["val_auc_touched"] == 0.6126
+    for markdown in (True, False):
+        shown = reproduction.tables([row], markdown=markdown).split("The leak")[1]
+        assert "0.613" in shown and "0.588" in shown
+    words = "on the 7 validation pairs with somebody from training 0.61"
+    assert words in training.describe(results) and words not in training.describe(results | {"leak": None})
+
+
+def test_the_leak_is_the_ranking_of_pairs_with_somebody_from_training(toy_pairs):
+    train, val = toy_pairs[::2], toy_pairs[1::2]
+    scores = np.random.default_rng(0).random(len(val))
+    seen, found = train.identities(), leak(train, val, scores)
+    names = zip(val.left_identities, val.right_identities, strict=True)
+    touched = np.array([not seen.isdisjoint(pair) for pair in names])
+    assert found.pop("touched_pairs") == sum(touched)
+    expected = {}
     for name, wanted in (("touched", True), ("others", False)):
-        chosen = [i for i in range(len(touched)) if touched[i] == wanted]
-        expected = roc_auc_score([val["same"][i] for i in chosen], [val["last"][i] for i in chosen])
-        assert row[f"val_auc_{name}"] == pytest.approx(expected)
-        for markdown in (True, False):
-            shown = reproduction.tables([row], markdown=markdown).split("The leak")[1]
-            assert f"{expected:.3f}" in shown
+        chosen = touched == wanted
+        if set(val.same[chosen]) == {0, 1}:
+            expected[f"val_auc_{name}"] = roc_auc_score(val.same[chosen], scores[chosen])
+    assert found == pytest.approx(expected) and expected
+    assert leak(val, val, scores).keys() == {"touched_pairs", "val_auc_touched"}
 
 
 def test_seeds_become_mean_and_deviation():
