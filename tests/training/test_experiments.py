@@ -36,7 +36,7 @@ def small(recipe: training.Recipe) -> training.Recipe:
     if recipe.kind == "pairs":
         epochs = 3 if recipe.backbone == "face_cnn" else 5
         if recipe.model.startswith("decision_network"):
-            epochs = 6 if recipe.features == "linear" else 10
+            epochs = 6 if recipe.features == "linear" else 16
         return replace(recipe, crop=(180, 180), batch_size=32, epochs=epochs)
     size = (96, 84) if recipe.backbone == "face_patches" else (48, 48)
     recipe = replace(recipe, image_size=size, epochs=3)
