@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from numbers import Real
 
 import tensorflow as tf
 
@@ -69,7 +70,14 @@ _SHARED = (
     *("weights", "mean_face", "precision"),
     *("image_size", "crop", "channels", "split", "letters", "seed"),
 )
-_OPTIONAL = ("embedding_size", "most_per_identity")
+_NUMBERS = {
+    "learning_rate": ("positive", lambda value: value > 0),
+    "scale": ("positive", lambda value: value > 0),
+    "margin": ("at least 0", lambda value: value >= 0),
+    "weight_decay": ("at least 0, or None", lambda value: value >= 0),
+    "drop_rate": ("in [0.1, 1), or None", lambda value: 0.1 <= value < 1),
+}
+_OPTIONAL = ("embedding_size", "most_per_identity", "weight_decay", "drop_rate")
 
 
 @dataclass(frozen=True)
@@ -182,10 +190,14 @@ class Recipe:
                 raise ValueError(
                     f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}"
                 )
-        if not (0 < self.learning_rate < math.inf):
-            raise ValueError(
-                f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate}"
-            )
+        for name, (words, fits) in _NUMBERS.items():
+            value = getattr(self, name)
+            if value is None and name in _OPTIONAL:
+                continue
+            if isinstance(value, bool) or not (
+                isinstance(value, Real) and math.isfinite(value) and fits(value)
+            ):
+                raise ValueError(f"`{name}` must be a number, {words}. Received: {name}={value!r}")
         check_image_options(self.image_size, self.crop, self.channels)
         sizes = self.kernel_sizes
         if (
@@ -194,14 +206,6 @@ class Recipe:
         ):
             raise ValueError(
                 f"`kernel_sizes` must be four whole numbers of at least 1. Received: kernel_sizes={sizes!r}"
-            )
-        if not (0 <= self.margin < math.inf and 0 < self.scale < math.inf):
-            raise ValueError(
-                f"`margin` must be at least 0 and `scale` positive. Received: margin={self.margin}, scale={self.scale}"
-            )
-        if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                f"`weight_decay` must be at least 0, or None. Received: weight_decay={self.weight_decay}"
             )
         for name in ("image_size", "crop", "kernel_sizes"):  # a list when it comes from JSON
             if getattr(self, name) is not None:

@@ -28,6 +28,8 @@ _NOT_SEARCHED = {
     "letters": "the pairs are split before the search",
     "monitor": "it is what the search compares by",
 }
+_EACH = {"kernel_sizes": 4}  # a range of which each convolution draws from for itself
+_SQUARES = ("image_size", "crop")  # a range of which is of the side of a square
 
 
 def read_space(path: str | os.PathLike) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def read_space(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """Returns Optuna's distribution for every field of a space.
+    """Returns Optuna's distribution for every parameter of a space: one for each field, but four for a range of `kernel_sizes`.
 
     Raises:
         ValueError: naming the field, if it is none of `Recipe`, or what is given for it is neither choices nor a range.
@@ -68,7 +70,18 @@ def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     """
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"`space` must give choices or a range for at least one field. Received: {space!r}")
-    return {name: _distribution(name, values) for name, values in space.items()}
+    found = {}
+    for name, values in space.items():
+        distribution = _distribution(name, values)
+        found |= dict.fromkeys(_parameters(name, values), distribution)
+    return found
+
+
+def _parameters(name: str, values: Any) -> list[str]:
+    """The names of the parameters that make a field."""
+    if name in _EACH and isinstance(values, Mapping):
+        return [f"{name}_{i + 1}" for i in range(_EACH[name])]
+    return [name]
 
 
 def require_sense(base: Recipe, space: Mapping[str, Any]) -> None:
@@ -85,9 +98,10 @@ def require_sense(base: Recipe, space: Mapping[str, Any]) -> None:
     with suppress(ValueError):
         recipe_at(base, space, firsts)
         return
-    for name, first in firsts.items():
+    for name, values in space.items():
+        own = {parameter: firsts[parameter] for parameter in _parameters(name, values)}
         try:
-            recipe_at(base, {name: space[name]}, {name: first})
+            recipe_at(base, {name: values}, own)
         except ValueError as error:
             raise ValueError(f"`{name}` in `space`, its first value: {error}") from error
 
@@ -98,8 +112,8 @@ def grid(space: Mapping[str, Any]) -> list[dict[str, Any]]:
     Raises:
         ValueError: if a range has no end of points: it is logarithmic, or of floats without a `step`.
     """
-    columns = [_points(name, distribution) for name, distribution in distributions(space).items()]
-    return [dict(zip(space, point, strict=True)) for point in itertools.product(*columns)]
+    columns = {name: _points(name, distribution) for name, distribution in distributions(space).items()}
+    return [dict(zip(columns, point, strict=True)) for point in itertools.product(*columns.values())]
 
 
 def suggest(trial: Trial, space: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +137,10 @@ def recipe_at(base: Recipe, space: Mapping[str, Any], parameters: Mapping[str, A
     for name, choices in space.items():
         if not isinstance(choices, Mapping):
             values[name] = {_label(choice): choice for choice in choices}[parameters[name]]
+        elif name in _EACH:
+            values[name] = tuple(values.pop(parameter) for parameter in _parameters(name, choices))
+        elif name in _SQUARES:
+            values[name] = (parameters[name],) * 2
     try:
         return replace(base, **values)
     except TypeError as error:  # as from a comparison of a word with a number
@@ -152,6 +170,8 @@ def _distribution(name: str, values: Any) -> BaseDistribution:
 
 def _range(name: str, values: Mapping[str, Any]) -> IntDistribution | FloatDistribution:
     kinds = get_args(_TYPES[name]) or (_TYPES[name],)
+    if name in _SQUARES:
+        kinds = (int,)
     if int not in kinds and float not in kinds:
         raise ValueError(
             f"`{name}` in `space` is no number: give a list of choices. Received: {dict(values)}"

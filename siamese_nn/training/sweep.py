@@ -23,7 +23,7 @@ from ..files import write_text
 from . import trial_queue
 from .callbacks import mode
 from .recipes import Recipe
-from .search_space import grid, read_space, require_sense
+from .search_space import distributions, grid, read_space, require_sense
 from .sweep_worker import Worker, data_digests, work_together
 from .train import train as train_recipe
 
@@ -67,7 +67,8 @@ def search(
         base: the recipe whose fields the space replaces. Its `monitor` is this function's.
         space: for each field of `Recipe` to search, but `split`, `letters` and `monitor`, either a list of choices or a
             range: `{"low": 1e-4, "high": 1e-2, "log": True}` or `{"low": 2, "high": 12, "step": 2}`, its ends included.
-            Fields of whole numbers draw whole numbers.
+            Fields of whole numbers draw whole numbers. A range of `kernel_sizes` is drawn from for each convolution, one of
+            `image_size` or `crop` is of the side of a square.
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
         folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is missing.
@@ -242,7 +243,7 @@ def write_csv(study: optuna.Study, path: str | os.PathLike) -> None:
 def _rows(study: optuna.Study) -> tuple[list[str], list[list[Any]]]:
     """The column names of the table of trials, and its rows."""
     monitor = study.user_attrs["search"]["monitor"]
-    fields = list(study.user_attrs["search"]["space"])
+    fields = list(distributions(study.user_attrs["search"]["space"]))
     sign = -1 if mode(monitor) == "max" else 1
     trials = sorted(
         trial_queue.settled(study),

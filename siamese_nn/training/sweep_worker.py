@@ -84,8 +84,12 @@ class Worker:
             optuna.delete_study(study_name=self.study_name, storage=storage)
             return self.open()
         if other:
+            fields = [
+                field for field, value in _plain(ours["recipe"]).items() if held["recipe"].get(field) != value
+            ]
+            words = [f"recipe ({', '.join(fields)})" if name == "recipe" else name for name in other]
             raise ValueError(
-                f"The study {self.study_name} is another search's; they differ in {', '.join(other)}. Choose "
+                f"The study {self.study_name} is another search's; they differ in {', '.join(words)}. Choose "
                 "another folder, or another `study_name` where `storage` is shared"
             )
         return study, storage
@@ -148,7 +152,7 @@ class Worker:
                 # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.
                 time.sleep(_POLL)
                 _stop_if_told()
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 if _has_diverged(run_dir, recipe.monitor) or not _can_be_built(recipe):
                     raise _RecipeFault(error) from error
                 raise
@@ -187,7 +191,7 @@ def _has_diverged(run_dir: Path, monitor: str) -> bool:
 def _can_be_built(recipe: Recipe) -> bool:
     try:
         _build(recipe)
-    except ValueError:
+    except (ValueError, TypeError):
         return False
     return True
 

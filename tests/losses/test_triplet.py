@@ -128,6 +128,8 @@ def test_gradients_are_those_of_finite_differences(metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_values_and_gradients_are_those_of_addons(kind, metric):
     addons = pytest.importorskip("tensorflow_addons", reason="needs the addons stack").losses
+    # The distance of identical embeddings is rounding alone, and the root's slope there magnifies all further rounding.
+    tolerance = 1e-4 if (kind, metric) == ("identical", "L2") else 2e-5
     for seed in range(8):
         labels, embeddings = some_batch(kind, seed)
         for margin in (0.0, 0.3):
@@ -152,7 +154,7 @@ def test_values_and_gradients_are_those_of_addons(kind, metric):
                     continue
                 np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
                 scale = max(1.0, np.abs(expected_gradient).max())
-                np.testing.assert_allclose(gradient, expected_gradient, atol=2e-5 * scale)
+                np.testing.assert_allclose(gradient, expected_gradient, atol=tolerance * scale)
 
 
 @pytest.mark.parametrize(

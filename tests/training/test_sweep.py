@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import itertools
 import json
 import os
 import random
@@ -286,7 +287,7 @@ def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(sets, tmp_path
     assert [trial.state.name for trial in study.trials] == ["FAIL"] * 6
     errors = [trial.user_attrs["error"] for trial in study.trials]
     assert "too small for convolutions of (40, 40, 4, 4)" in errors[0]
-    assert "`learning_rate` must be positive" in errors[1]
+    assert "`learning_rate` must be a number, positive" in errors[1]
     assert "'fast'" in errors[2] and "`kernel_sizes` must be four" in errors[3]
     table = sweep.trials_table(study).get_string()
     assert "failed" in table and "[40, 40, 4, 4]" in table and "too small" in table
@@ -549,10 +550,10 @@ def test_first_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
 def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
     sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     for words, options, differ in (
-        ((replace(BASE, units=9), GRID, *sets), {}, "recipe"),
+        ((replace(BASE, units=9), GRID, *sets), {}, r"recipe \(units\)"),
         ((BASE, {"units": [4]}, *sets), {}, "space"),
         ((BASE, GRID, sets[0][:-2], sets[1]), {}, "data"),
-        ((BASE, GRID, *sets), {"monitor": "val_eer", "seed": 1}, "recipe, monitor, seed"),
+        ((BASE, GRID, *sets), {"monitor": "val_eer", "seed": 1}, r"recipe \(monitor\), monitor, seed"),
     ):
         with pytest.raises(ValueError, match=f"another search's; they differ in {differ}"):
             sweep.search(*words, tmp_path, sampler="grid", **options)
@@ -657,6 +658,31 @@ def test_a_grid_has_every_point_and_a_range_its_ends():
     fine = search_space.grid({"drop_rate": {"low": 0.1, "high": 0.4, "step": 0.1}})
     assert [point["drop_rate"] for point in fine] == pytest.approx([0.1, 0.2, 0.3, 0.4])
     assert len(search_space.grid({"filters": {"low": 2, "high": 12}})) == 11
+
+
+def test_ranges_of_sizes():
+    space = {"kernel_sizes": {"low": 2, "high": 3}, "image_size": {"low": 64, "high": 80, "step": 16}}
+    points = search_space.grid(space)
+    assert len(points) == 2**4 * 2
+    recipes = [search_space.recipe_at(BASE, space, point) for point in points]
+    assert {recipe.kernel_sizes for recipe in recipes} == set(itertools.product((2, 3), repeat=4))
+    assert {recipe.image_size for recipe in recipes} == {(64, 64), (80, 80)}
+    search_space.require_sense(BASE, space)
+    with pytest.raises(ValueError, match="`kernel_sizes` in `space`, its first value: .*four whole numbers"):
+        search_space.require_sense(BASE, {"kernel_sizes": {"low": 0, "high": 3}})
+
+
+def test_a_range_of_kernel_sizes_is_searched(fake, sets, tmp_path):
+    space = {"kernel_sizes": {"low": 2, "high": 12}, "crop": {"low": 90, "high": 150}}
+    study = sweep.search(BASE, space, *sets, tmp_path, sampler="random", trials=8)
+    for trial, recipe in zip(study.trials, fake, strict=True):
+        drawn = [trial.params[f"kernel_sizes_{i}"] for i in (1, 2, 3, 4)]
+        assert list(recipe.kernel_sizes) == drawn and set(drawn) <= set(range(2, 13))
+        assert recipe.crop == (trial.params["crop"],) * 2
+    assert len({recipe.kernel_sizes for recipe in fake}) == 8
+    table = sweep.trials_table(study)
+    assert table.field_names[4:9] == [*(f"kernel_sizes_{i}" for i in (1, 2, 3, 4)), "crop"]
+    assert str(study.trials[0].params["kernel_sizes_4"]) in table.get_string()
 
 
 def test_spaces_are_read_from_toml_and_json(tmp_path):
