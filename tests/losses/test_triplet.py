@@ -129,7 +129,7 @@ def test_gradients_are_those_of_finite_differences(metric):
 def test_values_and_gradients_are_those_of_addons(kind, metric):
     addons = pytest.importorskip("tensorflow_addons", reason="needs the addons stack").losses
     # The distance of identical embeddings is rounding alone, and the root's slope there magnifies all further rounding.
-    tolerance = 1e-4 if (kind, metric) == ("identical", "L2") else 2e-5
+    tolerance = 4e-5 if (kind, metric) == ("identical", "L2") else 2e-5
     for seed in range(8):
         labels, embeddings = some_batch(kind, seed)
         for margin in (0.0, 0.3):
