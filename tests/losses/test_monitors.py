@@ -230,5 +230,7 @@ def test_beside_the_losses_on_two_replicas_and_in_a_fresh_process(tmp_path):
     ):
         model = load(tmp_path / f"{loss.name}.keras", safe_mode=True)
         assert type(model.loss) is type(loss) and model.loss.get_config() == loss.get_config()
+    # In eighths: equal embeddings are at no distance, whatever the processor's rounding.
+    model.set_weights([np.round(weight * 8) / 8 + 1 / 8 for weight in model.get_weights()])
     scores = model.evaluate(np.zeros((8, 8)), np.arange(8) // 2, return_dict=True, verbose=0)
-    assert scores["active_triplets"] == 1 and scores["negative_distance"] == pytest.approx(0, abs=1e-6)
+    assert scores["active_triplets"] == 1 and scores["negative_distance"] == 0

@@ -128,10 +128,11 @@ def test_gradients_are_those_of_finite_differences(metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_values_and_gradients_are_those_of_addons(kind, metric):
     addons = pytest.importorskip("tensorflow_addons", reason="needs the addons stack").losses
-    # The distance of identical embeddings is rounding alone, and the root's slope there magnifies all further rounding.
-    tolerance = 4e-5 if (kind, metric) == ("identical", "L2") else 2e-5
     for seed in range(8):
         labels, embeddings = some_batch(kind, seed)
+        if (kind, metric) == ("identical", "L2"):
+            # In eighths: else these distances are rounding alone, which differs by processor, and the root's slope magnifies it.
+            embeddings = np.round(embeddings * 8) / 8
         for margin in (0.0, 0.3):
             losses = [
                 (
@@ -154,7 +155,7 @@ def test_values_and_gradients_are_those_of_addons(kind, metric):
                     continue
                 np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
                 scale = max(1.0, np.abs(expected_gradient).max())
-                np.testing.assert_allclose(gradient, expected_gradient, atol=tolerance * scale)
+                np.testing.assert_allclose(gradient, expected_gradient, atol=2e-5 * scale)
 
 
 @pytest.mark.parametrize(
