@@ -102,12 +102,13 @@ def compare(
 
     comparison = comparison_model(model)
     sign = -1 if isinstance(comparison.layers[-1], EuclideanDistance) else 1
-    chunks = (slice(i, i + 8 * _CHUNK) for i in range(0, len(left), 8 * _CHUNK))
+    batches = (slice(i, i + batch_size) for i in range(0, len(left), batch_size))
+    # Called, not `predict`, which would trace a graph for these few operations, after every epoch anew.
     # The last column: the only one, or of the probabilities of different and same the second.
     scores = np.concatenate(
         [
-            sign * comparison.predict((left[chunk], right[chunk]), batch_size=batch_size, verbose=0)[:, -1]
-            for chunk in chunks
+            sign * np.float32(comparison((left[batch], right[batch]), training=False))[:, -1]
+            for batch in batches
         ]
     )
     return scores if sign < 0 else np.clip(scores, -1, 1)  # of probabilities it changes none

@@ -52,9 +52,12 @@ def measure(
     run_dir = Path(run_dir)
     history = read_history(run_dir)
     claim = read_json(run_dir / "recipe.json")
+    best_epoch = _best_epoch(history[recipe.monitor], recipe.monitor)
     scores, figures = {}, {}
     for which, file in _WHICH.items():
-        if (run_dir / file).exists():
+        if which == "last" and best_epoch == len(history["epoch"]) and (run_dir / file).exists():
+            scores[which], figures[which] = scores["best"], figures["best"]  # the same weights
+        elif (run_dir / file).exists():
             model = tf.keras.models.load_model(run_dir / file)
             if recipe.finishes:
                 model = finish(model, recipe, photos)
@@ -80,7 +83,7 @@ def measure(
         "split": recipe.split,
         "device": device,
         "epochs": len(history["epoch"]),
-        "best_epoch": _best_epoch(history[recipe.monitor], recipe.monitor),
+        "best_epoch": best_epoch,
         "monitor": recipe.monitor,
         "seconds": sum(history["seconds"]),
         "pretraining": pretraining,
