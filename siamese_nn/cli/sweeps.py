@@ -125,10 +125,15 @@ def _report(options: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         _show_sweep(options, runs, runs_dir, data_dir)
         raise
-    _show_sweep(options, runs, runs_dir, data_dir)
+    damaged = _show_sweep(options, runs, runs_dir, data_dir)
+    if damaged:
+        raise ValueError(
+            f"Damaged runs are missing in the tables: {', '.join(damaged)}. The warnings say what to do"
+        )
 
 
-def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_dir: Path) -> None:
+def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_dir: Path) -> list[str]:
+    """Shows what has come of the runs, and returns the folders of those that are damaged."""
     from ..training import reproduction
 
     rows = reproduction.collect(runs, data_dir)
@@ -141,6 +146,7 @@ def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_di
         reproduction.write_csv(rows, options.csv)
     if options.markdown:
         reproduction.write_markdown(rows, options.markdown, f"{data_dir.name}-{title}")
+    return [run.run_dir.name for run, row in zip(runs, rows, strict=True) if row["status"] == "damaged"]
 
 
 def _search(options: argparse.Namespace) -> None:

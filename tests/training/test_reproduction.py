@@ -452,6 +452,11 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys, no_cache)
     assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 5
     assert "<!-- faces-identities-as-run-1-epochs -->\n" in (tmp_path / "a.md").read_text()
     assert list((tmp_path / "runs" / "images").glob("*.uint8")), "decoded photos are kept for other processes"
+    results = tmp_path / "runs" / "9.1-256-identities-0-epochs-1" / "results.json"
+    results.write_text("{")
+    assert cli.main([*words, *files]) != 0
+    assert results.read_text() == "{"
+    assert f"Damaged runs are missing in the tables: {results.parent.name}" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, monkeypatch, no_cache):
