@@ -30,6 +30,7 @@ _NOT_SEARCHED = {
 }
 _EACH = {"kernel_sizes": 4}  # a range of which each convolution draws from for itself
 _SQUARES = ("image_size", "crop")  # a range of which is of the side of a square
+_COMBINATIONS = 10_000  # of the other fields' values, which are tried in less than a second
 
 
 def read_space(path: str | os.PathLike) -> dict[str, Any]:
@@ -85,25 +86,36 @@ def _parameters(name: str, values: Any) -> list[str]:
 
 
 def require_sense(base: Recipe, space: Mapping[str, Any]) -> None:
-    """Raises `ValueError`, naming the field, if `Recipe` refuses the first value of one: a slip of the pen in most cases.
+    """Raises `ValueError`, naming the field, if `Recipe` refuses a choice or an end of a range: a slip of the pen in most cases.
 
-    A value that `base` alone doesn't go with passes where it goes with the first values of the other fields.
+    A value that `base` alone doesn't go with passes where it goes with some values of the other fields.
     """
-    firsts = {
-        name: distribution.choices[0]
+    values = {
+        name: distribution.choices
         if isinstance(distribution, CategoricalDistribution)
-        else distribution.low
+        else (distribution.low, distribution.high)
         for name, distribution in distributions(space).items()
     }
+    for field, choices in space.items():
+        own = _parameters(field, choices)
+        others = {name: values[name] for name in values if name not in own}
+        for value in values[own[0]]:
+            point = dict.fromkeys(own, value)
+            try:
+                recipe_at(base, {field: choices}, point)
+            except ValueError as error:
+                among = itertools.islice(itertools.product(*others.values()), _COMBINATIONS)
+                if not any(
+                    _is_recipe(base, space, point | dict(zip(others, rest, strict=True))) for rest in among
+                ):
+                    raise ValueError(f"`{field}` in `space`, its value {value!r}: {error}") from error
+
+
+def _is_recipe(base: Recipe, space: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
     with suppress(ValueError):
-        recipe_at(base, space, firsts)
-        return
-    for name, values in space.items():
-        own = {parameter: firsts[parameter] for parameter in _parameters(name, values)}
-        try:
-            recipe_at(base, {name: values}, own)
-        except ValueError as error:
-            raise ValueError(f"`{name}` in `space`, its first value: {error}") from error
+        recipe_at(base, space, parameters)
+        return True
+    return False
 
 
 def grid(space: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def search(
         The study, with all its trials.
 
     Raises:
-        ValueError: if an argument is out of range, `Recipe` refuses the first value of a field of the space, or the study is
+        ValueError: if an argument is out of range, `Recipe` refuses a choice or an end of a range of the space, or the study is
             another search's.
         ChildProcessError: if worker processes died and left trials undone; the same call goes on.
         KeyboardInterrupt: on Ctrl-C; the trials that ran are put back, and the same call goes on.

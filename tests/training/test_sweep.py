@@ -282,13 +282,13 @@ def test_a_trial_worse_than_the_median_is_pruned(fake, sets, tmp_path):
 
 
 def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(sets, tmp_path):
-    space = {"kernel_sizes": [[40, 40, 4, 4], [10, 7, 0, 4]], "learning_rate": [0.001, -1, "fast"]}
+    models = ["l1_sigmoid", "cosine_embedding"]
+    space = {"kernel_sizes": [[40, 40, 4, 4]], "model": models, "mirror": [False, True]}
     study = sweep.search(BASE, space, *sets, tmp_path, sampler="grid")
-    assert [trial.state.name for trial in study.trials] == ["FAIL"] * 6
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] * 4
     errors = [trial.user_attrs["error"] for trial in study.trials]
-    assert "too small for convolutions of (40, 40, 4, 4)" in errors[0]
-    assert "`learning_rate` must be a number, positive" in errors[1]
-    assert "'fast'" in errors[2] and "`kernel_sizes` must be four" in errors[3]
+    assert "`mirror` must be False where the model is 'l1_sigmoid'" in errors.pop(1)
+    assert all("too small for convolutions of (40, 40, 4, 4)" in error for error in errors)
     table = sweep.trials_table(study).get_string()
     assert "failed" in table and "[40, 40, 4, 4]" in table and "too small" in table
     with pytest.raises(ValueError, match="must have a complete trial"):
@@ -520,11 +520,16 @@ def test_who_is_waited_for_is_said_once(fake, sets, tmp_path, monkeypatch, caplo
 
 
 def test_a_space_may_be_corrected_as_long_as_no_trial_is_complete(fake, sets, tmp_path, monkeypatch):
-    wrong = {"learning_rate": [0.001, -1], "units": ["8", "9"]}
-    with pytest.raises(
-        ValueError, match="`units` in `space`, its first value: `units` must be a whole number"
+    for wrong, message in (
+        (
+            {"learning_rate": [0.001, -1], "units": [8, 9]},
+            "`learning_rate` in `space`, its value -1: .*positive",
+        ),
+        ({"optimizer": ["adam", "adamw"]}, "`optimizer` in `space`, its value 'adamw': .*rmsprop"),
+        ({"filters": [4], "units": {"low": 4, "high": 2**33}}, "`units` in `space`, its value 8589934592"),
     ):
-        sweep.search(BASE, wrong, *sets, tmp_path / "a", sampler="grid")
+        with pytest.raises(ValueError, match=message):
+            sweep.search(BASE, wrong, *sets, tmp_path / "a", sampler="grid")
     assert not (tmp_path / "a").exists()
     works = sweep_worker.train
     monkeypatch.setattr(sweep_worker, "train", training.train)  # which builds the model
@@ -538,12 +543,12 @@ def test_a_space_may_be_corrected_as_long_as_no_trial_is_complete(fake, sets, tm
         sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
 
 
-def test_first_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
-    space = {"trainable": ["none", "all"], "backbone": ["ResNet50"]}
+def test_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
+    space = {"trainable": ["none", "all"], "backbone": ["report_cnn", "ResNet50"]}
     search_space.require_sense(BASE, space)
-    with pytest.raises(ValueError, match="`trainable` in `space`, its first value"):
+    with pytest.raises(ValueError, match="`trainable` in `space`, its value 'none'"):
         search_space.require_sense(BASE, {"trainable": ["none", "all"]})
-    with pytest.raises(ValueError, match="`learning_rate` in `space`, its first value.*positive"):
+    with pytest.raises(ValueError, match="`learning_rate` in `space`, its value -1.0: .*positive"):
         search_space.require_sense(BASE, {**GRID, "learning_rate": {"low": -1.0, "high": 1.0}})
 
 
@@ -668,7 +673,7 @@ def test_ranges_of_sizes():
     assert {recipe.kernel_sizes for recipe in recipes} == set(itertools.product((2, 3), repeat=4))
     assert {recipe.image_size for recipe in recipes} == {(64, 64), (80, 80)}
     search_space.require_sense(BASE, space)
-    with pytest.raises(ValueError, match="`kernel_sizes` in `space`, its first value: .*four whole numbers"):
+    with pytest.raises(ValueError, match="`kernel_sizes` in `space`, its value 0: .*four whole numbers"):
         search_space.require_sense(BASE, {"kernel_sizes": {"low": 0, "high": 3}})
 
 
