@@ -289,11 +289,14 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
     if not done:
         return []
     done.sort(key=lambda run: list(EXPERIMENTS).index(run.published.experiment))
-    histories: dict[str, list[dict[str, list[float]]]] = {}
+    names: dict[Path, list[str]] = {}  # as run, two experiments may share one
     for run in done:
-        histories.setdefault(run.name, []).append(_read_curves(run.run_dir))
-    name = next((run.name for run in done if run.published.experiment == "5.1"), done[0].name)
-    one = histories[name][0]
+        names.setdefault(run.run_dir, []).append(run.name)
+    histories: dict[str, list[dict[str, list[float]]]] = {}
+    for run_dir, sharing in names.items():
+        histories.setdefault(" = ".join(sharing), []).append(_read_curves(run_dir))
+    shown = next((run for run in done if run.published.experiment == "5.1"), done[0])
+    one = _read_curves(shown.run_dir)
     figures = {
         5: lambda: plots.learning_curves(one, "accuracy"),
         6: lambda: plots.learning_curves(one, "loss"),
@@ -307,6 +310,6 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
         with replacing(paths[-1]) as partial:
             axes = drawn()
             if number < 7:
-                axes.set_title(f"{axes.get_title()}: experiment {name}")
+                axes.set_title(f"{axes.get_title()}: experiment {shown.name}")
             plots.save(axes, partial)
     return paths

@@ -156,6 +156,16 @@ def test_the_figures_are_drawn(done, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_experiments_that_share_a_run_are_drawn_once(done, tmp_path, monkeypatch):
+    names = []
+    draw = reproduction.plots.all_curves
+    monkeypatch.setattr(
+        reproduction.plots, "all_curves", lambda curves, of: names.append(list(curves)) or draw(curves, of)
+    )
+    reproduction.draw([*done, replace(done[0], name="5.2")], tmp_path)
+    assert names == [["5.1 = 5.2", "7.1"]] * 2
+
+
 def lose(file):
     file.unlink()
 
