@@ -30,7 +30,7 @@ _NOT_SEARCHED = {
 }
 _EACH = {"kernel_sizes": 4}  # a range of which each convolution draws from for itself
 _SQUARES = ("image_size", "crop")  # a range of which is of the side of a square
-_COMBINATIONS = 10_000  # of the other fields' values, which are tried in less than a second
+_COMBINATIONS = 10_000  # of the other fields' values, the most that are tried
 
 
 def read_space(path: str | os.PathLike) -> dict[str, Any]:
