@@ -37,7 +37,7 @@ lint: .venv/installed
 .venv/installed: EXTRAS = dev
 %/installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $*
-	$*/bin/pip install --quiet --editable '.[$(EXTRAS)]'
+	$*/bin/pip install --quiet --no-compile --editable '.[$(EXTRAS)]'
 	touch $@
 
 clean:
