@@ -5,14 +5,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-if len(sys.argv) > 1:
+
+def load(path: str) -> None:
     import tensorflow as tf
 
     import siamese_nn.models
 
-    model = tf.keras.models.load_model(sys.argv[1])
+    model = tf.keras.models.load_model(path)
     print("loaded", model.name, siamese_nn.models.embedding_model(model).output_shape)
-else:
+
+
+def train() -> None:
     from siamese_nn import datasets, training
 
     with tempfile.TemporaryDirectory() as folder:
@@ -25,3 +28,10 @@ else:
         print(training.results_table(results))
         subprocess.run([sys.executable, __file__, str(Path(folder) / "run/model.keras")], check=True)
     print(f"Python {sys.version.split()[0]} works")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        load(sys.argv[1])
+    else:
+        train()
