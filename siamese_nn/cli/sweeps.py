@@ -117,6 +117,10 @@ def _report(options: argparse.Namespace) -> None:
         seeds=range(options.seed, options.seed + options.repeats),
         changes={} if options.epochs is None else {"epochs": options.epochs},
     )
+    if options.markdown:
+        reproduction.markdown_around(
+            options.markdown, _title(options, data_dir)
+        )  # refused now, not after hours
     pairs, test = datasets.load_lfw_a(data_dir)
     os.environ.setdefault("SIAMESE_NN_IMAGE_CACHE", str(runs_dir / "images"))
     try:
@@ -138,15 +142,22 @@ def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_di
 
     rows = reproduction.collect(runs, data_dir)
     print(reproduction.tables(rows))
-    length = "" if options.epochs is None else f"-{options.epochs}-epochs"
-    title = f"{options.split}-{options.variant}{length}"
-    for path in reproduction.draw(runs, runs_dir / f"figures-{title}"):
+    for path in reproduction.draw(runs, runs_dir / f"figures-{_kind(options)}"):
         print(path)
     if options.csv:
         reproduction.write_csv(rows, options.csv)
     if options.markdown:
-        reproduction.write_markdown(rows, options.markdown, f"{data_dir.name}-{title}")
+        reproduction.write_markdown(rows, options.markdown, _title(options, data_dir))
     return [run.run_dir.name for run, row in zip(runs, rows, strict=True) if row["status"] == "damaged"]
+
+
+def _kind(options: argparse.Namespace) -> str:
+    length = "" if options.epochs is None else f"-{options.epochs}-epochs"
+    return f"{options.split}-{options.variant}{length}"
+
+
+def _title(options: argparse.Namespace, data_dir: Path) -> str:
+    return f"{data_dir.name}-{_kind(options)}"
 
 
 def _search(options: argparse.Namespace) -> None:
@@ -167,6 +178,8 @@ def _search(options: argparse.Namespace) -> None:
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
     space = sweep.read_space(options.space)
+    if options.epochs is not None and "epochs" in space:
+        raise ValueError(f"`--epochs` can't be given where {options.space} has `epochs`. Received both")
     data_dir = data_folder(options.data)
     pairs, test = datasets.load_lfw_a(data_dir)
     train, val = recipe.split_pairs(pairs, exclude=test)

@@ -55,8 +55,8 @@ def run_all(
                 training_pairs, val, test = sets_of(recipe)
                 try:
                     train(recipe, training_pairs, val, run_dir, test=test, verbose=verbose)
-                except RunFolderInUse as error:
-                    logger.info("%s", error)
+                except RunFolderInUse:
+                    logger.info("%s is left to the process that is training in it", run_dir.name)
                     waiting[run_dir] = recipe
                     continue
                 except ConnectionError as error:

@@ -37,6 +37,7 @@ COLUMNS = (
     *LAST,
     *BEST,
     *LEAK,
+    "own_units",
     *(field.name for field in fields(PublishedExperiment)),
 )
 
@@ -183,17 +184,38 @@ def write_csv(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> Non
     write_text(path, text.getvalue())
 
 
+def markdown_around(path: str | os.PathLike, title: str) -> tuple[str, str]:
+    """Returns what stands in a Markdown file before and after the part that `write_markdown` replaces.
+
+    Raises:
+        ValueError: naming the file, if it is no UTF-8, or the comments around that part are not one pair.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except ValueError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}") from error
+    begin, end = f"<!-- {title} -->\n", f"<!-- end of {title} -->\n"
+    found = [text.count(begin), text.count(end)]
+    if found == [0, 0]:
+        return (f"{text}\n" if text else ""), ""
+    before, _, rest = text.partition(begin)
+    if found != [1, 1] or end not in rest:
+        raise ValueError(
+            f"{path} must have one line {begin.strip()} and below it one line {end.strip()}, or neither. Received {found[0]} "
+            f"and {found[1]}{' in the wrong order' * (found == [1, 1])}. Mend or remove them"
+        )
+    return before, rest.partition(end)[2]
+
+
 def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, title: str) -> None:
     """Writes `tables` into a Markdown file, between two comments that bear `title`.
 
     What stands between these comments is replaced; where they are missing, they are put at the end. All else stays.
+
+    Raises:
+        ValueError: naming the file, if it is no UTF-8, or these comments are not one pair.
     """
-    path = Path(path)
-    begin, end = f"<!-- {title} -->\n", f"<!-- end of {title} -->\n"
-    before, after = path.read_text(encoding="utf-8") if path.exists() else "", ""
-    if begin in before and end in before:
-        after = before[before.index(end) + len(end) :]
-        before = before[: before.index(begin)]
-    elif before:
-        before += "\n"
-    write_text(path, f"{before}{begin}\n{tables(rows, markdown=True)}\n{end}{after}")
+    before, after = markdown_around(path, title)
+    part = f"<!-- {title} -->\n\n{tables(rows, markdown=True)}\n<!-- end of {title} -->\n"
+    write_text(path, f"{before}{part}{after}")

@@ -17,7 +17,17 @@ from ..published import EXPERIMENTS, LETTERS, PublishedExperiment
 from .experiments import REPORT_EXPERIMENTS
 from .many_runs import damage, run_all, standing, status
 from .recipes import Recipe
-from .report_tables import BEST, COLUMNS, SETTINGS, describe, table, tables, write_csv, write_markdown
+from .report_tables import (
+    BEST,
+    COLUMNS,
+    SETTINGS,
+    describe,
+    markdown_around,
+    table,
+    tables,
+    write_csv,
+    write_markdown,
+)
 from .summary import read_history
 
 __all__ = [
@@ -26,6 +36,7 @@ __all__ = [
     "describe",
     "draw",
     "effects",
+    "markdown_around",
     "plan",
     "run",
     "select",
@@ -120,7 +131,7 @@ def plan(
             report's. They become a part of the folders' names.
 
     Raises:
-        ValueError: on an unknown name, or a value that the recipe refuses.
+        ValueError: on an unknown name or field, or a value that the recipe refuses.
 
     Example:
         >>> runs = plan(["5.1", "7.1"], "runs/report", seeds=[0, 1])
@@ -131,6 +142,9 @@ def plan(
     unknown = [name for name in names if name not in REPORT_EXPERIMENTS]
     if unknown:
         raise ValueError(f"`names` must be of REPORT_EXPERIMENTS. Received: {', '.join(map(str, unknown))}")
+    unknown = [name for name in changes if name not in REPORT_EXPERIMENTS["5.1"].as_dict()]
+    if unknown:
+        raise ValueError(f"`changes` must be of fields of `Recipe`. Received: {', '.join(map(str, unknown))}")
     # As run, all of Table 7 has 256 units: its halves are the same trainings.
     first: dict[Recipe, str] = {}
     for name, recipe in REPORT_EXPERIMENTS.items():
@@ -212,6 +226,7 @@ def _figures(run: ReportRun) -> tuple[dict[str, Any], str]:
     printed, own = REPORT_EXPERIMENTS[run.name].as_dict(), run.recipe.as_dict()
     changed = [name for name in own if own[name] != printed[name] and name not in ("split", "seed")]
     row |= {"name": run.name, "split": run.recipe.split, "seed": run.recipe.seed}
+    row["own_units"] = run.recipe.units
     row["changes"] = ", ".join(f"{name} {own[name]}" for name in changed)
     row["status"], fault = standing(run.run_dir)
     if row["status"] == "finished":
@@ -250,7 +265,8 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
         rows: what `collect` returns.
 
     Returns:
-        By hyper-parameter (as the report prints them) the groups of such experiments, for `plots.hyperparameter_effects`.
+        By hyper-parameter (as the report prints them) the groups of such experiments, for `plots.hyperparameter_effects`. Runs of
+        other units than those printed say nothing of the units' effect, and are left out there.
     """
     points: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -262,6 +278,8 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for point in points.values():
             row, ours = point["row"], point["accuracies"]
+            if name == "units" and row["own_units"] != row["units"]:
+                ours = []
             others = tuple(row[other] for other in SETTINGS if other != name)
             groups.setdefault(others, []).append(
                 {

@@ -19,7 +19,6 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ..files import read_json
 from .recipes import Recipe
 
 _TYPES = {field.name: field.type for field in fields(Recipe)}
@@ -31,6 +30,7 @@ _NOT_SEARCHED = {
 _EACH = {"kernel_sizes": 4}  # a range of which each convolution draws from for itself
 _SQUARES = ("image_size", "crop")  # a range of which is of the side of a square
 _COMBINATIONS = 10_000  # of the other fields' values, the most that are tried
+_GRID = 10_000  # trainings, the most that a grid may ask for
 
 
 def read_space(path: str | os.PathLike) -> dict[str, Any]:
@@ -41,17 +41,15 @@ def read_space(path: str | os.PathLike) -> dict[str, Any]:
         ValueError: if the file is neither, or damaged, or no table.
     """
     path = Path(path)
-    if path.suffix not in (".toml", ".json"):
+    loads = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix)
+    if loads is None:
         raise ValueError(f"A space must be a .toml or .json file. Received: {path}")
     if not path.is_file():
         raise FileNotFoundError(f"A space must be a .toml or .json file. Received: {path}, which is no file")
-    if path.suffix == ".json":
-        space = read_json(path)
-    else:
-        try:
-            space = tomllib.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} is no TOML: {error}") from error
+    try:
+        space = loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(space, dict):
         raise ValueError(
             f"{path} must hold a table with a field of `Recipe` for each name. Received: {space!r}"
@@ -122,9 +120,11 @@ def grid(space: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns every point of a space, as Optuna's parameters; the last field varies fastest.
 
     Raises:
-        ValueError: if a range has no end of points: it is logarithmic, or of floats without a `step`.
+        ValueError: if a range has no end of points: it is logarithmic, or of floats without a `step`; or there are more points
+            than anybody could train.
     """
     columns = {name: _points(name, distribution) for name, distribution in distributions(space).items()}
+    _require_few(math.prod(map(len, columns.values())))
     return [dict(zip(columns, point, strict=True)) for point in itertools.product(*columns.values())]
 
 
@@ -217,7 +217,17 @@ def _points(name: str, distribution: BaseDistribution) -> list[Any]:
             f'`{name}` in `space`: for sampler="grid" give a list of choices, or a range with a `step` and without `log`'
         )
     low, step = distribution.low, distribution.step
-    return [low + i * step for i in range(int((distribution.high - low) / step + 1e-8) + 1)]
+    count = int((distribution.high - low) / step + 1e-8) + 1
+    _require_few(count)
+    return [low + i * step for i in range(count)]
+
+
+def _require_few(count: int) -> None:
+    if count > _GRID:
+        raise ValueError(
+            f'`space` must have at most {_GRID:,} points for sampler="grid". Received one with {count:,}: '
+            'give fewer values, or let sampler="random" draw from it'
+        )
 
 
 def _label(value: Any) -> Any:

@@ -261,7 +261,7 @@ def _rows(study: optuna.Study) -> tuple[list[str], list[list[Any]]]:
         ]
         for trial in trials
     ]
-    return ["trial", "state", monitor, "epochs", *fields, "run", "note"], rows
+    return ["trial", "state", monitor, "epochs run", *fields, "run", "note"], rows
 
 
 def _show(bar: tqdm, study: optuna.Study) -> None:

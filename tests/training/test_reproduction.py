@@ -115,6 +115,8 @@ def test_plan_gives_each_training_one_folder(tmp_path):
     assert (small.recipe.units, small.recipe.drop_rate) == (8, 0.2)
     with pytest.raises(ValueError, match="Received: 5.9"):
         reproduction.plan(["5.9"], tmp_path)
+    with pytest.raises(ValueError, match="`changes` must be of fields of `Recipe`. Received: fliters"):
+        reproduction.plan(["5.1"], tmp_path, changes={"fliters": 4})
 
 
 def test_figures_are_those_of_the_runs(done):
@@ -295,6 +297,7 @@ def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
         "data": None,
         "status": "finished",
         "device": "CPU",
+        "own_units": published.EXPERIMENTS[name].units,
     }
     own |= {"epochs": 10, "seconds": 60.0, "best_test_low": 60.0, "best_test_high": 70.0}
     own |= dict.fromkeys(("test_loss", "val_loss"), 1.0)
@@ -371,6 +374,23 @@ def test_markdown_replaces_only_its_own_part(tmp_path):
     assert file.read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"<!-- a -->\nmine", "Received 1 and 0. Mend"),
+        (b"<!-- end of a -->\n<!-- a -->\n", "Received 1 and 1 in the wrong order"),
+        (b"<!-- a -->\n<!-- end of a -->\n" * 2, "Received 2 and 2"),
+        (b"\xff\xfe", "page.md is no text in UTF-8"),
+    ],
+)
+def test_of_a_page_with_torn_marks_nothing_is_replaced(text, message, tmp_path):
+    file = tmp_path / "page.md"
+    file.write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        reproduction.write_markdown([finished("5.1", 0, 64.0)], file, "a")
+    assert file.read_bytes() == text
+
+
 def test_csv_holds_a_line_for_each_run(tmp_path):
     rows = [finished("5.1", seed, 64.0 + seed) for seed in (0, 1)]
     reproduction.write_csv([{**row, "best_epoch": 7} for row in rows], tmp_path / "runs.csv")
@@ -413,6 +433,9 @@ def test_effects_pair_all_experiments_that_differ_in_one_setting_alone(rows):
     )
     empty = reproduction.effects([finished("9.1", 0, 0, status="not begun"), finished("10.1", 0, 60.0)])
     assert math.isnan(empty["units"][0][0]["ours"]) and empty["units"][0][1]["ours"] == 60.0
+    as_run = reproduction.effects([finished(name, 0, 60.0, own_units=256) for name in ("9.1", "10.1", "9.2")])
+    assert all(math.isnan(point["ours"]) for point in as_run["units"][0]), "they had the same units"
+    assert [point["ours"] for point in as_run["filters"][0]] == [60.0, 60.0]
 
 
 @pytest.fixture(scope="module")
@@ -513,3 +536,10 @@ def test_what_the_command_refuses(words, message, tmp_path, capsys, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert cli.main(["sweep", "report", "--data", "nowhere", *words]) == 1
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_page_with_torn_marks_is_refused_before_anything_is_trained(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.md").write_text("<!-- nowhere-report-as-printed -->\nmine\n")
+    assert cli.main(["sweep", "report", "--data", "nowhere", "--markdown", "page.md"]) == 1
+    assert "page.md must have one line <!-- nowhere-report-as-printed -->" in capsys.readouterr().err

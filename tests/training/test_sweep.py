@@ -543,6 +543,14 @@ def test_a_space_may_be_corrected_as_long_as_no_trial_is_complete(fake, sets, tm
         sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
 
 
+def test_epochs_may_be_searched(fake, sets, tmp_path):
+    study = sweep.search(BASE, {"epochs": [1, 2]}, *sets, tmp_path, sampler="grid")
+    names = sweep.trials_table(study).field_names
+    assert names[3:5] == ["epochs run", "epochs"]
+    sweep.write_csv(study, tmp_path / "trials.csv")
+    assert (tmp_path / "trials.csv").read_text().startswith(",".join(names))
+
+
 def test_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
     space = {"trainable": ["none", "all"], "backbone": ["report_cnn", "ResNet50"]}
     search_space.require_sense(BASE, space)
@@ -641,15 +649,20 @@ def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, cap
         (["--space", "missing"], "must be a .toml or .json file. Received: missing"),
         (["--sampler", "grid", "--trials", "1"], "`--trials` can't be given with --sampler grid"),
         (["--folder", __file__], "`--folder` must be a folder. Received"),
+        (
+            ["--space", "epochs.toml", "--epochs", "1"],
+            "`--epochs` can't be given where epochs.toml has `epochs`",
+        ),
     ],
 )
 def test_what_the_command_refuses_before_it_begins(words, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "space.toml").write_text("units = [4]\n")
+    (tmp_path / "epochs.toml").write_text("epochs = [1]\n")
     options = ["--data", "nowhere", "--recipe", "l1_sigmoid", "--space", "space.toml", *words]
     assert cli.main(["sweep", "search", *options]) == 1
     assert message in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
+    assert {path.name for path in tmp_path.iterdir()} == {"epochs.toml", "space.toml"}
 
 
 def test_a_grid_has_every_point_and_a_range_its_ends():
@@ -663,6 +676,11 @@ def test_a_grid_has_every_point_and_a_range_its_ends():
     fine = search_space.grid({"drop_rate": {"low": 0.1, "high": 0.4, "step": 0.1}})
     assert [point["drop_rate"] for point in fine] == pytest.approx([0.1, 0.2, 0.3, 0.4])
     assert len(search_space.grid({"filters": {"low": 2, "high": 12}})) == 11
+    for low, count in ((2, "14,641"), (-(10**15), "1,000,000,000,000,013")):
+        with pytest.raises(
+            ValueError, match=f"at most 10,000 points .* Received one with {count}: give fewer"
+        ):
+            search_space.grid({"kernel_sizes": {"low": low, "high": 12}})
 
 
 def test_ranges_of_sizes():
@@ -698,7 +716,7 @@ def test_spaces_are_read_from_toml_and_json(tmp_path):
     assert sweep.read_space(tmp_path / "space.json") == {"drop_rate": [None, 0.2]}
     for name, text, message in (
         ("a.toml", "x = ", "a.toml is no TOML"),
-        ("a.json", "{", "a.json is damaged"),
+        ("a.json", "{", "a.json is no JSON"),
         ("b.json", "[]", "must hold a table"),
         ("a.yaml", "", "must be a .toml or .json file"),
     ):
