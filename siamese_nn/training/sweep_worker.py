@@ -168,6 +168,9 @@ class _Report(tf.keras.callbacks.Callback):
         self.trial, self.monitor = trial, monitor
         self.reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        _stop_if_told()  # an epoch may take long
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         _stop_if_told()
         value = (logs or {})[self.monitor]
