@@ -117,10 +117,8 @@ def _report(options: argparse.Namespace) -> None:
         seeds=range(options.seed, options.seed + options.repeats),
         changes={} if options.epochs is None else {"epochs": options.epochs},
     )
-    if options.markdown:
-        reproduction.markdown_around(
-            options.markdown, _title(options, data_dir)
-        )  # refused now, not after hours
+    if options.markdown:  # refused now, not after hours
+        reproduction.markdown_around(options.markdown, _title(options, data_dir))
     pairs, test = datasets.load_lfw_a(data_dir)
     os.environ.setdefault("SIAMESE_NN_IMAGE_CACHE", str(runs_dir / "images"))
     try:
