@@ -34,13 +34,13 @@ def faces(tmp_path_factory) -> tuple[datasets.Pairs, datasets.Pairs]:
 
 def small(recipe: training.Recipe) -> training.Recipe:
     """The recipe, with fewer pixels, steps or epochs, so that it takes seconds."""
+    if recipe.model in ("decision_network_2", "decision_network", "cosine_embedding"):
+        # Over the report's network they learn by some seeds and not by others, in so short a time.
+        return replace(
+            recipe, backbone="face_cnn", crop=(140, 140), image_size=(48, 48), batch_size=16, epochs=3
+        )
     if recipe.kind == "pairs" and recipe.backbone == "report_cnn":
-        recipe = replace(recipe, crop=(180, 180), batch_size=32, epochs=4)
-        if recipe.features == "linear":
-            return replace(recipe, epochs=6)
-        if recipe.model == "decision_network_2":  # for some epochs it learns nothing
-            return replace(recipe, image_size=(64, 64), kernel_sizes=(5, 5, 4, 4), batch_size=16, epochs=12)
-        return recipe
+        return replace(recipe, crop=(180, 180), batch_size=32, epochs=4)
     size = (64, 56) if recipe.backbone == "face_patches" else (48, 48)
     recipe = replace(recipe, image_size=size, epochs=1 if recipe.kind == "pairs" else 2)
     return replace(recipe, pretraining=recipe.pretraining and replace(recipe.pretraining, epochs=2))
