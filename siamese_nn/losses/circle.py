@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from .distances import batch_labels, precise
+from .base import Loss, number
+from .distances import batch_labels, nan_where_unknown, precise
 
 # Stands for log(0). Two of them can be added in single precision, and have finite gradients where infinity
 # has none.
@@ -10,21 +11,27 @@ _LOG_OF_NOTHING = -1e30
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class CircleLoss(tf.keras.losses.Loss):
+class CircleLoss(Loss):
     """The circle loss, averaged over the photos that have any; see `circle_loss`.
 
     A photo without a loss, for want of positives or negatives or because they lie well, is left out of the
-    mean, as by `keras.losses.Circle` of Keras 3, which has the same values and gradients; but its gradients
-    can be NaN where there is such a photo.
+    mean, as by `keras.losses.Circle` of Keras 3, which has the same values. Its gradients are others: it lets
+    them through the weights, too, and they can be NaN where there is a photo without a loss.
+
+    Under `tf.distribute` each replica compares the photos of its own share of the batch, and the loss is the mean of
+    theirs.
 
     Args:
         gamma: factor of the similarities in the exponent, above 0.
         margin: the relaxation `m`, at least 0 and below 1: positives are drawn to a distance below `m`,
             negatives pushed beyond `1 - m`.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range.
 
     Example:
         >>> loss = CircleLoss(gamma=1.0, margin=0.0)
@@ -33,13 +40,17 @@ class CircleLoss(tf.keras.losses.Loss):
         0.6931
     """
 
-    def __init__(self, gamma: float = 80.0, margin: float = 0.4, name: str = "circle_loss"):
-        super().__init__(name=name)
-        if not gamma > 0:
-            raise ValueError(f"`gamma` must be positive. Received: gamma={gamma}")
-        if not 0 <= margin < 1:
-            raise ValueError(f"`margin` must lie in [0, 1). Received: margin={margin}")
-        self.gamma, self.margin = gamma, margin
+    def __init__(
+        self,
+        gamma: float = 80.0,
+        margin: float = 0.4,
+        name: str = "circle_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.gamma = number("gamma", gamma, "be positive", lambda gamma: gamma > 0)
+        self.margin = number("margin", margin, "lie in [0, 1)", lambda margin: 0 <= margin < 1)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         losses = circle_loss(y_true, y_pred, self.gamma, self.margin)
@@ -48,15 +59,18 @@ class CircleLoss(tf.keras.losses.Loss):
         return losses * tf.math.divide_no_nan(tf.cast(tf.size(losses), losses.dtype), tf.reduce_sum(counts))
 
     def get_config(self) -> dict:
-        return {"gamma": self.gamma, "margin": self.margin, "name": self.name}
+        return {**super().get_config(), "gamma": self.gamma, "margin": self.margin}
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margin: float = 0.4) -> tf.Tensor:
     """Draws the photos of one person together and those of two apart, the more the farther off they are.
 
     With `d` = 1 - cosine, it is `softplus(logsumexp_p(gamma * (m + d_p) * (d_p - m)) + logsumexp_n(gamma *
     max(0, 1 + m - d_n) * (1 - m - d_n)))` for a photo with positives `p` and negatives `n`, and 0 for one
-    that lacks either.
+    that lacks either. The weights, `m + d_p` and `max(0, 1 + m - d_n)`, are constants to the gradient, as in the
+    paper: they say how fast a similarity learns. (To `keras.losses.Circle` they are not: by it the gradients of
+    one photo are another mix of its pairs', and longer.)
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
@@ -81,11 +95,15 @@ def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margi
     labels = batch_labels(y_true, embeddings)
     same = labels[:, None] == labels[None, :]
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
-    to_positives = gamma * (margin + distances) * (distances - margin)
-    to_negatives = gamma * tf.maximum(1 + margin - distances, 0) * (1 - margin - distances)
-    return tf.math.softplus(
+    # How far a similarity is from its optimum weighs it, but teaches nothing itself.
+    positive_weights = tf.stop_gradient(margin + distances)
+    negative_weights = tf.stop_gradient(tf.maximum(1 + margin - distances, 0))
+    to_positives = gamma * positive_weights * (distances - margin)
+    to_negatives = gamma * negative_weights * (1 - margin - distances)
+    losses = tf.math.softplus(
         _masked_logsumexp(to_positives, positive) + _masked_logsumexp(to_negatives, ~same)
     )
+    return nan_where_unknown(losses, labels)
 
 
 def _masked_logsumexp(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -2,11 +2,12 @@
 
 import tensorflow as tf
 
-from .distances import precise
+from .base import Loss, number
+from .distances import batch_labels, precise
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class ContrastiveLoss(tf.keras.losses.Loss):
+class ContrastiveLoss(Loss):
     """The contrastive loss, of labels 1 = same, 0 = different (not -1); see `contrastive_loss`.
 
     Args:
@@ -14,9 +15,12 @@ class ContrastiveLoss(tf.keras.losses.Loss):
         scale: factor of the loss, above 0: 1 for Hadsell's equation 4 without its halves, as Addons has it,
             and 0.5 for the report's equation 1, with its halves.
         name: of the loss.
+        reduction: what becomes of the values, one a pair, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range.
 
     Example:
         >>> loss = ContrastiveLoss(margin=1.0)
@@ -27,21 +31,26 @@ class ContrastiveLoss(tf.keras.losses.Loss):
         0.125
     """
 
-    def __init__(self, margin: float = 1.0, scale: float = 1.0, name: str = "contrastive_loss"):
-        super().__init__(name=name)
-        if not margin > 0:
-            raise ValueError(f"`margin` must be positive. Received: margin={margin}")
-        if not scale > 0:
-            raise ValueError(f"`scale` must be positive. Received: scale={scale}")
-        self.margin, self.scale = margin, scale
+    def __init__(
+        self,
+        margin: float = 1.0,
+        scale: float = 1.0,
+        name: str = "contrastive_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.margin = number("margin", margin, "be positive", lambda margin: margin > 0)
+        self.scale = number("scale", scale, "be positive", lambda scale: scale > 0)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return contrastive_loss(y_true, y_pred, self.margin, self.scale)
 
     def get_config(self) -> dict:
-        return {"margin": self.margin, "scale": self.scale, "name": self.name}
+        return {**super().get_config(), "margin": self.margin, "scale": self.scale}
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def contrastive_loss(
     y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 1.0, scale: float = 1.0
 ) -> tf.Tensor:
@@ -64,6 +73,6 @@ def contrastive_loss(
         Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006, equation 4.
     """
     distance = tf.reshape(precise(y_pred), [-1])
-    same = tf.reshape(tf.cast(y_true, distance.dtype), tf.shape(distance))
+    same = tf.cast(batch_labels(y_true, distance), distance.dtype)
     short_of_margin = tf.maximum(margin - distance, 0)
     return scale * (same * tf.square(distance) + (1 - same) * tf.square(short_of_margin))

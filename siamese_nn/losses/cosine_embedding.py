@@ -2,19 +2,23 @@
 
 import tensorflow as tf
 
-from .distances import precise
+from .base import Loss, number
+from .distances import batch_labels, precise
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class CosineEmbeddingLoss(tf.keras.losses.Loss):
+class CosineEmbeddingLoss(Loss):
     """The cosine embedding loss, of labels 1 = same, 0 = different (not -1); see `cosine_embedding_loss`.
 
     Args:
         margin: the cosine below which different people cost nothing, from -1 to 1; PyTorch suggests 0 to 0.5.
         name: of the loss.
+        reduction: what becomes of the values, one a pair, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if `margin` is out of range.
+        ValueError: if `margin` is no finite number or out of range.
 
     Example:
         >>> loss = CosineEmbeddingLoss(margin=0.25)
@@ -22,19 +26,24 @@ class CosineEmbeddingLoss(tf.keras.losses.Loss):
         0.375
     """
 
-    def __init__(self, margin: float = 0.0, name: str = "cosine_embedding_loss"):
-        super().__init__(name=name)
-        if not -1 <= margin <= 1:
-            raise ValueError(f"`margin` must lie in [-1, 1]. Received: margin={margin}")
-        self.margin = margin
+    def __init__(
+        self,
+        margin: float = 0.0,
+        name: str = "cosine_embedding_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.margin = number("margin", margin, "lie in [-1, 1]", lambda margin: -1 <= margin <= 1)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return cosine_embedding_loss(y_true, y_pred, self.margin)
 
     def get_config(self) -> dict:
-        return {"margin": self.margin, "name": self.name}
+        return {**super().get_config(), "margin": self.margin}
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def cosine_embedding_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.0) -> tf.Tensor:
     """Turns embeddings of one person to one side, and those of two people apart, up to a margin.
 
@@ -53,5 +62,5 @@ def cosine_embedding_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 
         PyTorch, `torch.nn.CosineEmbeddingLoss`.
     """
     cosine = tf.reshape(precise(y_pred), [-1])
-    same = tf.reshape(tf.cast(y_true, cosine.dtype), tf.shape(cosine))
+    same = tf.cast(batch_labels(y_true, cosine), cosine.dtype)
     return same * (1 - cosine) + (1 - same) * tf.maximum(cosine - margin, 0)

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
+
+from .base import number
 
 METRICS = ("L2", "squared-L2", "angular")
 DistanceMetric = str | Callable[[tf.Tensor], tf.Tensor]
@@ -54,11 +57,10 @@ def check_metric(distance_metric: DistanceMetric) -> None:
         )
 
 
-def check_options(margin: float, distance_metric: DistanceMetric) -> None:
-    """Raises `ValueError` unless a triplet loss can be had with the two."""
-    if not margin >= 0:
-        raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
+def check_options(margin: float, distance_metric: DistanceMetric) -> float:
+    """Returns the margin. Raises `ValueError` unless a triplet loss can be had with the two."""
     check_metric(distance_metric)
+    return number("margin", margin, "be at least 0", lambda margin: margin >= 0)
 
 
 def serialize_metric(distance_metric: DistanceMetric) -> str | dict:
@@ -82,7 +84,8 @@ def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Returns the labels of a batch as a vector.
 
     Raises:
-        ValueError: unless there is one for each row of `y_pred`, as far as the shapes are known beforehand.
+        ValueError: unless there is one for each row of `y_pred`, as far as the shapes are known beforehand; if one is NaN,
+            outside a graph (inside one, see `nan_where_unknown`).
     """
     labels, batch = tf.convert_to_tensor(y_true), y_pred.shape[0]
     if not (labels.shape.is_compatible_with([batch]) or labels.shape.is_compatible_with([batch, 1])):
@@ -91,7 +94,24 @@ def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
             f"`tf.argmax(y_true, axis=-1)`. Received: `y_true` of shape {tuple(labels.shape)}, `y_pred` of shape "
             f"{tuple(y_pred.shape)}"
         )
-    return tf.reshape(labels, [-1])
+    labels = tf.reshape(labels, [-1])
+    if tf.executing_eagerly() and labels.dtype.is_floating:
+        unknown = np.flatnonzero(tf.math.is_nan(labels))
+        if unknown.size:
+            raise ValueError(
+                "`y_true` must hold a number for each row of `y_pred`. Received: NaN in "
+                f"{unknown.size} of {labels.shape[0]}, first in row {unknown[0]}"
+            )
+    return labels
+
+
+def nan_where_unknown(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Returns a value of each photo, `(batch,)`; it and its gradients are NaN where the photo's label is.
+
+    A graph cannot refuse such a label, and the photo would pass for one of another person.
+    """
+    labels = tf.cast(labels, values.dtype)
+    return values * tf.where(tf.math.is_nan(labels), labels, tf.ones_like(labels))
 
 
 def precise(values: tf.Tensor) -> tf.Tensor:

@@ -2,19 +2,23 @@
 
 import tensorflow as tf
 
+from .base import Loss, number
 from .distances import precise
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class TripletLoss(tf.keras.losses.Loss):
+class TripletLoss(Loss):
     """The triplet loss of anchor, positive and negative embeddings side by side; see `triplet_loss`.
 
     Args:
         margin: by how much the negative's squared distance shall be longer than the positive's, at least 0.
         name: of the loss.
+        reduction: what becomes of the values, one a triplet, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if `margin` is negative.
+        ValueError: if `margin` is no finite number or negative.
 
     Example:
         >>> loss = TripletLoss(margin=0.5)
@@ -23,19 +27,24 @@ class TripletLoss(tf.keras.losses.Loss):
         0.25
     """
 
-    def __init__(self, margin: float = 0.5, name: str = "triplet_loss"):
-        super().__init__(name=name)
-        if not margin >= 0:
-            raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
-        self.margin = margin
+    def __init__(
+        self,
+        margin: float = 0.5,
+        name: str = "triplet_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.margin = number("margin", margin, "be at least 0", lambda margin: margin >= 0)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_loss(y_true, y_pred, self.margin)
 
     def get_config(self) -> dict:
-        return {"margin": self.margin, "name": self.name}
+        return {**super().get_config(), "margin": self.margin}
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def triplet_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.5) -> tf.Tensor:
     """Wants each anchor nearer to its positive than to its negative, by a margin, in squared distance.
 

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from .base import Loss
 from .distances import (
     DistanceMetric,
     batch_labels,
@@ -14,17 +15,23 @@ from .triplet import triplet_semihard_loss
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class HarmonicTripletLoss(tf.keras.losses.Loss):
+class HarmonicTripletLoss(Loss):
     """The semi-hard triplet loss over an old model's embeddings and a new one's; see `harmonic_triplet_loss`.
+
+    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the mean of
+    theirs.
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
         distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 * batch,
             embedding_size)` to the distances `(2 * batch, 2 * batch)`; see `TripletSemiHardLoss` on saving it.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range, or on an unknown metric.
 
     Example:
         The old model is called in the graph, and its embeddings put before the new one's.
@@ -41,26 +48,25 @@ class HarmonicTripletLoss(tf.keras.losses.Loss):
         margin: float = 0.2,
         distance_metric: DistanceMetric = "squared-L2",
         name: str = "harmonic_triplet_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
     ):
-        super().__init__(name=name)
-        check_options(margin, distance_metric)
-        self.margin, self.distance_metric = margin, distance_metric
+        super().__init__(name, reduction, dtype)
+        self.margin, self.distance_metric = check_options(margin, distance_metric), distance_metric
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return harmonic_triplet_loss(y_true, y_pred, self.margin, self.distance_metric)
 
     def get_config(self) -> dict:
-        return {
-            "margin": self.margin,
-            "distance_metric": serialize_metric(self.distance_metric),
-            "name": self.name,
-        }
+        metric = serialize_metric(self.distance_metric)
+        return {**super().get_config(), "margin": self.margin, "distance_metric": metric}
 
     @classmethod
     def from_config(cls, config: dict) -> "HarmonicTripletLoss":
         return cls(**deserialize_metric(config))
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def harmonic_triplet_loss(
     y_true: tf.Tensor,
     y_pred: tf.Tensor,
@@ -83,7 +89,8 @@ def harmonic_triplet_loss(
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The mean over the triplets, a scalar: float32 for half-precision embeddings too, else their type.
+        The loss of each photo, the mean of its old and its new embedding's as anchors, `(batch,)`: float32 for
+        half-precision embeddings too, else their type. Their mean is that over all triplets.
 
     Raises:
         ValueError: if the last dimension is odd, on an unknown metric, or labels of another shape.
@@ -100,9 +107,10 @@ def harmonic_triplet_loss(
         )
     old, new = tf.split(embeddings, 2, axis=-1)
     labels = batch_labels(y_true, embeddings)
-    return triplet_semihard_loss(
+    of_both = triplet_semihard_loss(
         tf.concat([labels, labels], axis=0),
         tf.concat([tf.stop_gradient(old), new], axis=0),
         margin,
         distance_metric,
     )
+    return tf.reduce_mean(tf.reshape(of_both, [2, -1]), axis=0)

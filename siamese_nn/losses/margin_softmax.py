@@ -3,22 +3,27 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
+from .base import Loss, number
 from .distances import batch_labels, precise
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class CosFaceLoss(tf.keras.losses.Loss):
+class CosFaceLoss(Loss):
     """Softmax cross-entropy with a margin taken off the true class's cosine; see `cosface_loss`.
 
     Args:
         scale: factor of the cosines, above 0.
         margin: what the true class's cosine loses, at least 0.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range.
 
     Example:
         >>> loss = CosFaceLoss(scale=1.0, margin=0.5)
@@ -26,31 +31,39 @@ class CosFaceLoss(tf.keras.losses.Loss):
         0.6931
     """
 
-    def __init__(self, scale: float = 64.0, margin: float = 0.35, name: str = "cosface_loss"):
-        super().__init__(name=name)
-        _check_scale(scale)
-        if not margin >= 0:
-            raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
-        self.scale, self.margin = scale, margin
+    def __init__(
+        self,
+        scale: float = 64.0,
+        margin: float = 0.35,
+        name: str = "cosface_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.scale = _positive(scale)
+        self.margin = number("margin", margin, "be at least 0", lambda margin: margin >= 0)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return cosface_loss(y_true, y_pred, self.scale, self.margin)
 
     def get_config(self) -> dict:
-        return {"scale": self.scale, "margin": self.margin, "name": self.name}
+        return {**super().get_config(), "scale": self.scale, "margin": self.margin}
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class ArcFaceLoss(tf.keras.losses.Loss):
+class ArcFaceLoss(Loss):
     """Softmax cross-entropy with a margin added to the true class's angle; see `arcface_loss`.
 
     Args:
         scale: factor of the cosines, above 0.
         margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range.
 
     Example:
         >>> loss = ArcFaceLoss(scale=1.0, margin=1.0)
@@ -58,31 +71,39 @@ class ArcFaceLoss(tf.keras.losses.Loss):
         0.6931
     """
 
-    def __init__(self, scale: float = 64.0, margin: float = 0.5, name: str = "arcface_loss"):
-        super().__init__(name=name)
-        _check_scale(scale)
-        if not 0 <= margin < math.pi / 2:
-            raise ValueError(f"`margin` must lie in [0, pi / 2). Received: margin={margin}")
-        self.scale, self.margin = scale, margin
+    def __init__(
+        self,
+        scale: float = 64.0,
+        margin: float = 0.5,
+        name: str = "arcface_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.scale = _positive(scale)
+        self.margin = number("margin", margin, "lie in [0, pi / 2)", lambda margin: 0 <= margin < math.pi / 2)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return arcface_loss(y_true, y_pred, self.scale, self.margin)
 
     def get_config(self) -> dict:
-        return {"scale": self.scale, "margin": self.margin, "name": self.name}
+        return {**super().get_config(), "scale": self.scale, "margin": self.margin}
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class SphereFaceLoss(tf.keras.losses.Loss):
+class SphereFaceLoss(Loss):
     """Softmax cross-entropy with the true class's angle multiplied; see `sphereface_loss`.
 
     Args:
         scale: factor of the cosines, above 0.
         margin: what the true class's angle is multiplied by, a whole number of at least 1.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range.
 
     Example:
         >>> loss = SphereFaceLoss(scale=1.0, margin=2)
@@ -90,19 +111,25 @@ class SphereFaceLoss(tf.keras.losses.Loss):
         0.6931
     """
 
-    def __init__(self, scale: float = 30.0, margin: int = 4, name: str = "sphereface_loss"):
-        super().__init__(name=name)
-        _check_scale(scale)
-        _check_whole(margin)
-        self.scale, self.margin = scale, margin
+    def __init__(
+        self,
+        scale: float = 30.0,
+        margin: int = 4,
+        name: str = "sphereface_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
+    ):
+        super().__init__(name, reduction, dtype)
+        self.scale, self.margin = _positive(scale), _whole(margin)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return sphereface_loss(y_true, y_pred, self.scale, self.margin)
 
     def get_config(self) -> dict:
-        return {"scale": self.scale, "margin": self.margin, "name": self.name}
+        return {**super().get_config(), "scale": self.scale, "margin": self.margin}
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def cosface_loss(
     y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, margin: float = 0.35
 ) -> tf.Tensor:
@@ -125,6 +152,7 @@ def cosface_loss(
     return _margin_softmax(y_true, y_pred, scale, lambda cosine: cosine - margin)
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, margin: float = 0.5) -> tf.Tensor:
     """Softmax cross-entropy of `scale * cosines`, where that of the true class is `cos(theta + margin)`.
 
@@ -159,6 +187,7 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
     return _margin_softmax(y_true, y_pred, scale, add_to_angle)
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, margin: int = 4) -> tf.Tensor:
     """Softmax cross-entropy of `scale * cosines`, where that of the true class is `psi(theta)`.
 
@@ -184,16 +213,16 @@ def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, m
         Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition", 2017, equations 6 and 7;
         the scale from Liu et al., "SphereFace Revived: Unifying Hyperspherical Face Recognition", 2022.
     """
-    _check_whole(margin)
+    margin = _whole(margin)
 
     def multiply_angle(cosine: tf.Tensor) -> tf.Tensor:
         # cos(n * theta) is a polynomial in cos(theta), Chebyshev's, with finite derivatives where arccos has
         # none.
         previous, multiplied = tf.ones_like(cosine), cosine
-        for _ in range(int(margin) - 1):
+        for _ in range(margin - 1):
             previous, multiplied = multiplied, 2 * cosine * multiplied - previous
         k = tf.zeros_like(cosine)
-        for i in range(1, int(margin)):
+        for i in range(1, margin):
             k += tf.cast(cosine <= math.cos(i * math.pi / margin), cosine.dtype)
         return (1 - 2 * (k % 2)) * multiplied - 2 * k
 
@@ -204,7 +233,7 @@ def _margin_softmax(
     y_true: tf.Tensor, y_pred: tf.Tensor, scale: float, with_margin: Callable[[tf.Tensor], tf.Tensor]
 ) -> tf.Tensor:
     cosines = precise(y_pred)
-    labels = tf.cast(batch_labels(y_true, cosines), tf.int32)
+    labels = _classes(batch_labels(y_true, cosines), cosines.shape[-1])
     if cosines.shape.rank == 3:
         groups, n_classes = cosines.shape[1:]
         cosines = tf.reshape(cosines, [-1, n_classes])
@@ -217,11 +246,30 @@ def _margin_softmax(
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
 
 
-def _check_scale(scale: float) -> None:
-    if not scale > 0:
-        raise ValueError(f"`scale` must be positive. Received: scale={scale}")
+def _classes(labels: tf.Tensor, n_classes: int | None) -> tf.Tensor:
+    """Returns labels as whole numbers.
+
+    Raises:
+        ValueError: outside a graph, if one is no class. (In a graph, TensorFlow raises an error or makes the loss NaN.)
+    """
+    classes = tf.cast(labels, tf.int32)
+    if labels.dtype.is_floating:
+        # No class, unless the label is whole: -1.
+        classes = tf.where(tf.cast(classes, labels.dtype) == labels, classes, -tf.ones_like(classes))
+    if tf.executing_eagerly():
+        wrong = np.flatnonzero((classes < 0) | (classes >= n_classes))
+        if wrong.size:
+            raise ValueError(
+                f"`y_true` must hold whole numbers from 0 to {n_classes - 1}, the classes of `y_pred`. Received: "
+                f"{labels[wrong[0]].numpy()} in row {wrong[0]}"
+            )
+    return classes
 
 
-def _check_whole(margin: int) -> None:
-    if not (margin >= 1 and margin == int(margin)):
-        raise ValueError(f"`margin` must be a whole number of at least 1. Received: margin={margin}")
+def _positive(scale: float) -> float:
+    return number("scale", scale, "be positive", lambda scale: scale > 0)
+
+
+def _whole(margin: int) -> int:
+    rule = "be a whole number of at least 1"
+    return int(number("margin", margin, rule, lambda margin: margin >= 1 and margin == int(margin)))

@@ -48,8 +48,7 @@ class ActiveTriplets(tf.keras.metrics.Mean):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        check_options(margin, distance_metric)
-        self.margin, self.distance_metric = margin, distance_metric
+        self.margin, self.distance_metric = check_options(margin, distance_metric), distance_metric
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         distances, same, positive = _pairs(y_true, y_pred, self.distance_metric)
@@ -159,10 +158,14 @@ class NegativeDistance(tf.keras.metrics.Mean):
 def _pairs(y_true, y_pred, distance_metric: DistanceMetric) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns the distances, and which are of one person, itself and not itself, each `(batch, batch)`."""
     embeddings = precise(y_pred)
-    distances = pairwise_distances(embeddings, distance_metric)
     labels = batch_labels(y_true, embeddings)
+    distances = pairwise_distances(embeddings, distance_metric)
     same = labels[:, None] == labels[None, :]
-    return distances, same, same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
+    # A graph cannot refuse a label that is NaN: all that its photo has counts, and is NaN.
+    unknown = tf.math.is_nan(tf.cast(labels, distances.dtype))[:, None]
+    distances = tf.where(unknown, tf.constant(float("nan"), distances.dtype), distances)
+    return distances, same, positive | unknown
 
 
 def _flat(values: tf.Tensor, counted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

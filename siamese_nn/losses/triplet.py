@@ -2,11 +2,13 @@
 
 import tensorflow as tf
 
+from .base import Loss
 from .distances import (
     DistanceMetric,
     batch_labels,
     check_options,
     deserialize_metric,
+    nan_where_unknown,
     pairwise_distances,
     precise,
     serialize_metric,
@@ -14,8 +16,11 @@ from .distances import (
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class TripletSemiHardLoss(tf.keras.losses.Loss):
+class TripletSemiHardLoss(Loss):
     """The triplet loss of FaceNet; see `triplet_semihard_loss`.
+
+    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the mean of
+    theirs.
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
@@ -23,9 +28,12 @@ class TripletSemiHardLoss(tf.keras.losses.Loss):
             distances `(batch, batch)`. Register it with Keras if the model is to be saved: to load one with a function that is
             not, give `load_model` the function in `custom_objects`, or `compile=False`.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range, or on an unknown metric.
 
     Example:
         >>> loss = TripletSemiHardLoss(margin=0.2, distance_metric="squared-L2")
@@ -34,21 +42,22 @@ class TripletSemiHardLoss(tf.keras.losses.Loss):
     """
 
     def __init__(
-        self, margin: float = 1.0, distance_metric: DistanceMetric = "L2", name: str = "triplet_semihard_loss"
+        self,
+        margin: float = 1.0,
+        distance_metric: DistanceMetric = "L2",
+        name: str = "triplet_semihard_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
     ):
-        super().__init__(name=name)
-        check_options(margin, distance_metric)
-        self.margin, self.distance_metric = margin, distance_metric
+        super().__init__(name, reduction, dtype)
+        self.margin, self.distance_metric = check_options(margin, distance_metric), distance_metric
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
 
     def get_config(self) -> dict:
-        return {
-            "margin": self.margin,
-            "distance_metric": serialize_metric(self.distance_metric),
-            "name": self.name,
-        }
+        metric = serialize_metric(self.distance_metric)
+        return {**super().get_config(), "margin": self.margin, "distance_metric": metric}
 
     @classmethod
     def from_config(cls, config: dict) -> "TripletSemiHardLoss":
@@ -56,17 +65,23 @@ class TripletSemiHardLoss(tf.keras.losses.Loss):
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-class TripletHardLoss(tf.keras.losses.Loss):
+class TripletHardLoss(Loss):
     """The triplet loss of each anchor's farthest positive and nearest negative; see `triplet_hard_loss`.
+
+    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the mean of
+    theirs.
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0; unused where `soft`.
         soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
         distance_metric: as in `TripletSemiHardLoss`.
         name: of the loss.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
+            `"none"`.
+        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is no finite number or out of range, or on an unknown metric.
 
     Example:
         >>> loss = TripletHardLoss(margin=0.5)
@@ -80,31 +95,37 @@ class TripletHardLoss(tf.keras.losses.Loss):
         soft: bool = False,
         distance_metric: DistanceMetric = "L2",
         name: str = "triplet_hard_loss",
+        reduction: str | None = "sum_over_batch_size",
+        dtype: str | None = None,
     ):
-        super().__init__(name=name)
-        check_options(margin, distance_metric)
-        self.margin, self.soft, self.distance_metric = margin, soft, distance_metric
+        super().__init__(name, reduction, dtype)
+        if soft not in (True, False):
+            raise ValueError(f"`soft` must be True or False. Received: soft={soft!r}")
+        self.margin, self.soft = check_options(margin, distance_metric), bool(soft)
+        self.distance_metric = distance_metric
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)
-        return {"margin": self.margin, "soft": self.soft, "distance_metric": metric, "name": self.name}
+        options = {"margin": self.margin, "soft": self.soft, "distance_metric": metric}
+        return {**super().get_config(), **options}
 
     @classmethod
     def from_config(cls, config: dict) -> "TripletHardLoss":
         return cls(**deserialize_metric(config))
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def triplet_semihard_loss(
     y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 1.0, distance_metric: DistanceMetric = "L2"
 ) -> tf.Tensor:
     """FaceNet's triplet loss over all pairs of one person in the batch, each with a semi-hard negative.
 
     For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than `p` is, or else
-    the farthest of all; the loss is the mean of `max(0, d(a, p) - d(a, n) + margin)`. It has the values and gradients of
-    TensorFlow Addons' loss of that name, but takes time and memory of the order of batch^2 times photos a person, and
+    the farthest of all; the loss is the mean of `max(0, d(a, p) - d(a, n) + margin)`. That mean has the values and
+    gradients of TensorFlow Addons' loss of that name, but takes time and memory of the order of batch^2 times photos a person, and
     batch^2, where that takes batch^3 of both. Without any pair of one person it is 0, where that is NaN.
 
     Args:
@@ -116,7 +137,9 @@ def triplet_semihard_loss(
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The mean over the triplets, a scalar: float32 for half-precision embeddings too, else their type.
+        The loss of each photo as an anchor, `(batch,)`: the sum over its triplets, divided by the number of triplets that a
+        photo has on average, so that the mean of all is that over the triplets. float32 for half-precision embeddings too,
+        else their type.
 
     Raises:
         ValueError: on an unknown metric, or labels of another shape.
@@ -126,9 +149,12 @@ def triplet_semihard_loss(
     """
     embeddings = precise(y_pred)
     distances = pairwise_distances(embeddings, distance_metric)
-    return _mine_semi_hard(distances, batch_labels(y_true, embeddings), tf.cast(margin, distances.dtype))
+    labels = batch_labels(y_true, embeddings)
+    losses = _mine_semi_hard(distances, labels, tf.cast(margin, distances.dtype))
+    return nan_where_unknown(losses, labels)
 
 
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def triplet_hard_loss(
     y_true: tf.Tensor,
     y_pred: tf.Tensor,
@@ -138,7 +164,7 @@ def triplet_hard_loss(
 ) -> tf.Tensor:
     """The triplet loss of each anchor with its farthest positive and its nearest negative ("batch hard").
 
-    It has the values and gradients of TensorFlow Addons' loss of that name; a soft loss that overflows there is finite here.
+    Its mean has the values and gradients of TensorFlow Addons' loss of that name; a soft loss that overflows there is finite here.
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
@@ -150,7 +176,7 @@ def triplet_hard_loss(
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The mean over the anchors, a scalar: float32 for half-precision embeddings too, else their type.
+        The loss of each anchor, `(batch,)`: float32 for half-precision embeddings too, else their type.
 
     Raises:
         ValueError: on an unknown metric, or labels of another shape.
@@ -165,7 +191,7 @@ def triplet_hard_loss(
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
     violation = _masked_max(distances, positive) - _masked_min(distances, ~same)
     losses = tf.math.softplus(violation) if soft else tf.maximum(violation + margin, 0)
-    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.cast(tf.size(losses), losses.dtype))
+    return nan_where_unknown(losses, labels)
 
 
 def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -182,17 +208,18 @@ def _masked_min(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 @tf.custom_gradient
 def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
-    """Returns the mean loss of all semi-hard triplets.
+    """Returns the loss of each anchor's semi-hard triplets, of which the mean is that over all triplets.
 
     The photos are brought into the order of their people, so that the next photo but s of the same person, in a circle, is found
     by arithmetic: step s of a loop then serves one positive of every anchor with batch x batch numbers. The loss is
-    piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a backward pass.
+    piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a backward pass. An
+    anchor's loss depends on its own row of the distances alone, so one matrix holds the gradients of all.
     """
     order = tf.argsort(labels, stable=True)
     labels = tf.gather(labels, order)
     d = tf.gather(tf.gather(distances, order), order, axis=1)
     same = labels[:, None] == labels[None, :]
-    size = tf.reduce_sum(tf.cast(same, tf.int32), axis=1)
+    size = tf.maximum(tf.reduce_sum(tf.cast(same, tf.int32), axis=1), 1)  # NaN is not even the same as itself
     start = tf.reduce_sum(tf.cast(labels[:, None] > labels[None, :], tf.int32), axis=1)
     rows = tf.range(tf.shape(d)[0])
     rank = rows - start
@@ -200,7 +227,7 @@ def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
         farthest_tape.watch(d)
         farthest = _masked_max(d, ~same)
 
-    def add_positive(step, total, to_d, to_farthest):
+    def add_positive(step, totals, to_d, to_farthest):
         positive_index = start + (rank + step) % size
         with tf.GradientTape() as tape:
             tape.watch([d, farthest])
@@ -208,17 +235,18 @@ def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
             beyond = ~same & (d > positive[:, None])
             negative = tf.where(tf.reduce_any(beyond, axis=1), _masked_min(d, beyond), farthest)
             hinge = tf.maximum(margin + (positive - negative), 0)
-            loss = tf.reduce_sum(tf.where(step < size, hinge, tf.zeros_like(hinge)))
-        d_gradient, farthest_gradient = tape.gradient(loss, [d, farthest])
-        return step + 1, total + loss, to_d + d_gradient, to_farthest + farthest_gradient
+            losses = tf.where(step < size, hinge, tf.zeros_like(hinge))
+        d_gradient, farthest_gradient = tape.gradient(losses, [d, farthest])
+        return step + 1, totals + losses, to_d + d_gradient, to_farthest + farthest_gradient
 
-    _, total, to_d, to_farthest = tf.while_loop(
+    _, totals, to_d, to_farthest = tf.while_loop(
         lambda step, *_: step < tf.reduce_max(size),
         add_positive,
-        (1, tf.zeros((), d.dtype), tf.zeros_like(d), tf.zeros_like(farthest)),
+        (1, tf.zeros_like(farthest), tf.zeros_like(d), tf.zeros_like(farthest)),
     )
     to_d += farthest_tape.gradient(farthest, d, output_gradients=to_farthest)
     back = tf.argsort(order)
     n_triplets = tf.cast(tf.reduce_sum(size - 1), d.dtype)
-    gradient = tf.math.divide_no_nan(tf.gather(tf.gather(to_d, back), back, axis=1), n_triplets)
-    return tf.math.divide_no_nan(total, n_triplets), lambda upstream: (upstream * gradient, None, None)
+    to_mean = tf.math.divide_no_nan(tf.cast(tf.size(rows), d.dtype), n_triplets)
+    gradient = to_mean * tf.gather(tf.gather(to_d, back), back, axis=1)
+    return to_mean * tf.gather(totals, back), lambda upstream: (upstream[:, None] * gradient, None, None)

@@ -102,7 +102,7 @@ def test_config_comes_back():
     loss = ContrastiveLoss(0.7, 0.5)
     again = tf.keras.losses.deserialize(json.loads(json.dumps(tf.keras.losses.serialize(loss))))
     assert type(again) is ContrastiveLoss
-    assert again.get_config() == {"margin": 0.7, "scale": 0.5, "name": "contrastive_loss"}
+    assert {"margin": 0.7, "scale": 0.5, "name": "contrastive_loss"}.items() <= again.get_config().items()
 
 
 def test_options_are_checked():

@@ -81,7 +81,7 @@ def test_config_comes_back():
     loss = CosineEmbeddingLoss(0.3)
     again = tf.keras.losses.deserialize(json.loads(json.dumps(tf.keras.losses.serialize(loss))))
     assert type(again) is CosineEmbeddingLoss
-    assert again.get_config() == {"margin": 0.3, "name": "cosine_embedding_loss"}
+    assert {"margin": 0.3, "name": "cosine_embedding_loss"}.items() <= again.get_config().items()
 
 
 def test_options_are_checked():

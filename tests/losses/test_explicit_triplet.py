@@ -75,7 +75,10 @@ def test_other_sizes_are_refused():
 def test_config_comes_back():
     loss = TripletLoss(0.3)
     again = tf.keras.losses.deserialize(json.loads(json.dumps(tf.keras.losses.serialize(loss))))
-    assert type(again) is TripletLoss and again.get_config() == {"margin": 0.3, "name": "triplet_loss"}
+    assert (
+        type(again) is TripletLoss
+        and {"margin": 0.3, "name": "triplet_loss"}.items() <= again.get_config().items()
+    )
 
 
 def test_options_are_checked():

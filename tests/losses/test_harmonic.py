@@ -22,7 +22,7 @@ def some_batch(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def value_and_gradient(loss, labels, embeddings):
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
-        value = loss(labels, embeddings)
+        value = tf.reduce_mean(loss(labels, embeddings))
     return value, tape.gradient(value, embeddings)
 
 

@@ -26,7 +26,7 @@ def value_and_gradient(loss, labels, embeddings):
     embeddings = tf.constant(embeddings)
     with tf.GradientTape() as tape:
         tape.watch(embeddings)
-        value = loss(labels, embeddings)
+        value = tf.reduce_mean(loss(labels, embeddings))
     return value.numpy(), tape.gradient(value, embeddings).numpy()
 
 
@@ -92,12 +92,12 @@ def slow_hard(labels, embeddings, margin, metric, soft):
 def test_values_are_those_of_a_slow_loop(seed, metric):
     labels, embeddings = some_batch("random", seed)
     for margin in (0.0, 0.2, 1.0):
-        semi = triplet_semihard_loss(labels, embeddings, margin, metric)
+        semi = np.mean(triplet_semihard_loss(labels, embeddings, margin, metric))
         np.testing.assert_allclose(
             semi, slow_semi_hard(labels, embeddings, margin, metric), rtol=1e-4, atol=1e-5
         )
         for soft in (False, True):
-            hard = triplet_hard_loss(labels, embeddings, margin, soft, metric)
+            hard = np.mean(triplet_hard_loss(labels, embeddings, margin, soft, metric))
             np.testing.assert_allclose(
                 hard, slow_hard(labels, embeddings, margin, metric, soft), rtol=1e-4, atol=1e-5
             )
@@ -118,7 +118,7 @@ def test_gradients_are_those_of_finite_differences(metric):
             moved = [embeddings.copy(), embeddings.copy()]
             moved[0][index] += step
             moved[1][index] -= step
-            numeric[index] = (loss(labels, moved[0]) - loss(labels, moved[1])) / (2 * step)
+            numeric[index] = np.mean(loss(labels, moved[0]) - loss(labels, moved[1])) / (2 * step)
         np.testing.assert_allclose(gradient, numeric, atol=1e-5)
         # Along the embeddings' own direction, too: norms learn, but for the metric that does not see them.
         assert metric == "angular" or np.abs((gradient * embeddings).sum(1)).max() > 1e-3
@@ -195,10 +195,10 @@ def value_and_gradient_graph(loss, labels, embeddings):
 def test_nan_is_not_hidden(values, metric):
     labels, embeddings = tf.constant([0, 0, 1]), tf.constant(values, tf.float32)[:, None]
     for loss in (triplet_semihard_loss, triplet_hard_loss):
-        assert np.isnan(loss(labels, embeddings, 0.5, distance_metric=metric))
+        assert np.isnan(np.mean(loss(labels, embeddings, 0.5, distance_metric=metric)))
         # TensorFlow's graph optimizer rewrites comparisons as if there were no NaN.
         in_graph = tf.function(lambda y, e: loss(y, e, 0.5, distance_metric=metric))  # noqa: B023
-        assert np.isnan(in_graph(labels, embeddings))
+        assert np.isnan(np.mean(in_graph(labels, embeddings)))
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])

@@ -1,0 +1,112 @@
+"""Under `tf.distribute` the loss and the step are those of the mean of the replicas' losses, each of its own share."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Logical devices are set before TensorFlow first looks for any: in a process of their own.
+_SCRIPT = """
+import sys
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+from siamese_nn import losses
+
+PHOTOS, RATE = 16, 0.5
+rng = np.random.default_rng(0)
+x = rng.normal(size=(PHOTOS, 5)).astype("float32")
+# Every share of a quarter has other numbers of pairs and of photos without any.
+people = np.array([0, 0, 1, 1, 0, 0, 0, 1, 0, 1, 2, 2, 0, 0, 0, 1])
+kernel = rng.normal(size=(5, 6)).astype("float32")
+
+
+def new_model(units):
+    model = tf.keras.Sequential([tf.keras.Input((5,)), tf.keras.layers.Dense(units, use_bias=False)])
+    model.add(tf.keras.layers.Activation("sigmoid") if units == 1 else tf.keras.layers.UnitNormalization())
+    model.set_weights([kernel[:, :units]])
+    return model
+
+
+def expected(loss, units, y, n):
+    values, gradients = [], []
+    model = new_model(units)
+    for share in np.split(np.arange(PHOTOS), n):
+        with tf.GradientTape() as tape:
+            value = tf.reduce_mean(loss(y[share], model(x[share])))
+        values.append(value)
+        gradients.append(tape.gradient(value, model.trainable_variables[0]))
+    return np.mean(values), kernel[:, :units] - RATE * np.mean(gradients, axis=0)
+
+
+def in_fit(strategy, loss, units, y):
+    with strategy.scope():
+        model = new_model(units)
+        model.compile(tf.keras.optimizers.SGD(RATE), loss)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(PHOTOS)
+    return model.fit(data, verbose=0).history["loss"][0], model.get_weights()[0]
+
+
+def in_own_loop(strategy, make, reduction, units, y):
+    with strategy.scope():
+        model, optimizer = new_model(units), tf.keras.optimizers.SGD(RATE)
+        loss = make(reduction=reduction)
+
+    def step(photos, labels):
+        with tf.GradientTape() as tape:
+            value = loss(labels, model(photos, training=True))
+            if reduction == "none":
+                value = tf.nn.compute_average_loss(value, global_batch_size=PHOTOS)
+            elif reduction == "sum":
+                value /= PHOTOS
+        weights = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights))
+        return value
+
+    run = tf.function(lambda batch: strategy.run(step, batch))
+    data = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices((x, y)).batch(PHOTOS))
+    values = run(next(iter(data)))
+    return strategy.reduce("SUM", values, axis=None).numpy(), model.get_weights()[0]
+
+
+def compare(name, found, wanted):
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(found[1], wanted[1], atol=1e-5, err_msg=name)
+
+
+pairs = (people > 0).astype("int64")
+LOSSES = [
+    (losses.TripletSemiHardLoss, 6, people, losses.triplet_semihard_loss),
+    (losses.TripletHardLoss, 6, people, losses.triplet_hard_loss),
+    (losses.HarmonicTripletLoss, 6, people, losses.harmonic_triplet_loss),
+    (losses.CircleLoss, 6, people, losses.circle_loss),
+    (losses.ContrastiveLoss, 1, pairs, None),
+    (losses.CosineEmbeddingLoss, 1, pairs, None),
+    (losses.TripletLoss, 6, people, None),
+    (losses.CosFaceLoss, 6, people, None),
+    (losses.ArcFaceLoss, 6, people, None),
+    (losses.SphereFaceLoss, 6, people, None),
+]
+# In a loop of one's own Keras 2 asks for one of the two.
+reductions = ["none", "sum"] + (["sum_over_batch_size"] if tf.keras.__version__[0] == "3" else [])
+n = int(sys.argv[1])
+strategy = tf.distribute.MirroredStrategy([f"CPU:{device}" for device in range(n)])
+for make, units, y, function in LOSSES:
+    wanted = expected(make(), units, y, n)
+    compare(f"{make.__name__} in fit", in_fit(strategy, make(), units, y), wanted)
+    for reduction in reductions:
+        name = f"{make.__name__}, {reduction}, in a loop"
+        compare(name, in_own_loop(strategy, make, reduction, units, y), wanted)
+    if function is not None:
+        wanted = expected(function, units, y, n)
+        compare(f"{function.__name__} in fit", in_fit(strategy, function, units, y), wanted)
+    print(make.__name__)
+"""
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_loss_and_step_are_those_of_the_mean_of_the_replicas(replicas):
+    script = [sys.executable, "-c", _SCRIPT, str(replicas)]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(done.stdout.split()) == 10
