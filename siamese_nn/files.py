@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 try:
     import fcntl
 except ImportError:  # Windows, which lets nobody rename an open file
@@ -83,6 +85,26 @@ def _remove_abandoned(path: Path) -> None:
                     entry.unlink()
                 finally:
                     os.close(descriptor)
+
+
+@contextmanager
+def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
+    """Keeps other processes out while the block runs; `busy` is raised where one is in already.
+
+    The lock goes with the process, however it ends. The file stays, for to remove it would let two in.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, FileNotFoundError) as error:
+        raise busy from error
+    try:
+        if not lock_file.exists():  # removed with its folder, by the process that had the lock a moment ago
+            raise busy
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
