@@ -161,7 +161,8 @@ def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     with refusing_damage(source):
         archive = zipfile.ZipFile(source)
     with archive:
-        members = [member for member in zip_members(archive) if not member.is_folder]
+        with refusing_damage(source):
+            members = [member for member in zip_members(archive) if not member.is_folder]
         tops = [member.path[: -len(NAMES)] for member in members if member.path.endswith(NAMES)]
         top = min((top for top in tops if top[-1:] in ("", "/")), key=len, default="")
         inside = {}

@@ -68,11 +68,20 @@ def damage(error: Exception) -> str:
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     """Gives what a zip archive holds; `read` gives never more bytes than the archive says, which is `size`."""
-    for info in archive.infolist():
+    # zipfile does not look whether the directory is as long as the archive's last record says.
+    end = archive.fp.seek(0, os.SEEK_END)
+    archive.fp.seek(max(0, end - 2**16 - 22))
+    record = archive.fp.read().rpartition(b"PK\5\6")[2]
+    count, entries = struct.unpack_from("<H", record, 6)[0], archive.infolist()
+    if count not in (len(entries), 0xFFFF):  # the latter of archives with more
+        raise zipfile.BadZipFile(f"it lists {len(entries)} files, and should list {count}")
+    for info in entries:
         kind = stat.S_IFMT(info.external_attr >> 16)  # 0 from archivers that know no file modes
         link = _LINK if kind not in (0, stat.S_IFREG, stat.S_IFDIR) else None
         fault = "encrypted" if info.flag_bits & 1 else link
         path = info.orig_filename  # `filename` is tidied up, and hides what the archive asks for
+        if not path.isascii() and not info.flag_bits & 0x800:  # zipfile takes such a name for cp437
+            fault = "with a name in no stated encoding"
         yield Member(path, path.endswith("/"), info.file_size, fault, partial(archive.read, info))
 
 
@@ -107,8 +116,10 @@ def _tar_members(source: Path) -> Iterator[Member]:
                 size = max(0, member.size)
                 unpacked.left = size + _MOST_HEADER_BYTES
                 yield Member(member.name, member.isdir(), size, fault, read)
-            # tarfile takes a broken header for the end. After the end come zeros alone, then gzip's checksum.
+            # tarfile takes a broken header for the end, and a missing one. The end is zeros, then gzip's checksum.
             rest = unpacked.block[max(0, archive.offset - unpacked.end + len(unpacked.block)) :]
+            if not rest:
+                raise tarfile.ReadError("no end of archive")
             while rest:
                 if rest.strip(b"\0"):
                     raise tarfile.ReadError(f"no file begins at byte {archive.offset}")
