@@ -58,10 +58,25 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--data", "nowhere"], "nowhere"),
+        (
+            ["train", "--data", "nowhere"],
+            "nowhere must be a folder that `organize_lfw_a` made, and does not exist",
+        ),
         (["train", "--data", "nowhere", "--recipe", "no"], "`--recipe` must be one of"),
-        (["organize", "nowhere.zip", "out"], "siamese-nn download pairs"),
-        (["pairs", "nowhere"], "nowhere"),
+        (["organize", "nowhere.zip", "out"], "Received: nowhere.zip, which does not exist"),
+        (["organize", ".", "/dev/null/out"], "/dev/null is a file"),
+        (
+            ["organize", ".", "out"],
+            "`train_pairs` must be an LFW pair file. Received: pairsDevTrain.txt, which does not exist",
+        ),
+        (["check", "nowhere"], "Received: nowhere, which does not exist"),
+        (["pairs", "nowhere"], "nowhere must be a folder that `organize_lfw_a` made, and does not exist"),
+        (["pairs", "."], ". is not organised: it has no lfw_a.json"),
+        (["cfp", "organize", "nowhere.zip", "out"], "Received: nowhere.zip, which does not exist"),
+        (
+            ["sweep", "cfp", "--data", "nowhere"],
+            "nowhere must be the unpacked cfp-dataset, with Data/ and Protocol/, and does not",
+        ),
     ],
 )
 def test_errors_are_one_message_and_exit_code_1(words, message, capsys, tmp_path, monkeypatch):

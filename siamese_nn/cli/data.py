@@ -25,9 +25,6 @@ def add(commands: argparse._SubParsersAction) -> None:
             metavar="FILE",
             help=f"default: pairsDev{side}.txt beside SOURCE",
         )
-    command.add_argument(
-        "--move", action="store_true", help="move the photos of a folder instead of copying them"
-    )
     command.set_defaults(run=_organize)
 
     command = commands.add_parser("check", help="verify a copy of LFW-a by counts and by hash")
@@ -55,7 +52,6 @@ def _organize(options: argparse.Namespace) -> None:
         options.output,
         train_pairs=options.train_pairs or options.source.parent / "pairsDevTrain.txt",
         test_pairs=options.test_pairs or options.source.parent / "pairsDevTest.txt",
-        move=options.move,
     )
     print(f"{options.output}: " + ", ".join(f"{count:,} photos in {name}/" for name, count in counts.items()))
 

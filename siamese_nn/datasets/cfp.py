@@ -68,6 +68,7 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
     if task not in TASKS:
         raise ValueError(f'`task` must be "FF" or "FP". Received: task={task!r}')
     cfp_dir = Path(cfp_dir)
+    _require_cfp(cfp_dir)
     people = read_names(cfp_dir / NAMES)
     left_photos, right_photos = (read_photo_list(cfp_dir, side, people) for side in task)
     folds, counts = [], {}
@@ -111,6 +112,7 @@ def cfp_photos(cfp_dir: str | os.PathLike) -> dict[str, list[str]]:
         FileNotFoundError: if a list does not exist.
     """
     cfp_dir = Path(cfp_dir)
+    _require_cfp(cfp_dir)
     people = read_names(cfp_dir / NAMES)
     photos: dict[str, list[str]] = {name: [] for name in people}
     for side in VIEWS:
@@ -157,6 +159,15 @@ def read_names(file: str | os.PathLike) -> list[str]:
             fault = f"the name of line {first[name]} again: {name}" if name else "a line without a name"
             raise PairFileError(f"{file}:{number}: {fault}. Correct the line")
     return people
+
+
+def _require_cfp(cfp_dir: Path) -> None:
+    if not (cfp_dir / NAMES).is_file():
+        missing = f"has no {NAMES}" if cfp_dir.is_dir() else "does not exist"
+        raise FileNotFoundError(
+            f"{cfp_dir} must be the unpacked cfp-dataset, with Data/ and Protocol/, and {missing}. Correct the name, or "
+            f"run `siamese-nn cfp organize cfp-dataset.zip {cfp_dir}`"
+        )
 
 
 def _read_lines(file: Path) -> list[str]:

@@ -1,11 +1,9 @@
 """The archive or folder of Celebrities in Frontal-Profile, put in order, and aligned if wanted."""
 
 import json
-import lzma
 import os
 import shutil
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,21 +13,21 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from ..files import read_json, write_text
+from ..files import locked, read_json, write_text
 from .cfp import FOLDS, NAMES, TASKS, VIEWS, read_cfp_folds, read_names, read_photo_list
 from .cfp_alignment import align_jpeg, read_fiducials
 from .images import load_image
 from .pair_files import IMAGE_ENDINGS, PairFileError
-from .photo_sources import listed
+from .photo_sources import BROKEN, Member, damage, listed, refusing_damage, require_folder, zip_members
 
 _PROTOCOL = (
     *(f"Protocol/Pair_list_{side}.txt" for side in VIEWS),
     *(f"Protocol/Split/{task}/{n}/{kind}.txt" for task in TASKS for n in FOLDS for kind in ("same", "diff")),
 )
 _PROOF = "cfp.json"
-# RuntimeError is zipfile's word for encrypted, OSError that for a member that begins before the archive does.
-_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError, ValueError)
-_MOST_BYTES = 2**26  # of one file: the largest has 1.3 MB, a zip bomb has no end
+_LOCK = ".lock"
+_MOST_BYTES = 2**31  # of an archive, unpacked: CFP has 0.1 GB, a zip bomb has no end
+_MOST_MEMBER_BYTES = 2**26  # of one file: the largest has 1.3 MB
 
 
 def organize_cfp(
@@ -57,9 +55,11 @@ def organize_cfp(
 
     Raises:
         ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in one message.
-            Nothing is left behind. Or if `output_dir` was organised with another `align` or files were added or removed since.
+            Nothing is left behind. Or if `output_dir` was organised with another `align` or files were added or removed
+            since, or another process is organising into it.
         FileExistsError: if `output_dir` holds something else.
         FileNotFoundError: if `source` does not exist.
+        OSError: if the files can't be written, as on a full disk.
 
     Example:
         >>> import tempfile
@@ -74,43 +74,70 @@ def organize_cfp(
         raise ValueError(
             f"`output_dir` must not be the current folder, which can't be replaced. Received: {output_dir}"
         )
+    require_folder(output_dir)
     if (output_dir / _PROOF).is_file():
         return _organized_before(output_dir, align)
-    if output_dir.exists() and not (output_dir.is_dir() and not any(output_dir.iterdir())):
+    # One rename fills the folder: what is in it is not ours, unless another process has finished it this moment.
+    if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / _PROOF).is_file():
         raise FileExistsError(
             f"`output_dir` must be new, empty, or a folder that `organize_cfp` made. Received: {output_dir}, which holds "
             "something else. Choose another"
         )
-    if output_dir.resolve().is_relative_to(source.resolve()):
+    if output_dir.is_relative_to(source.resolve()):
         raise ValueError(f"`output_dir` must lie outside of `source`. Received: {source}, {output_dir}")
     staging = output_dir.parent / f".{output_dir.name}.cfp_partial"
-    if staging.exists():
-        shutil.rmtree(staging)  # of an interrupted call
+    busy = f"Another process is organising into {output_dir}. Wait for it, or choose another `output_dir`"
+    with locked(staging / _LOCK, ValueError(busy)):
+        try:
+            if (output_dir / _PROOF).is_file():  # another process has finished it a moment ago
+                shutil.rmtree(staging)
+                return _organized_before(output_dir, align)
+            for left in [
+                entry for entry in staging.iterdir() if entry.name != _LOCK
+            ]:  # of an interrupted call
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+            with _opened(source) as files:
+                counts = _stage(files, source, output_dir, staging, align)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+    return counts
+
+
+def _stage(files: dict, source: Path, output_dir: Path, staging: Path, align: bool) -> dict[str, int]:
     try:
-        with _opened(source) as files:
-            counts = _gather(files, source, staging, align)
+        counts = _gather(files, source, staging, align)
         proof = {"counts": counts, "align": align, "files_sha256": _digest(_listing(staging))}
         write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")
+        if output_dir.exists():
+            output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
+        staging.rename(output_dir)
     except PairFileError as error:
         raise PairFileError(str(error).replace(str(staging), str(source))) from error
-    finally:
-        if not (staging / _PROOF).exists():
-            shutil.rmtree(staging, ignore_errors=True)
-    if output_dir.exists():
-        output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
-    staging.rename(output_dir)
+    except OSError as error:
+        raise OSError(
+            f"{output_dir} can't be organised to the end ({error}). Make room, or whatever else it lacks, and make the "
+            "same call again: nothing of the source is lost"
+        ) from error
     return counts
 
 
 def cfp_is_aligned(cfp_dir: str | os.PathLike) -> bool:
     """Says whether `organize_cfp` made a folder with `align=True`."""
     proof = Path(cfp_dir) / _PROOF
-    return proof.is_file() and read_json(proof).get("align") is True
+    if not proof.is_file():
+        return False
+    content = read_json(proof)
+    return isinstance(content, dict) and content.get("align") is True
 
 
 def _organized_before(folder: Path, align: bool) -> dict[str, int]:
     proof = read_json(folder / _PROOF)
-    if not isinstance(proof, dict) or proof.get("align") != align:
+    if not isinstance(proof, dict) or not isinstance(proof.get("counts"), dict):
+        raise ValueError(
+            f"{folder / _PROOF} must be as `organize_cfp` left it. Delete {folder}, and organise it again"
+        )
+    if proof.get("align") != align:
         raise ValueError(f"{folder} was not organised with align={align}. Choose another `output_dir`")
     if _digest(_listing(folder)) != proof.get("files_sha256"):
         raise ValueError(
@@ -131,27 +158,30 @@ def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
         raise FileNotFoundError(
             f"`source` must be cfp-dataset.zip or an unpacked folder. Received: {source}, which does not exist"
         )
-    try:
+    with refusing_damage(source):
         archive = zipfile.ZipFile(source)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        raise ValueError(f"{source} is no zip archive, or a damaged one ({error}). Fetch it again") from error
     with archive:
-        members = [info for info in archive.infolist() if not info.is_dir()]
-        tops = [info.filename[: -len(NAMES)] for info in members if info.filename.endswith(NAMES)]
+        with refusing_damage(source):
+            members = [member for member in zip_members(archive) if not member.is_folder]
+        tops = [member.path[: -len(NAMES)] for member in members if member.path.endswith(NAMES)]
         top = min((top for top in tops if top[-1:] in ("", "/")), key=len, default="")
-        inside = {info.filename[len(top) :]: info for info in members if info.filename.startswith(top)}
-        yield {name: partial(_read_member, archive, info) for name, info in inside.items()}
+        inside = {}
+        for member in members:
+            if member.path.startswith(top):
+                inside.setdefault(member.path[len(top) :], []).append(member)
+        _refuse(source, [f"{name}: {len(own)} times" for name, own in inside.items() if len(own) > 1])
+        if sum(member.size for (member,) in inside.values()) > _MOST_BYTES:
+            raise ValueError(f"{source} must unpack to less than {_MOST_BYTES} bytes. Fetch it again")
+        yield {name: partial(_read_member, member) for name, (member,) in inside.items()}
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    if info.file_size > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES} bytes")
+def _read_member(member: Member) -> bytes:
+    if member.fault or member.size > _MOST_MEMBER_BYTES:
+        raise ValueError(member.fault or f"more than {_MOST_MEMBER_BYTES} bytes")
     try:
-        return archive.read(info)
-    except _BROKEN as error:
-        raise ValueError(f"damaged or encrypted ({error})") from error
+        return member.read()
+    except BROKEN as error:
+        raise ValueError(f"damaged ({damage(error)})") from error
 
 
 def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, align: bool) -> dict[str, int]:
@@ -228,4 +258,4 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _digest(names: Iterable[str]) -> str:
-    return sha256("\n".join(sorted(names)).encode()).hexdigest()
+    return sha256("\n".join(sorted(names)).encode(errors="surrogateescape")).hexdigest()

@@ -5,18 +5,19 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..files import write_text
+from ..files import locked, read_json, write_text
 from .pair_files import IMAGE_ENDINGS, PairFileError, parse_pair_file, photo_stem, read_pairs
 from .pairs import Pairs
-from .photo_sources import listed, read_photos, source_kind
+from .photo_sources import listed, read_photos, require_folder, source_kind
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
 _GROUPS = (*_PAIR_FILES, "unused")
-_STAGING, _PLAN, _PROOF = ".organizing", "plan.json", "lfw_a.json"
+_STAGING, _PROOF, _LOCK = ".partial-lfw_a", "lfw_a.json", ".lock"
 _LFW_A_COUNTS = {"photos": 13233, "people": 5749, "train": 6685, "test": 2741, "unused": 3807}
 _LFW_A_SHA256 = "00d8df7b4024af09127d38426bb2801931ae2a405b29347d34b920468cc4a451"
 
@@ -27,20 +28,18 @@ def organize_lfw_a(
     *,
     train_pairs: str | os.PathLike,
     test_pairs: str | os.PathLike,
-    move: bool = False,
 ) -> dict[str, int]:
-    """Sorts the photos of LFW-a into `train/`, `test/` and `unused/`, by the people whom two pair files name.
+    """Sorts copies of LFW-a's photos into `train/`, `test/` and `unused/`, by the people whom two pair files name.
 
-    The photos are gathered in `output_dir/.organizing/` and put in place by renames; `output_dir/lfw_a.json`
-    comes last and proves that nothing is missing. After an interruption, also in the middle of `move=True`,
-    the same call finishes the work. A call on a finished folder returns at once.
+    The source stays as it is. The copies are gathered in a hidden folder of `output_dir` and put in place by renames;
+    `output_dir/lfw_a.json` comes last and proves that nothing is missing. However a call ends, the same call finishes
+    the work. A call on a finished folder returns at once.
 
     Args:
         source: `lfw2.zip`, `lfwa.tar.gz`, or an unpacked folder, with `First_Last/First_Last_0001.jpg`.
         output_dir: where the three flat folders go, beside copies of the two pair files. Outside of `source`.
         train_pairs: the LFW View 1 pair file whose people go to `train/`, with all of their photos.
         test_pairs: the same for `test/`; people whom neither file names go to `unused/`.
-        move: move the photos of a source folder instead of copying them; their emptied folders stay.
 
     Returns:
         The number of photos by folder: `{"train": 6685, "test": 2741, "unused": 3807}` for the real LFW-a.
@@ -48,9 +47,10 @@ def organize_lfw_a(
     Raises:
         ValueError: before anything is written, if the source is damaged or holds anything but photos in
             people's folders, a person is in both pair files, a photo of theirs is missing, or the folder was
-            made from other pair files or was changed since.
+            made from other pair files or was changed since. Or if another process is organising into `output_dir`.
         FileExistsError: if `output_dir` holds a folder or pair file of that name that isn't from here.
         FileNotFoundError: if `source` or a pair file does not exist.
+        OSError: if the photos can't be written, as on a full disk.
 
     Example:
         >>> import tempfile
@@ -68,23 +68,28 @@ def organize_lfw_a(
     """
     source, output_dir = Path(source), Path(output_dir)
     given = {"train": Path(train_pairs), "test": Path(test_pairs)}
-    pair_bytes = {_PAIR_FILES[group]: _pair_file_bytes(file) for group, file in given.items()}
-    plan = {
-        "source": str(source.resolve()),
-        "move": move,
-        "pairs_sha256": {name: hashlib.sha256(content).hexdigest() for name, content in pair_bytes.items()},
-    }
-    proof = _read_json(output_dir / _PROOF) or _read_json(output_dir / _STAGING / _PROOF)
-    if proof and proof.get("pairs_sha256") != plan["pairs_sha256"]:
+    require_folder(output_dir)
+    proof = _read_proof(output_dir / _PROOF) or _read_proof(output_dir / _STAGING / _PROOF)
+    if proof is None:
+        source_kind(source)  # a wrong name is told of before that of a pair file beside it
+    pair_bytes = {_PAIR_FILES[group]: _pair_file_bytes(group, file) for group, file in given.items()}
+    if proof and proof["pairs_sha256"] != _hashes(pair_bytes):
         raise ValueError(
             f"{output_dir} was organised with other pair files than {given['train']} and {given['test']}. "
             "Pass those, or choose another `output_dir`"
         )
-    _refuse_foreign_files(output_dir, pair_bytes)
-    if proof is None:
-        proof = _stage(source, output_dir, given, pair_bytes, plan)
-    _publish(output_dir)
-    if _digest(_places(output_dir)) != proof["photos_sha256"]:
+    if not (output_dir / _PROOF).exists():
+        foreign = _foreign(output_dir, pair_bytes)
+        if foreign and not (output_dir / _LOCK).exists():  # a folder that is not ours gets no lock
+            raise foreign
+        gathered = None if proof else _gather(source, output_dir, given)
+        busy = f"Another process is organising into {output_dir}. Wait for it, or choose another `output_dir`"
+        with locked(output_dir / _LOCK, ValueError(busy)):
+            _write(output_dir, gathered, pair_bytes)
+    with suppress(OSError):  # one that was killed in its last step has left the empty folder
+        (output_dir / _STAGING).rmdir()
+    proof = _read_proof(output_dir / _PROOF)
+    if proof is None or _digest(_places(output_dir)) != proof["photos_sha256"]:
         raise ValueError(
             f"{output_dir}: photos were added or removed since it was organised. Delete its train/, test/, "
             f"unused/ and {_PROOF}, and organise it again"
@@ -154,44 +159,75 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
     return counts
 
 
-def _stage(source: Path, output_dir: Path, given: dict, pair_bytes: dict[str, bytes], plan: dict) -> dict:
-    """Gathers all that `output_dir` will hold in its staging folder; returns the proof that it is there."""
-    staging, move, kind = output_dir / _STAGING, plan["move"], source_kind(source)
-    if move and kind != "folder":
-        raise ValueError(f"`move=True` needs a folder. Received: the archive {source}. Leave `move` out")
-    inside, outside = source.resolve(), output_dir.resolve()
+def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[str, dict, dict[str, str]]:
+    """Reads the source, with all checks; returns its kind, the photos, and the place of each in `output_dir`."""
+    kind, inside, outside = source_kind(source), source.resolve(), output_dir.resolve()
     if outside.is_relative_to(inside) or inside.is_relative_to(outside / _STAGING):
         raise ValueError(f"`source` and `output_dir` must lie apart. Received: {source}, {output_dir}")
     group_of, asked = _read_pair_files(given)
-    moved = _moved_before(staging, plan)
     photos = read_photos(source)
-    places = {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in (*photos, *moved)}
-    missing = asked - {Path(name).stem for name in places}
+    missing = asked - {Path(name).stem for name in photos}
     if missing:
         raise PairFileError(
             f"{source} must hold every photo that {given['train']} and {given['test']} ask for. "
             f"Unpack or fetch it again. Received it without {len(missing)}:{listed(missing)}"
         )
-    if not moved:
-        _begin_staging(staging, plan)
+    return kind, photos, {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in photos}
+
+
+def _write(output_dir: Path, gathered: tuple | None, pair_bytes: dict[str, bytes]) -> None:
+    """Makes of the folder a finished one, whatever a killed call has left: only what is ours is removed."""
+    staging = output_dir / _STAGING
+    if (output_dir / _PROOF).exists():  # another process has finished it while this one was reading
+        return
+    foreign = _foreign(output_dir, pair_bytes)
+    if foreign:
+        raise foreign
+    try:
+        if gathered and not (staging / _PROOF).exists():
+            if staging.exists():
+                shutil.rmtree(staging)  # of an interrupted call: these are copies
+            _stage(staging, *gathered, pair_bytes)
+        for name in (*_GROUPS, *pair_bytes, _PROOF):
+            if (staging / name).exists():
+                (staging / name).replace(output_dir / name)
+    except OSError as error:
+        raise OSError(
+            f"{output_dir} can't be organised to the end ({error}). Make room, or whatever else it lacks, and make the "
+            "same call again: nothing of the source is lost"
+        ) from error
+    finally:
+        if not (staging / _PROOF).exists():
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _stage(
+    staging: Path, kind: str, photos: dict, places: dict[str, str], pair_bytes: dict[str, bytes]
+) -> None:
+    for group in _GROUPS:
+        (staging / group).mkdir(parents=True)
     for name, content in tqdm(photos.items(), desc="Sorting photos", unit=" photos", disable=None):
-        _put(content, staging / places[name], move)
+        if isinstance(content, bytes):
+            (staging / places[name]).write_bytes(content)
+        else:
+            shutil.copyfile(content, staging / places[name])
     for name, content in pair_bytes.items():
         (staging / name).write_bytes(content)
     proof = {
         "counts": _counts(places.values()),
         "photos_sha256": _digest(places.values()),
         "source_kind": kind,
-        "pairs_sha256": plan["pairs_sha256"],
+        "pairs_sha256": _hashes(pair_bytes),
     }
     write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")  # from here on only renames are left
-    return proof
 
 
-def _pair_file_bytes(file: Path) -> bytes:
+def _pair_file_bytes(group: str, file: Path) -> bytes:
     if not file.is_file():
+        missing = "is no regular file" if file.exists() else "does not exist"
         raise FileNotFoundError(
-            f"{file} must be an LFW pair file, and is no file. `siamese-nn download pairs` fetches it"
+            f"`{group}_pairs` must be an LFW pair file. Received: {file}, which {missing}. "
+            "`siamese-nn download pairs` fetches it"
         )
     return file.read_bytes()
 
@@ -211,62 +247,28 @@ def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
     return group_of, {photo_stem(photo) for group in photos.values() for photo in group}
 
 
-def _refuse_foreign_files(output_dir: Path, pair_bytes: dict[str, bytes]) -> None:
-    if (output_dir / _PROOF).exists():
-        return
+def _foreign(output_dir: Path, pair_bytes: dict[str, bytes]) -> FileExistsError | None:
+    """Returns the refusal of a folder that holds others' files. Only who holds the lock can rely on it."""
     staging = output_dir / _STAGING
     staged = (staging / _PROOF).exists()
     foreign = [n for n in _GROUPS if (output_dir / n).exists() and (not staged or (staging / n).exists())]
     files = ((output_dir / name, content) for name, content in pair_bytes.items())
     foreign += [file.name for file, content in files if file.exists() and file.read_bytes() != content]
-    if foreign:
-        raise FileExistsError(
-            f"{output_dir} already holds {', '.join(foreign)}, and `organize_lfw_a` did not make it so. "
-            "Move that away, or choose another `output_dir`"
-        )
-
-
-def _moved_before(staging: Path, plan: dict) -> set[str]:
-    """Returns what a killed `move=True` has left in staging: the only copies, never thrown away."""
-    old = _read_json(staging / _PLAN)
-    if not old or not old["move"]:
-        return set()
-    moved = {place.partition("/")[2] for place in _places(staging)}
-    if moved and old != plan:
-        raise FileExistsError(
-            f"{staging} holds {len(moved)} photos that an interrupted `move=True` took from {old['source']}. "
-            "Finish that first: the same source and pair files, `move=True`"
-        )
-    return moved
-
-
-def _begin_staging(staging: Path, plan: dict) -> None:
-    for group in _GROUPS:
-        if (staging / group).exists():
-            shutil.rmtree(staging / group)  # of an interrupted copy: its originals are where they were
-    write_text(staging / _PLAN, json.dumps(plan))  # before the first photo is moved
-    for group in _GROUPS:
-        (staging / group).mkdir()
-
-
-def _put(content: bytes | Path, place: Path, move: bool) -> None:
-    if isinstance(content, bytes):
-        place.write_bytes(content)
-    else:  # across file systems too, a moved original goes only after its copy is whole
-        (shutil.move if move else shutil.copyfile)(content, place)
-
-
-def _publish(output_dir: Path) -> None:
-    staging = output_dir / _STAGING
-    for name in (*_GROUPS, *_PAIR_FILES.values(), _PROOF):
-        if (staging / name).exists():
-            (staging / name).replace(output_dir / name)
-    (staging / _PLAN).unlink(missing_ok=True)
-    if staging.exists() and not any(staging.iterdir()):
-        staging.rmdir()
+    if not foreign:
+        return None
+    return FileExistsError(
+        f"{output_dir} already holds {', '.join(foreign)}, and `organize_lfw_a` did not make it so. "
+        "Move that away, or choose another `output_dir`"
+    )
 
 
 def _require_organized(data_dir: Path) -> None:
+    if not data_dir.is_dir():
+        missing = "is no folder" if data_dir.exists() else "does not exist"
+        raise FileNotFoundError(
+            f"{data_dir} must be a folder that `organize_lfw_a` made, and {missing}. Correct the name, or make "
+            f"it. Run `siamese-nn organize SOURCE {data_dir}` with LFW-a's archive or folder as SOURCE"
+        )
     if not (data_dir / _PROOF).is_file():
         half = "only half organised" if (data_dir / _STAGING).exists() else "not organised"
         raise FileNotFoundError(
@@ -275,13 +277,24 @@ def _require_organized(data_dir: Path) -> None:
         )
 
 
-def _read_json(path: Path) -> dict | None:
-    if not path.is_file():
-        return None
+def _read_proof(path: Path) -> dict | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} must be as `organize_lfw_a` left it, and is damaged. Delete it") from error
+        proof = read_json(path)
+    except FileNotFoundError:
+        return None
+    kinds = {"counts": dict, "photos_sha256": str, "pairs_sha256": dict}
+    if not isinstance(proof, dict) or any(
+        not isinstance(proof.get(name), kind) for name, kind in kinds.items()
+    ):
+        raise ValueError(
+            f"{path} must be as `organize_lfw_a` left it. Remove it, with the train/, test/ and unused/ beside it, and "
+            "organise again"
+        )
+    return proof
+
+
+def _hashes(pair_bytes: dict[str, bytes]) -> dict[str, str]:
+    return {name: hashlib.sha256(content).hexdigest() for name, content in pair_bytes.items()}
 
 
 def _places(folder: Path) -> list[str]:
@@ -301,4 +314,5 @@ def _person(name: str) -> str:
 
 
 def _digest(lines: Iterable[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in sorted(lines)).encode()).hexdigest()
+    text = "".join(f"{line}\n" for line in sorted(lines))
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

@@ -6,11 +6,13 @@ import lzma
 import os
 import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -21,14 +23,20 @@ from .pair_files import IMAGE_ENDINGS
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MOST_BYTES = 2**31  # an archive's photos are held in memory: LFW-a has 0.1 GB of them, a zip bomb has no end
+_MOST_MEMBER_BYTES = 2**26  # of one file: the largest of LFW-a and CFP has 1.3 MB
+_MOST_HEADER_BYTES = 2**20  # of a tar archive, between two members: some hundred are usual
+_MOST_NAME_BYTES = 255  # what file systems take
 _LINK = "links, devices or the like"
-_BROKEN = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError),
-    *(NotImplementedError, UnicodeDecodeError, OSError),
+# All that Python's readers of zip, tar and gzip have been seen to raise on damaged and hostile archives.
+BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    *(ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RuntimeError),
 )
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
+    """A file or folder inside of an archive or folder."""
+
     path: str
     is_folder: bool
     size: int  # bytes of memory that reading it takes
@@ -36,37 +44,110 @@ class _Member(NamedTuple):
     read: Callable[[], bytes | Path]
 
 
-def _zip_members(source: Path) -> Iterator[_Member]:
+@contextmanager
+def refusing_damage(source: Path, member: str | None = None) -> Iterator[None]:
+    """Turns what Python raises on a damaged archive into one `ValueError` that names `source` and the member."""
+    try:
+        yield
+    except BROKEN as error:
+        where = "" if member is None else f" at {shortened(member)}"
+        raise ValueError(
+            f"{source} is truncated or damaged{where} ({damage(error)}). Fetch it again"
+        ) from error
+
+
+def damage(error: Exception) -> str:
+    """Returns in words what is wrong with an archive; raises `error` where the disk is at fault."""
+    # gzip's own errors have no number; a zip that points to before its start makes an invalid seek.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise error
+    if isinstance(error, UnicodeDecodeError):  # of all members, while they are listed
+        return f"a name that is no UTF-8: {shortened(error.object)}"
+    return str(error) or type(error).__name__
+
+
+def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
+    """Gives what a zip archive holds; `read` gives never more bytes than the archive says, which is `size`."""
+    # zipfile does not look whether the directory is as long as the archive's last record says.
+    end = archive.fp.seek(0, os.SEEK_END)
+    archive.fp.seek(max(0, end - 2**16 - 22))
+    record = archive.fp.read().rpartition(b"PK\5\6")[2]
+    count, entries = struct.unpack_from("<H", record, 6)[0], archive.infolist()
+    if count not in (len(entries), 0xFFFF):  # the latter of archives with more
+        raise zipfile.BadZipFile(f"it lists {len(entries)} files, and should list {count}")
+    for info in entries:
+        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 from archivers that know no file modes
+        link = _LINK if kind not in (0, stat.S_IFREG, stat.S_IFDIR) else None
+        fault = "encrypted" if info.flag_bits & 1 else link
+        path = info.orig_filename  # `filename` is tidied up, and hides what the archive asks for
+        if not path.isascii() and not info.flag_bits & 0x800:  # zipfile takes such a name for cp437
+            fault = "with a name in no stated encoding"
+        yield Member(path, path.endswith("/"), info.file_size, fault, partial(archive.read, info))
+
+
+def _zip_members(source: Path) -> Iterator[Member]:
     with zipfile.ZipFile(source) as archive:
-        for info in archive.infolist():
-            kind = stat.S_IFMT(info.external_attr >> 16)  # 0 from archivers that know no file modes
-            link = _LINK if kind not in (0, stat.S_IFREG, stat.S_IFDIR) else None
-            fault = "encrypted" if info.flag_bits & 1 else link
-            path = info.orig_filename  # `filename` is tidied up, and hides what the archive asks for
-            yield _Member(path, info.is_dir(), info.file_size, fault, partial(archive.read, info))
+        yield from zip_members(archive)
 
 
-def _tar_members(source: Path) -> Iterator[_Member]:
-    # "r|" never seeks, for a step back in a gzip file costs unpacking it from its start.
-    with gzip.open(source) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
-        for member in archive:
-            fault = None if member.isreg() or member.isdir() else _LINK
-            read = partial(lambda member: archive.extractfile(member).read(), member)
-            yield _Member(member.name, member.isdir(), member.size, fault, read)
-        while unpacked.read(2**20):  # gzip's checksum comes after the last member
-            pass
+class _Unpacked:
+    """A gzip file that is read once, no further than `left` bytes."""
+
+    def __init__(self, file: gzip.GzipFile):
+        self._file, self.left, self.end, self.block = file, _MOST_HEADER_BYTES, 0, b""
+
+    def read(self, size: int) -> bytes:
+        self.block = self._file.read(size)
+        self.left -= len(self.block)
+        self.end += len(self.block)
+        if self.left < 0:
+            raise tarfile.ReadError(f"more than {_MOST_HEADER_BYTES} bytes between two files")
+        return self.block
 
 
-def _folder_members(folder: Path, prefix: str = "") -> Iterator[_Member]:
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _folder_members(Path(entry.path), f"{prefix}{entry.name}/")
-        else:
-            fault = None if entry.is_file(follow_symlinks=False) else _LINK
-            yield _Member(prefix + entry.name, False, 0, fault, partial(Path, entry.path))
+def _tar_members(source: Path) -> Iterator[Member]:
+    with gzip.open(source) as file:
+        unpacked = _Unpacked(file)
+        # "r|" never seeks, for a step back in a gzip file costs unpacking it from its start.
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+            for member in archive:
+                fault = None if member.isreg() or member.isdir() else _LINK
+                read = partial(lambda member: archive.extractfile(member).read(), member)
+                size = max(0, member.size)
+                unpacked.left = size + _MOST_HEADER_BYTES
+                yield Member(member.name, member.isdir(), size, fault, read)
+            # tarfile takes a broken header for the end, and a missing one. The end is zeros, then gzip's checksum.
+            rest = unpacked.block[max(0, archive.offset - unpacked.end + len(unpacked.block)) :]
+            if not rest:
+                raise tarfile.ReadError("no end of archive")
+            while rest:
+                if rest.strip(b"\0"):
+                    raise tarfile.ReadError(f"no file begins at byte {archive.offset}")
+                rest = unpacked.read(2**16)
+
+
+def _folder_members(source: Path) -> Iterator[Member]:
+    folders = [(source, "")]
+    while folders:
+        folder, prefix = folders.pop()
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            else:
+                fault = None if entry.is_file(follow_symlinks=False) else _LINK
+                yield Member(prefix + entry.name, False, 0, fault, partial(Path, entry.path))
 
 
 _READERS = {"zip": _zip_members, "tar.gz": _tar_members, "folder": _folder_members}
+
+
+def require_folder(output_dir: Path) -> None:
+    """Raises `FileExistsError` where a folder can't be made, for a file is in its place or in that of one above it."""
+    for place in (output_dir, *output_dir.parents):
+        if place.exists() and not place.is_dir():
+            raise FileExistsError(
+                f"`output_dir` must be a folder. Received: {output_dir}, and {place} is a file"
+            )
 
 
 def source_kind(source: Path) -> str:
@@ -74,8 +155,10 @@ def source_kind(source: Path) -> str:
     if source.is_dir():
         return "folder"
     if not source.is_file():
+        missing = "is no regular file" if source.exists() else "does not exist"
         raise FileNotFoundError(
-            f"{source} must be an existing archive or folder of LFW-a. Fetch it with `download_lfw_a`"
+            f"`source` must be an archive or folder of LFW-a. Received: {source}, which {missing}. "
+            "`siamese-nn download lfw-a`, or `download_lfw_a`, fetches the archive"
         )
     with source.open("rb") as file:
         head = file.read(4)
@@ -86,34 +169,40 @@ def source_kind(source: Path) -> str:
     return "zip" if head[:2] == b"PK" else "tar.gz"
 
 
+def _members(source: Path) -> Iterator[Member]:
+    members = _READERS[source_kind(source)](source)
+    while True:
+        with refusing_damage(source):
+            member = next(members, None)
+        if member is None:
+            return
+        yield member
+
+
 def read_photos(source: Path) -> dict[str, bytes | Path]:
     """Returns each photo's content (archive) or path (folder) by file name; one error for all faults."""
     photos, taken, faults, held = {}, {}, defaultdict(list), 0
-    members = _READERS[source_kind(source)](source)
-    try:
-        for member in tqdm(members, desc=f"Reading {source.name}", unit=" files", disable=None):
-            path, held = PurePosixPath(member.path), held + member.size
-            if held > _MOST_BYTES:
-                raise ValueError(f"{source} must unpack to less than {_MOST_BYTES} bytes. Fetch it again")
-            fault = member.fault or _path_fault(path, member)
-            if fault is None and member.is_folder:
-                continue
-            content = member.read() if fault is None else b""
-            if fault is None and not _head(content).startswith(_SIGNATURES):
+    members = _members(source)
+    for member in tqdm(members, desc=f"Reading {source.name}", unit=" files", disable=None):
+        path, held = PurePosixPath(member.path), held + member.size
+        if held > _MOST_BYTES:
+            raise ValueError(f"{source} must unpack to less than {_MOST_BYTES} bytes. Fetch it again")
+        fault = member.fault or _path_fault(path, member)
+        if fault is None and member.is_folder:
+            continue
+        content = b""
+        if fault is None:
+            with refusing_damage(source, member.path):
+                content = member.read()
+            if not _head(content).startswith(_SIGNATURES):
                 fault = "empty, or by their first bytes neither JPEG nor PNG"
-            if fault:
-                faults[fault].append(member.path)
-            key = (
-                path.stem.casefold()
-            )  # to a pair file a.jpg and a.png are one photo, to a Mac a.jpg and A.jpg
-            if key in taken:
-                faults["that share their name, upper or lower case"].append(f"{member.path} and {taken[key]}")
-            taken[key], photos[path.name] = member.path, content
-    except _BROKEN as error:
-        # gzip's own errors have no number; a zip that points to before its start makes an invalid seek.
-        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise
-        raise ValueError(f"{source} is truncated or damaged ({error}). Fetch it again") from error
+        if fault:
+            faults[fault].append(member.path)
+        # To a pair file a.jpg and a.png are one photo, to a Mac a.jpg and A.jpg.
+        key = path.stem.casefold()
+        if key in taken:
+            faults["that share their name, upper or lower case"].append(f"{member.path} and {taken[key]}")
+        taken[key], photos[path.name] = member.path, content
     if faults:
         found = "\n".join(f"{len(paths)} {fault}:{listed(paths)}" for fault, paths in faults.items())
         raise ValueError(
@@ -127,14 +216,27 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     """Returns the names as lines of an error message, sorted, and how many come after the first `most`."""
     names = sorted(names)
     more = [f"... and {len(names) - most} more"] if len(names) > most else []
-    return "".join(f"\n  {name}" for name in [*map(repr, names[:most]), *more])
+    return "".join(f"\n  {name}" for name in [*map(shortened, names[:most]), *more])
 
 
-def _path_fault(path: PurePosixPath, member: _Member) -> str | None:
+def shortened(name: str | bytes) -> str:
+    """Returns a name as an error message shows it: no control characters, no screenful."""
+    return repr(name) if len(name) <= 300 else f"{name[:300]!r}... ({len(name)} characters)"
+
+
+def _path_fault(path: PurePosixPath, member: Member) -> str | None:
     if path.is_absolute() or ".." in path.parts or re.search(r"^[A-Za-z]:|[\\\0]", member.path):
         return "with an unsafe path (absolute, `..`, a drive letter or a backslash)"
+    try:
+        name = path.name.encode()
+    except UnicodeEncodeError:
+        return "with a name that is no UTF-8"
+    if len(name) > _MOST_NAME_BYTES:
+        return f"with a name of more than {_MOST_NAME_BYTES} bytes"
     if member.is_folder:
-        return None
+        return "folders with a photo's name" if path.suffix.lower() in IMAGE_ENDINGS else None
+    if member.size > _MOST_MEMBER_BYTES:
+        return f"of more than {_MOST_MEMBER_BYTES} bytes"
     if path.suffix.lower() not in IMAGE_ENDINGS:
         return f"without a photo's ending ({', '.join(IMAGE_ENDINGS)})"
     if not path.parent.name or not re.fullmatch(re.escape(path.parent.name) + "_[0-9]+", path.stem):

@@ -1,5 +1,6 @@
 """CFP put in order: whole or not at all, whatever is in the archive and whenever the process is killed."""
 
+import errno
 import io
 import os
 import re
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +34,9 @@ def members(drawn) -> dict[str, bytes]:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
+    """All files but the lock, which stays for the next process."""
+    files = (p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock")
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
 def make_zip(path: Path, members: dict[str, bytes], prefix: str = "cfp-dataset/") -> Path:
@@ -121,9 +123,11 @@ def test_second_run_returns_at_once_and_notices_changes(tmp_path, members):
 def test_other_things_are_left_alone(tmp_path, members, drawn):
     source = make_folder(tmp_path / "raw", members)
     mine = make_folder(tmp_path / "mine", {"holiday.jpg": b"mine"}, "")
-    for out in (mine, mine / "holiday.jpg", drawn, source):
+    for out in (mine, mine / "holiday.jpg", mine / "holiday.jpg" / "cfp", drawn, source):
         before = snapshot(tmp_path)
-        with pytest.raises(FileExistsError, match="`output_dir` must be new, empty"):
+        with pytest.raises(
+            FileExistsError, match="`output_dir` must be (new, empty|a folder.*holiday.jpg is a file)"
+        ):
             organize_cfp(source, out)
         assert snapshot(tmp_path) == before
     with pytest.raises(ValueError, match="must lie outside of `source`"):
@@ -212,14 +216,23 @@ def test_links_encryption_and_bombs_in_a_zip_are_faults(tmp_path, members, monke
     info.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(source, "a") as archive:
         archive.writestr(info, "/etc/passwd")
-    refused(tmp_path, source, f"{PHOTO}: not a whole JPEG")
+    refused(tmp_path, source, f"{PHOTO}: links, devices or the like")
     content = bytearray(make_zip(source, members).read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag bits of the first entry of the directory
     source.write_bytes(content)
-    refused(tmp_path, source, r"faults \(1\).*\n.*damaged or encrypted")
-    monkeypatch.setattr(cfp_archive, "_MOST_BYTES", max(map(len, members.values())))
+    refused(tmp_path, source, r"faults \(1\).*\n.*encrypted")
+    monkeypatch.setattr(cfp_archive, "_MOST_MEMBER_BYTES", max(map(len, members.values())))
     make_zip(source, {**members, PHOTO: bytes(10**6)})
     refused(tmp_path, source, f"{PHOTO}: more than [0-9]+ bytes")
+    monkeypatch.setattr(cfp_archive, "_MOST_BYTES", 10**6)
+    refused(tmp_path, source, "must unpack to less than 1000000 bytes")
+
+
+def test_a_file_that_is_there_twice_is_refused(tmp_path, members):
+    source = make_zip(tmp_path / "a.zip", members)
+    with zipfile.ZipFile(source, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(f"cfp-dataset/{PHOTO}", members["Data/Images/004/frontal/02.jpg"])
+    refused(tmp_path, source, f"{PHOTO}: 2 times")
 
 
 def test_damaged_archives_say_fetch_again(tmp_path, members):
@@ -236,6 +249,7 @@ def test_damaged_archives_say_fetch_again(tmp_path, members):
 
 KILLED_RUNS = """
 import os, signal, sys
+from contextlib import suppress
 from pathlib import Path
 from siamese_nn.datasets.cfp_archive import organize_cfp
 
@@ -250,8 +264,9 @@ def run(out, fatal):
             seen += 1
             if seen == fatal:
                 seen = -1
-                if writes:  # the worst moment: half a file is there
-                    Path(arguments[0]).write_bytes(b"half")
+                with suppress(OSError, TypeError):  # filelock opens some by their folder's descriptor
+                    if writes:  # the worst moment: half a file is there
+                        Path(arguments[0]).write_bytes(b"half")
                 os.kill(os.getpid(), signal.SIGKILL)
     child = os.fork()
     if child:
@@ -305,14 +320,58 @@ def test_an_interrupted_call_leaves_nothing(tmp_path, members, monkeypatch):
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_full_disk_is_no_fault_of_the_source(tmp_path, members, monkeypatch):
-    source = make_zip(tmp_path / "a.zip", members)
-    monkeypatch.setattr(
-        cfp_archive, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
-    )
-    with pytest.raises(OSError, match="No space left"):
+@pytest.mark.parametrize("step", [1, 30, 100, 161])
+def test_a_full_disk_is_one_clear_error_and_the_same_call_goes_on(tmp_path, members, monkeypatch, step):
+    source, writes, real = make_zip(tmp_path / "a.zip", members), [], Path.write_bytes
+
+    def write(*arguments):
+        writes.append(arguments)
+        if len(writes) == step:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match=r"out can't be organised to the end .*No space left.*same call again"):
         organize_cfp(source, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [source]
+    assert organize_cfp(source, tmp_path / "out") == COUNTS
+
+
+def test_of_two_calls_on_one_folder_the_second_is_refused(tmp_path, members, monkeypatch):
+    source, out = make_zip(tmp_path / "a.zip", members), tmp_path / "out"
+    refusals, real = [], cfp_archive.load_image
+
+    def look_while_another_comes(*arguments, **options):
+        if not refusals:
+            with pytest.raises(
+                ValueError, match=r"Another process is organising into .*out\. Wait for it"
+            ) as raised:
+                organize_cfp(source, out)
+            refusals.append(raised.value)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(cfp_archive, "load_image", look_while_another_comes)
+    assert organize_cfp(source, out) == COUNTS
+    found = snapshot(out)
+    assert refusals and found.pop("cfp.json") and found == members
+
+
+def test_many_calls_at_once_end_in_one_whole_folder(tmp_path, members):
+    source, out = make_zip(tmp_path / "a.zip", members), tmp_path / "out"
+
+    def call(_):
+        try:
+            return organize_cfp(source, out)
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(call, range(24)))
+    assert COUNTS in results
+    assert all(result == COUNTS or "Another process is organising" in result for result in results)
+    found = snapshot(out)
+    assert found.pop("cfp.json") and found == members
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
 
 
 def test_the_real_cfp_aligned(tmp_path):
