@@ -6,27 +6,24 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
+
+from .photo_files import ImageError, read_photo, require_photo_file, require_whole, scan_ends
 
 logger = logging.getLogger(__name__)
 
 _ORIENTATION = ExifTags.Base.Orientation
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
-_DIGEST = sha256().digest_size
-_checked: set[tuple] = set()  # cache files that this process has found whole
 _ASPECTS = 1.02  # how far the aspects of two photos may differ that are taken for one another
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
-
-
-class ImageError(ValueError):
-    """A photo that cannot be used; the message names the file and the fault."""
 
 
 def load_image(
@@ -61,17 +58,25 @@ def load_image(
     """
     check_image_options(image_size, crop, channels, photo_size)
     path = _name_of(source)
-    with _named_faults(path), _opened(source) as photo:
+    content = read_photo(source) if path is source else source
+    ends = scan_ends(path, content) if isinstance(content, bytes) else []
+    with _named_faults(path), _opened(content, path) as photo:
         if photo.mode.startswith(("I", "F")):
             raise ImageError(f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits")
+        full_height, full_width = _seen_size(photo)
+        height, width = _part(path, (full_height, full_width), crop, photo_size)
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of what
+        # is wanted is enough for the resizing below to make of it what it makes of the whole photo.
+        wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
+        if _on_its_side(photo):
+            wanted = wanted[::-1]
+        draft = (_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
+        photo.draft(*draft)
+        photo.load()
+        if isinstance(content, bytes):
+            require_whole(path, content, photo, ends, draft)
         if photo.getexif().get(_ORIENTATION, 1) != 1:  # a camera that was held on its side
             photo = ImageOps.exif_transpose(photo)
-        height, width = _part(path, (photo.height, photo.width), crop, photo_size)
-        # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of
-        # what is wanted is enough for the resizing below to make of it what it makes of the whole photo.
-        full_width, full_height = photo.size
-        wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
-        photo.draft(_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
         across, down = width * photo.width / full_width, height * photo.height / full_height
         left, top = (photo.width - across) / 2, (photo.height - down) / 2
         if photo.mode != _MODES[channels]:
@@ -102,13 +107,20 @@ def photo_sizes(paths: Sequence[str | os.PathLike]) -> list[tuple[int, int]]:
     """
 
     def size(path: str | os.PathLike) -> tuple[int, int]:
-        name = _name_of(path)
-        with _named_faults(name), _opened(path) as photo:
-            on_its_side = photo.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-            return (photo.width, photo.height) if on_its_side else (photo.height, photo.width)
+        require_photo_file(path)
+        with _named_faults(path), _opened(path, path) as photo:
+            return _seen_size(photo)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(size, paths))
+
+
+def _on_its_side(photo: Image.Image) -> bool:
+    return photo.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+
+
+def _seen_size(photo: Image.Image) -> tuple[int, int]:
+    return (photo.width, photo.height) if _on_its_side(photo) else (photo.height, photo.width)
 
 
 def _part(
@@ -161,12 +173,10 @@ def _named_faults(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(source: str | os.PathLike | bytes | Image.Image) -> Iterator[Image.Image]:
+def _opened(
+    source: str | os.PathLike | bytes | Image.Image, path: str | os.PathLike
+) -> Iterator[Image.Image]:
     """A photo whose header has been read, and nothing else of it yet."""
-    path = _name_of(source)
-    if path is source and not os.path.isfile(path):  # to open a pipe would wait for its writer
-        no_file = "no file but a folder, a pipe or the like. Give a photo's file"
-        raise ImageError(f"{path}: {no_file if os.path.exists(path) else 'no such image'}")
     if isinstance(source, Image.Image):
         opened = nullcontext(source.copy())  # decoding at a smaller size would change the caller's
     else:
@@ -192,59 +202,63 @@ def load_images(
 ) -> np.ndarray:
     """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
 
-    With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there, and memory-mapped
-    when the same photos are asked for again, by whatever process: all trainings of a sweep share one copy. A photo that has
-    changed since is decoded anew, and so are all where the kept file is damaged: it ends with its SHA-256, which each process checks
-    once. Remove the folder when it is no longer of use.
+    With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there in a file, and
+    read when the same photos are asked for again, by whatever process. A photo whose size or times of change have
+    changed since is decoded anew. A kept file ends with its SHA-256, which each reading checks: where it is damaged, all
+    are decoded anew. The images are read into memory and not mapped, so whatever happens to the file afterwards changes
+    nothing. Files are put in place whole and never changed. Remove the folder when it is no longer of use.
 
     Args:
         paths: the `n` files.
         progress: whether to show a progress bar (on a terminal or in a notebook) when there are many.
 
     Returns:
-        uint8 of shape `(n, height, width, channels)`, in [0, 255]; read-only where it comes from the cache.
+        uint8 of shape `(n, height, width, channels)`, in [0, 255].
     """
     check_image_options(image_size, crop, channels, photo_size)
     options = {"image_size": image_size, "crop": crop, "channels": channels, "photo_size": photo_size}
     kept = _kept(paths, options)
     if kept is None:
         return _decode(paths, options, progress)
-    shape = (len(paths), *image_size, channels)
-    images = _mapped(kept, shape)
+    images = _read(kept, (len(paths), *image_size, channels))
     if images is None:
-        _keep(_decode(paths, options, progress), kept)
-        images = _mapped(kept, shape)
-    if images is None:
-        raise OSError(f"{kept} can't be read back as it was written. Choose another SIAMESE_NN_IMAGE_CACHE")
+        images = _decode(paths, options, progress)
+        _keep(images, kept)
     return images
 
 
 def _keep(images: np.ndarray, kept: Path) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_name(f".partial-{os.getpid()}-{kept.name}")  # another process may be at it, too
+    # Another process or thread may be at it, too.
+    partial = kept.with_name(f".partial-{os.getpid()}-{get_ident()}-{kept.name}")
     try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             file.write(images)
             file.write(sha256(images).digest())
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, kept)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        logger.warning("%s cannot be written (%s): the photos will be decoded again", kept, error)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
-def _mapped(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """The images in a file of the cache; `None` where it is absent or damaged."""
-    if not kept.exists():
+    images = np.empty(shape, np.uint8)
+    try:
+        with kept.open("rb") as file:
+            file.readinto(images)
+            # One byte more than a digest has, for a file that is too long.
+            if file.read(sha256().digest_size + 1) == sha256(images).digest():
+                return images
+    except FileNotFoundError:
         return None
-    facts = kept.stat()
-    size, state = math.prod(shape), (str(kept), facts.st_ino, facts.st_mtime_ns)
-    if facts.st_size == size + _DIGEST:
-        whole = np.memmap(kept, np.uint8, "r")
-        if state in _checked or sha256(whole[:size]).digest() == whole[size:].tobytes():
-            _checked.add(state)
-            return whole[:size].reshape(shape)
+    except OSError as error:
+        logger.warning("%s cannot be read (%s): the photos are decoded again", kept, error)
+        return None
     logger.warning("%s is damaged: the photos are decoded again", kept)
     return None
 
@@ -260,7 +274,8 @@ def _kept(paths: Sequence[str], options: dict) -> Path | None:
             facts = os.stat(path)
         except OSError:
             return None
-        digest.update(f"{os.path.abspath(path)}\n{facts.st_size} {facts.st_mtime_ns}\n".encode())
+        times = f"{facts.st_mtime_ns} {facts.st_ctime_ns}"  # the former can be set back, the latter can't
+        digest.update(f"{os.path.abspath(path)}\n{facts.st_size} {times}\n".encode(errors="surrogateescape"))
     return Path(folder) / f"{digest.hexdigest()[:32]}.uint8"
 
 
