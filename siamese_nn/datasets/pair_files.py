@@ -12,6 +12,9 @@ from ..files import write_text
 from .pairs import Pairs
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+OTHER_IMAGE_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
+_LFW_NAME = re.compile(r"(.*[^\W\d_].*)_[0-9]{4}")
+_CAMERAS = {"DSC", "DSCF", "DSCN", "IMG", "PICT"}  # who number their photos as LFW numbers a person's
 
 
 class PairFileError(ValueError):
@@ -34,8 +37,8 @@ def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> P
         The pairs in the file's order.
 
     Raises:
-        PairFileError: on a malformed line, a wrong count, a pair given twice (mirrored counts as twice), or
-            missing photos, all of them listed.
+        PairFileError: on a malformed line, a wrong count, a pair given twice (mirrored counts as twice), missing
+            photos, all of them listed, or a photo that is there twice.
         FileNotFoundError: if `pairs_file` or `image_dir` does not exist.
 
     Reference:
@@ -54,6 +57,11 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
         for stem in map(photo_stem, pair):
             if stem not in photos:
                 missing.setdefault(stem, line)
+            elif len(photos[stem]) > 1:
+                raise PairFileError(
+                    f"{pairs_file}:{line}: the photo {stem} must be there once. Received: {' and '.join(photos[stem])}. "
+                    "Remove all but one"
+                )
     if missing:
         listed = "\n".join(f"  {stem} (line {line})" for stem, line in missing.items())
         raise PairFileError(
@@ -62,8 +70,8 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
         )
     return [
         Pairs(
-            left=[photos[photo_stem(left)] for _, (left, _) in fold],
-            right=[photos[photo_stem(right)] for _, (_, right) in fold],
+            left=[photos[photo_stem(left)][0] for _, (left, _) in fold],
+            right=[photos[photo_stem(right)][0] for _, (_, right) in fold],
             same=[left[0] == right[0] for _, (left, right) in fold],
             left_identities=[left[0] for _, (left, _) in fold],
             right_identities=[right[0] for _, (_, right) in fold],
@@ -73,30 +81,81 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
 
 
 def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
-    """Lists all photos of a folder in LFW's naming, person by person.
+    """Lists all photos of a folder, person by person.
 
     Args:
-        image_dir: where the photos are, as in `read_pairs`. Of an organised LFW-a take `train/`, which holds all photos of the people
-            in the training pairs.
+        image_dir: a folder with a folder for each person, `Ada Lovelace/any name.jpg`; or a flat folder of photos in LFW's
+            naming, `Ada_Lovelace_0001.jpg`. Of an organised LFW-a take `train/`, which holds all photos of the people
+            in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. What begins with a dot is not looked at.
 
     Returns:
-        For each person, in alphabetical order, the paths of their photos.
+        For each person, in alphabetical order, the paths of their photos in alphabetical order. A person's name is
+        that of the folder, or in a flat folder what comes before the photo's number.
 
     Raises:
         FileNotFoundError: if `image_dir` does not exist.
-        ValueError: if it holds no photo, or one that isn't named after its person, `First_Last_0001`.
+        ValueError: if it is not clear of each photo who is on it: in a flat folder one that isn't named as LFW's are, photos
+            beside folders of photos, or photos deeper in a person's folder; if there is no photo, in the folder or in
+            a person's; or if there is one of another format, such as `.heic` or `.webp`.
+
+    Example:
+        >>> import tempfile
+        >>> people = Path(tempfile.mkdtemp())
+        >>> for place in ("Ada/IMG_0001.jpg", "Ada/IMG_0002.jpg", "Bob/IMG_0001.jpg"):
+        ...     (people / place).parent.mkdir(exist_ok=True)
+        ...     (people / place).touch()
+        >>> {name: len(photos) for name, photos in photos_by_identity(people).items()}
+        {'Ada': 2, 'Bob': 1}
     """
+    image_dir = Path(image_dir)
+    flat, folders = _listed(image_dir)
     people: dict[str, list[str]] = {}
-    for stem, path in sorted(_photos_by_stem(Path(image_dir)).items()):
-        name, _, number = stem.rpartition("_")
-        if not name or not number.isdecimal():
+    for folder in folders:
+        own, deeper = _listed(folder)
+        for place in deeper:
+            for below, _, names in os.walk(place):
+                if any(name.lower().endswith(IMAGE_ENDINGS + OTHER_IMAGE_ENDINGS) for name in names):
+                    raise ValueError(
+                        f"A person's photos must lie in the person's folder, not deeper. Received some in {below}. Move them up"
+                    )
+        if own and flat:
             raise ValueError(
-                f"A photo is named after its person, First_Last_0001. Received: {path}. Rename or remove it"
+                "`image_dir` must hold photos, or a folder of photos for each person, but not both. "
+                f"Received: {flat[0]} beside {folder}. Move the one or the other"
             )
-        people.setdefault(name, []).append(path)
+        if not own and not flat:
+            raise ValueError(f"A person's folder must hold photos. Received one without: {folder}. Remove it")
+        if own:
+            people[folder.name] = [str(path) for path in own]
+    for path in flat:
+        match = _LFW_NAME.fullmatch(path.stem)
+        if match is None or match[1] in _CAMERAS:
+            raise ValueError(
+                "In a flat folder a photo is named after its person, First_Last_0001. "
+                f"Received: {path}. Rename or remove it, or make a folder for each person"
+            )
+        people.setdefault(match[1], []).append(str(path))
     if not people:
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {image_dir}")
     return dict(sorted(people.items()))
+
+
+def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The photos in a folder and the folders in it, each in alphabetical order."""
+    _require_folder(folder)
+    photos, folders = [], []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):  # left by file managers and notebooks
+            continue
+        if path.is_dir():
+            folders.append(path)
+        elif path.suffix.lower() in IMAGE_ENDINGS:
+            photos.append(path)
+        elif path.suffix.lower() in OTHER_IMAGE_ENDINGS:
+            raise ValueError(
+                f"A photo must be a JPEG or a PNG file. Received: {path}. Convert it to JPEG or remove it"
+            )
+    return photos, folders
 
 
 def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -> None:
@@ -118,7 +177,7 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
             "An LFW pair file holds, in every fold, the same number of same and of different pairs, at least one. "
             f"Received (same, different): {sizes}. Balance them first"
         )
-    keys = list(chain.from_iterable(fold.keys() for fold in folds))
+    keys = reduce(add, folds).keys()
     if len(set(keys)) < len(keys):
         raise ValueError(
             f"An LFW pair file holds no pair twice. Received {len(keys) - len(set(keys))} pairs again"
@@ -147,17 +206,25 @@ def photo_stem(photo: tuple[str, int]) -> str:
     return f"{photo[0]}_{photo[1]:04d}"
 
 
-def _photos_by_stem(image_dir: Path) -> dict[str, str]:
-    """Lists a flat folder, or one with a folder a person, once: 4,000 look-ups cost one listing."""
+def _require_folder(image_dir: Path) -> None:
     if not image_dir.is_dir():
         raise FileNotFoundError(f"`image_dir` must be an existing folder. Received: {image_dir}")
-    photos = {}
+
+
+def _photos_by_stem(image_dir: Path) -> dict[str, list[str]]:
+    """Lists a flat folder, or one with a folder a person, once: 4,000 look-ups cost one listing."""
+    _require_folder(image_dir)
+    photos: dict[str, list[str]] = {}
     for entry in sorted(os.scandir(image_dir), key=lambda entry: entry.name):
-        entries = sorted(os.scandir(entry.path), key=lambda e: e.name) if entry.is_dir() else [entry]
+        in_folder = entry.is_dir()
+        entries = sorted(os.scandir(entry.path), key=lambda e: e.name) if in_folder else [entry]
         for photo in entries:
             stem, ending = os.path.splitext(photo.name)
-            if ending.lower() in IMAGE_ENDINGS:
-                photos.setdefault(stem, photo.path)
+            own = (
+                not in_folder or stem.rpartition("_")[0] == entry.name
+            )  # in another's folder it is another's
+            if own and ending.lower() in IMAGE_ENDINGS:
+                photos.setdefault(stem, []).append(photo.path)
     return photos
 
 

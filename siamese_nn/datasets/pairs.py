@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -18,7 +18,7 @@ class Pairs:
     Args:
         left: paths of the left photos, `(n,)` strings.
         right: paths of the right photos, `(n,)` strings.
-        same: 1 where both photos show the same person, else 0, `(n,)` int8.
+        same: 1 where both photos show the same person, else 0, `(n,)` int64.
         left_identities: the people on the left photos, `(n,)` strings.
         right_identities: the people on the right photos, `(n,)` strings.
 
@@ -49,7 +49,7 @@ class Pairs:
             raise ValueError(f"`same` must have the shape (n,). Received: shape {same.shape}")
         if not np.isin(same, (0, 1)).all():
             raise ValueError(f"`same` must hold only 0 and 1. Received: {np.unique(same)[:5]}")
-        object.__setattr__(self, "same", same.astype(np.int8))
+        object.__setattr__(self, "same", same.astype(np.int64))
         lengths = {name: len(column) for name, column in vars(self).items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"The columns of `Pairs` must have one length. Received: {lengths}")
@@ -83,10 +83,19 @@ class Pairs:
         return set(self.left_identities.tolist()) | set(self.right_identities.tolist())
 
     def keys(self) -> list[tuple[str, str]]:
-        """Returns the `pair_key` of each pair, which is equal for a pair and its mirror."""
-        return [
-            pair_key(left, right) for left, right in zip(self.left.tolist(), self.right.tolist(), strict=True)
-        ]
+        """Returns what stands for each pair in this set, wherever its photos lie, and whichever of them is on the left.
+
+        Returns:
+            For each pair its photos' paths below the folder that holds all photos of the set, in alphabetical order.
+
+        Example:
+            >>> pairs = Pairs(["people/Ada/2.jpg"], ["people/Bob/1.jpg"], [0], ["Ada"], ["Bob"])
+            >>> pairs.keys()
+            [('Ada/2.jpg', 'Bob/1.jpg')]
+        """
+        paths, where = self.distinct_images()
+        keys = photo_keys(paths.tolist())
+        return [pair_key(keys[left], keys[right]) for left, right in where.tolist()]
 
     def distinct_images(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the distinct paths, `(m,)` and sorted, and where each pair finds its photos among them, `(n, 2)` int64."""
@@ -95,20 +104,28 @@ class Pairs:
 
 
 def pair_key(left: str, right: str) -> tuple[str, str]:
-    """Returns the `photo_key` of two photos, in alphabetical order."""
-    first, second = sorted((photo_key(left), photo_key(right)))
-    return first, second
+    """Returns two photos in alphabetical order."""
+    return (left, right) if left <= right else (right, left)
 
 
-def photo_key(path: str) -> str:
-    """Returns by what a photo is known wherever it lies: its file name, or, where that is a mere number as in CFP, two folders with it.
+def photo_keys(paths: Sequence[str]) -> list[str]:
+    """Names photos by their places below the folder that holds them all: two photos never have one name.
+
+    Args:
+        paths: the `n` photos, relative to the working folder or absolute.
+
+    Returns:
+        The `n` relative paths, with `/` between folders.
 
     Example:
-        >>> photo_key("data/lfw-a/train/Al_Pacino_0001.jpg"), photo_key("data/cfp/Data/Images/001/frontal/01.jpg")
-        ('Al_Pacino_0001.jpg', '001/frontal/01.jpg')
+        >>> photo_keys(["data/cfp/001/frontal/01.jpg", "data/cfp/001/profile/01.jpg"])
+        ['frontal/01.jpg', 'profile/01.jpg']
     """
-    path = PurePath(path)
-    return "/".join(path.parts[-3:]) if path.stem.isdigit() else path.name
+    whole = [os.path.abspath(path) for path in paths]
+    if not whole:
+        return []
+    folder = os.path.commonpath(map(os.path.dirname, whole))
+    return [PurePath(path).relative_to(folder).as_posix() for path in whole]
 
 
 def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:

@@ -162,8 +162,6 @@ def image_source(
     size = len(paths) * image_size[0] * image_size[1] * channels
     if size <= memory_limit:
         images = load_images(paths, **options)
-        if isinstance(images, np.memmap):  # shared with other processes, as a tensor's copy would not be
-            return lambda indices: tf.numpy_function(images.__getitem__, [indices], tf.uint8, stateful=False)
         with tf.device("CPU"):  # on a GPU the table would take the room of the model
             images = tf.constant(images)
         return lambda indices: tf.gather(images, indices)

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 import warnings
 from collections.abc import Iterable
 from functools import cache
@@ -210,7 +211,7 @@ def split_identities(
     train, val = _both_sides(pairs[within], left[within])
     if rebalance:
         on_val = left[left != right]
-        taken = {*pairs.keys(), *(exclude.keys() if exclude is not None else ())}
+        taken = _by_path(pairs) if exclude is None else _by_path(pairs) | _by_path(exclude)
         train += _new_different_pairs(train, "training", _photos(straddling, ~on_val), taken, [seed, 0])
         val += _new_different_pairs(val, "validation", _photos(straddling, on_val), taken, [seed, 1])
     logger.info(
@@ -281,8 +282,14 @@ def _photos(pairs: Pairs, on_left: np.ndarray) -> dict[str, str]:
     return dict(zip(photos.tolist(), people.tolist(), strict=True))
 
 
+def _by_path(pairs: Pairs) -> set[tuple[str, str]]:
+    """The pairs by the whole paths of their photos, which are the same in every set."""
+    sides = (map(os.path.abspath, side.tolist()) for side in (pairs.left, pairs.right))
+    return set(map(pair_key, *sides))
+
+
 def _new_different_pairs(
-    pairs: Pairs, side: str, photos: dict[str, str], taken: set, seed: list[int]
+    pairs: Pairs, side: str, photos: dict[str, str], taken: set[tuple[str, str]], seed: list[int]
 ) -> Pairs:
     """Pairs `photos` of different people anew until `pairs` would balance, each photo as seldom as possible."""
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
@@ -294,7 +301,7 @@ def _new_different_pairs(
         # A round pairs up a fresh order, so that every photo is used once before one is used twice.
         order = rng.permutation(len(paths)).tolist()
         for left, right in ((paths[i], paths[j]) for i, j in zip(order[::2], order[1::2], strict=False)):
-            key = pair_key(left, right)
+            key = pair_key(os.path.abspath(left), os.path.abspath(right))
             if photos[left] != photos[right] and key not in taken and len(chosen) < wanted:
                 taken.add(key)
                 chosen.append((left, right))

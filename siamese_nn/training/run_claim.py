@@ -2,16 +2,15 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from .. import __version__
 from ..datasets import Pairs
-from ..datasets.pairs import photo_key
+from ..datasets.digests import pairs_digest, people_digest
 from ..files import read_json
 from .recipes import Recipe
 
@@ -52,14 +51,14 @@ def claim_folder(
             "same": int(pairs.same.sum()),
             "different": int((1 - pairs.same).sum()),
             "people": len(pairs.identities()),
-            "sha256": _digest(map("\t".join, pairs.keys())),
+            "sha256": pairs_digest(pairs),
         }
         for name, pairs in sets.items()
     }
     claim = {"siamese_nn": __version__, "recipe": recipe.as_dict(), "data": data}
     if photos:
-        files = [photo_key(path) for own in photos.values() for path in own]
-        claim["photos"] = {"photos": len(files), "people": len(photos), "sha256": _digest(files)}
+        count = sum(map(len, photos.values()))
+        claim["photos"] = {"photos": count, "people": len(photos), "sha256": people_digest(photos)}
     claim = json.loads(json.dumps(claim))
     path = run_dir / "recipe.json"
     if not path.exists():
@@ -84,7 +83,3 @@ def claim_folder(
                 "or remove this one"
             )
     return claim
-
-
-def _digest(lines: Iterable[str]) -> str:
-    return sha256("\n".join(lines).encode()).hexdigest()

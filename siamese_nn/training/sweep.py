@@ -275,7 +275,7 @@ def _show(bar: tqdm, study: optuna.Study) -> None:
 
 @contextmanager
 def _image_cache(folder: Path) -> Iterator[None]:
-    """Lets all trials on this machine share decoded photos, unless the user has chosen where."""
+    """Keeps decoded photos for all trials on this machine, unless the user has chosen where."""
     name = "SIAMESE_NN_IMAGE_CACHE"
     if name in os.environ:
         yield

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from .. import models
 from ..datasets import Pairs
+from ..datasets.digests import pairs_digest, people_digest
 from . import trial_queue
 from .callbacks import mode
 from .recipes import Recipe
@@ -136,7 +137,7 @@ class Worker:
             recipe = recipe_at(self.base, self.space, suggest(trial, self.space))
         except ValueError as error:
             raise _RecipeFault(error) from error
-        run = _sha256([json.dumps(recipe.as_dict(), sort_keys=True)])[:16]
+        run = sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()[:16]
         trial.set_user_attr("recipe", recipe.as_dict())
         trial.set_user_attr("run", run)
         run_dir = self.folder / "runs" / run
@@ -284,19 +285,8 @@ def _stop_if_told() -> None:
 
 def data_digests(sets: tuple[Pairs, Pairs], photos: Mapping[str, Sequence[str]] | None) -> dict[str, str]:
     """What stands for the data of a search."""
-    data = {
-        name: _sha256(map("\t".join, pairs.keys()))
-        for name, pairs in zip(("train", "validation"), sets, strict=True)
-    }
-    if photos is not None:
-        data["photos"] = _sha256(
-            f"{name}\t{os.path.basename(path)}" for name in photos for path in photos[name]
-        )
-    return data
-
-
-def _sha256(lines: Iterable[str]) -> str:
-    return sha256("\n".join(lines).encode()).hexdigest()
+    data = {"train": pairs_digest(sets[0]), "validation": pairs_digest(sets[1])}
+    return data if photos is None else data | {"photos": people_digest(photos)}
 
 
 def _plain(value: Any) -> Any:

@@ -1,12 +1,13 @@
 import io
 import os
 import struct
+import time
 import zlib
 from hashlib import sha256
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from siamese_nn import datasets
 from siamese_nn.datasets import ImageError
@@ -109,21 +110,118 @@ def test_bytes_and_pillow_images_are_photos_too(colours):
         datasets.load_image(colours.read_bytes()[:100])
 
 
-def png_that_claims(width, height):
-    """A PNG of some dozens of bytes whose header claims a size."""
+def png(width, height, data, *, interlaced=False, kinds=(8, 0)):
+    """A PNG of some dozens of bytes whose header claims a size, with these compressed rows."""
 
     def chunk(kind, content):
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
-    )
+    header = struct.pack(">IIBBBBB", width, height, *kinds, 0, 0, interlaced)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def png_that_claims(width, height):
+    return png(width, height, b"")
+
+
+def jpeg(mode="RGB", side=64, *, colour=None, **options):
+    image = Image.new(mode, (side, side), colour)
+    if colour is None:
+        rng = np.random.default_rng(0)
+        bands = [Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8)) for _ in image.getbands()]
+        image = Image.merge(mode, bands).resize((side, side), Image.Resampling.BICUBIC)
+    with io.BytesIO() as file:
+        image.save(file, "JPEG", **options)
+        return file.getvalue()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}, {"subsampling": 0}, {"quality": 98}]
+)
+def test_a_jpeg_whose_data_are_cut_short_is_refused_though_it_ends_properly(mode, options, channels):
+    """The decoder makes up grey for what is lacking, and says nothing."""
+    whole = jpeg(mode, **options)
+    assert datasets.load_image(whole, image_size=(64, 64), channels=channels).std() > 20
+    data = whole.index(b"\xff\xda") + 14
+    for share in (0.1, 0.5, 0.9):
+        cut = whole[: data + int(share * (len(whole) - data))].rstrip(b"\xff")
+        for ending in (b"", b"\xff\xd9", b"\xff\xff\xd9"):
+            with pytest.raises(ImageError, match="the photo: .*(data end before|truncated|broken)"):
+                datasets.load_image(cut + ending, image_size=(64, 64), channels=channels)
+
+
+def test_a_jpeg_that_claims_to_be_larger_than_it_is_is_refused(tmp_path):
+    content = bytearray(jpeg(side=250))
+    frame = content.index(b"\xff\xc0")
+    content[frame + 5 : frame + 9] = struct.pack(">HH", 7900, 7900)
+    (tmp_path / "large.jpg").write_bytes(content)
+    with pytest.raises(ImageError, match=r"large\.jpg: its data end before its last pixel"):
+        datasets.load_image(tmp_path / "large.jpg")
+    with pytest.raises(ImageError, match="its data end"):  # its header is all right
+        datasets.load_images([tmp_path / "large.jpg"], crop=datasets.photo_sizes([tmp_path / "large.jpg"])[0])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_whole_jpeg_is_used_grey_or_not(mode, progressive, grey):
+    for side in (1, 7, 16, 33, 250):
+        for options in ({}, {"restart_marker_blocks": 2}, {"optimize": True, "quality": 30}):
+            colour = (128,) * len(Image.new(mode, (1, 1)).getbands()) if grey else None
+            content = jpeg(mode, side, colour=colour, progressive=progressive, **options)
+            for channels in (1, 3):
+                assert datasets.load_image(content, image_size=(8, 8), channels=channels).shape[0] == 8
+                assert datasets.load_image(content[:-2] + b"\xff" + content[-2:], channels=channels).any()
+
+
+@pytest.mark.parametrize("scans", [3, 3000])
+def test_decoding_a_progressive_jpeg_has_a_budget(scans):
+    content = jpeg(side=1000, colour=(10, 200, 30), progressive=True)
+    last = content.rindex(b"\xff\xda")
+    content = content[:-2] + scans * content[last:-2] + b"\xff\xd9"
+    if scans == 3:
+        assert datasets.load_image(content).any()
+        return
+    with pytest.raises(ImageError, match="the photo: more than the 100 scans"):
+        datasets.load_image(content)
+
+
+def test_arithmetic_coding_is_refused():
+    content = jpeg()
+    frame = content.index(b"\xff\xc0")
+    with pytest.raises(ImageError, match="the photo: a JPEG in arithmetic coding. Save it"):
+        datasets.load_image(content[: frame + 1] + b"\xc9" + content[frame + 2 :])
+
+
+@pytest.mark.parametrize(
+    ("interlaced", "kinds", "size"),  # bits and colour type: grey of 1 bit, RGB, RGB with opacity
+    [
+        (False, (1, 0), 37 * (1 + 7)),
+        (False, (8, 2), 37 * (1 + 3 * 50)),
+        (True, (8, 6), 37 * 50 * 4 + sum([5, 5, 5, 10, 9, 19, 18])),
+    ],
+)
+def test_a_png_that_lacks_rows_is_refused(interlaced, kinds, size):
+    options = {"interlaced": interlaced, "kinds": kinds}
+    assert not datasets.load_image(png(50, 37, bytes(size), **options)).any()  # black as what is made up
+    for length in (size - 1, size // 2, 1):
+        with pytest.raises(ImageError, match="the photo: .*(data end before its last pixel|truncated)"):
+            datasets.load_image(png(50, 37, bytes(length), **options))
+
+
+def test_a_png_that_was_changed_is_refused(colours):
+    content = bytearray(colours.read_bytes())
+    content[content.index(b"IDAT") + 9] ^= 1
+    with pytest.raises(ImageError, match="the photo: .*(changed since it was written|broken)"):
+        datasets.load_image(bytes(content))
+    content = bytearray(colours.read_bytes())
+    content[content.index(b"IEND") - 5] ^= 1  # the checksum of the data
+    with pytest.raises(ImageError, match="the photo: its data were changed since it was written"):
+        datasets.load_image(bytes(content))
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -171,6 +269,22 @@ def test_a_camera_held_on_its_side_makes_no_difference(tmp_path, orientation):
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_turned_jpeg_is_decoded_at_a_part_of_its_size(tmp_path, orientation):
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (4, 6, 3), np.uint8)).resize(
+        (960, 640), Image.Resampling.BICUBIC
+    )
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo.save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    with Image.open(tmp_path / "photo.jpg") as opened:
+        turned = ImageOps.exif_transpose(opened)
+    options = {"image_size": (20, 30), "crop": (400, 600), "channels": 3}
+    expected = datasets.load_image(turned, **options).astype(int)
+    assert np.abs(datasets.load_image(tmp_path / "photo.jpg", **options) - expected).max() <= 3
+
+
 def test_the_callers_image_stays_as_it_is(tmp_path):
     Image.new("RGB", (400, 400), "red").save(tmp_path / "photo.jpg")
     with Image.open(tmp_path / "photo.jpg") as photo:
@@ -185,13 +299,28 @@ def test_the_cache_is_shared_and_follows_the_files(tmp_path, toy_pairs, monkeypa
     first = datasets.load_images(paths, image_size=(20, 20))
     monkeypatch.setattr(datasets.images, "load_image", lambda *_, **__: pytest.fail("decoded again"))
     again = datasets.load_images(paths, image_size=(20, 20))
-    assert isinstance(first, np.memmap) and isinstance(again, np.memmap)
     assert np.array_equal(first, expected) and np.array_equal(again, expected)
     assert len(list((tmp_path / "cache").iterdir())) == 1
     with pytest.raises(pytest.fail.Exception):
         datasets.load_images(paths, image_size=(20, 21))
     with pytest.raises(pytest.fail.Exception):
         datasets.load_images(paths[::-1], image_size=(20, 20))
+
+
+def test_whatever_happens_to_the_cache_file_the_images_stay(tmp_path, toy_pairs, monkeypatch):
+    """A memory-mapped file that somebody cuts off kills the process that reads it, by SIGBUS."""
+    paths = toy_pairs.left[:6].tolist()
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path))
+    expected = datasets.load_images(paths, image_size=(20, 20))
+    kept_images, dataset = (
+        datasets.load_images(paths, image_size=(20, 20)),
+        datasets.pair_dataset(toy_pairs[:6], image_size=(20, 20), shuffle=False),
+    )
+    for kept in tmp_path.iterdir():
+        os.truncate(kept, 0)
+    assert np.array_equal(kept_images, expected)
+    ((left, _), _), *_ = dataset.as_numpy_iterator()
+    assert np.array_equal(np.rint(left * 255), expected)
 
 
 def cut(content):
@@ -203,7 +332,15 @@ def turn_a_bit(content):
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, turn_a_bit, lambda _: b"", lambda _: b"garbage", lambda content: bytes(len(content))]
+    "damage",
+    [
+        cut,
+        turn_a_bit,
+        lambda _: b"",
+        lambda _: b"garbage",
+        lambda content: bytes(len(content)),
+        lambda content: content + b"0",
+    ],
 )
 def test_a_damaged_cache_file_counts_as_absent(tmp_path, toy_pairs, monkeypatch, caplog, damage):
     paths = toy_pairs.left[:6].tolist()
@@ -220,24 +357,33 @@ def test_a_damaged_cache_file_counts_as_absent(tmp_path, toy_pairs, monkeypatch,
     assert list(tmp_path.iterdir()) == [kept] and kept.read_bytes() == whole
 
 
-def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path, toy_pairs, monkeypatch):
+def test_a_cache_that_cannot_be_written_leaves_nothing_behind(tmp_path, toy_pairs, monkeypatch, caplog):
     def full(_):
         raise OSError("disk full")
 
+    paths = toy_pairs.left[:2].tolist()
+    expected = datasets.load_images(paths, image_size=(20, 20))
     monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path))
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        datasets.load_images(toy_pairs.left[:2].tolist(), image_size=(20, 20))
-    assert not list(tmp_path.iterdir())
+    assert np.array_equal(datasets.load_images(paths, image_size=(20, 20)), expected)
+    assert not list(tmp_path.iterdir()) and "cannot be written (disk full)" in caplog.text
     assert datasets.load_images([], image_size=(20, 20)).shape == (0, 20, 20, 1)
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", paths[0])  # no folder
+    assert np.array_equal(datasets.load_images(paths, image_size=(20, 20)), expected)
+    assert "Not a directory" in caplog.text
 
 
 def test_a_changed_photo_is_decoded_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", str(tmp_path / "cache"))
-    for colour, path in ((10, tmp_path / "a.png"), (200, tmp_path / "a.png")):
+    path = tmp_path / "a.png"
+    sizes = set()
+    for colour in (10, 200):
+        time.sleep(0.02)  # a file system's clock may be as coarse as that
         Image.new("L", (8, 8), colour).save(path)
-        os.utime(path, ns=(colour, colour))
+        sizes.add(path.stat().st_size)
+        os.utime(path, ns=(5, 5))  # as those do who copy a file with its times
         assert (datasets.load_images([path], image_size=(4, 4)) == colour).all()
+    assert len(sizes) == 1
     with pytest.raises(datasets.ImageError, match="no such image"):
         datasets.load_images([tmp_path / "b.png"], image_size=(4, 4))
 
@@ -266,3 +412,65 @@ def test_a_file_and_its_pixels_give_the_same(tmp_path, side, tolerance):
     for options in ({"image_size": (125, 125)}, {"image_size": (64, 64), "crop": (140, 140)}):
         by_path = datasets.load_image(tmp_path / "photo.jpg", **options).astype(int)
         assert np.abs(by_path - datasets.load_image(pixels, **options)).max() <= tolerance
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("crop", [(140, 120), None])
+def test_a_crop_belongs_to_a_size_of_photo(tmp_path, ending, crop):
+    """A photo of four times the size gives what the photo itself gives; in its own pixels the crop gives its eye."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (12, 10), np.uint8)).resize(
+        (200, 240), Image.Resampling.BICUBIC
+    )
+    options = {"image_size": (70, 60), "crop": crop}
+    expected = datasets.load_image(small, **options).astype(int)
+    for width, height in ((800, 960), (400, 480), (200, 240), (804, 952)):
+        path = tmp_path / f"{width}.{ending}"
+        small.resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
+        found = datasets.load_image(path, **options, photo_size=(240, 200)).astype(int)
+        assert np.abs(found - expected).mean() < 1.5
+        (listed,) = datasets.load_images([path], **options, photo_size=(240, 200))
+        assert np.array_equal(listed, found)
+    if crop:
+        pixels = datasets.load_image(tmp_path / f"800.{ending}", **options).astype(int)
+        assert np.abs(pixels - expected).mean() > 20
+
+
+def test_a_photo_of_another_shape_is_refused(tmp_path):
+    options = {"image_size": (40, 40), "photo_size": (250, 250)}
+    for width, height, fits in ((255, 250, True), (256, 250, False), (250, 256, False), (750, 1000, False)):
+        path = tmp_path / f"{width}x{height}.png"
+        Image.new("L", (width, height)).save(path)
+        for crop in ((125, 125), None):
+            if fits:
+                assert datasets.load_image(path, crop=crop, **options).shape == (40, 40, 1)
+                continue
+            with pytest.raises(
+                ImageError, match=rf"{path.name}: .*250 x 250.*Received: {height} x {width}. Cut"
+            ):
+                datasets.load_image(path, crop=crop, **options)
+    for wrong in ({"photo_size": (1.5, 2)}, {"photo_size": 250}, {"photo_size": (250, 0)}):
+        with pytest.raises(ValueError, match="`photo_size` must be"):
+            datasets.load_image(path, **wrong)
+    with pytest.raises(
+        ValueError, match=r"`crop` must fit into `photo_size`. Received: crop=\(125, 251\).*=\(250, 250\)"
+    ):
+        datasets.load_image(path, crop=(125, 251), photo_size=(250, 250))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_sizes_are_those_that_are_seen(tmp_path):
+    exif, paths = Image.Exif(), []
+    for orientation in (1, 3, 6, 8):
+        exif[0x0112] = orientation
+        for ending in ("jpg", "png"):
+            paths.append(tmp_path / f"{orientation}.{ending}")
+            Image.new("RGB", (80, 100)).save(paths[-1], exif=exif)
+    assert datasets.photo_sizes(paths) == [(100, 80)] * 4 + [(80, 100)] * 4
+    for path in paths:  # what is decoded agrees
+        assert datasets.load_image(path, crop=datasets.photo_sizes([path])[0]).shape == (125, 125, 1)
+    (tmp_path / "cut.jpg").write_bytes(paths[0].read_bytes()[:100])
+    (tmp_path / "bomb.png").write_bytes(png_that_claims(10_000, 10_000))
+    for name in ("absent.jpg", "cut.jpg", "bomb.png"):
+        with pytest.raises(ImageError, match=name):
+            datasets.photo_sizes([*paths, tmp_path / name])

@@ -126,22 +126,76 @@ def test_the_real_files_are_written_back_byte_for_byte(lfw_a_dir, tmp_path):
         assert (tmp_path / file).read_bytes() == (lfw_a_dir / file).read_bytes()
 
 
-def test_photos_are_listed_by_person_flat_and_in_folders(tmp_path):
-    for folder in ("", "Ann_Lee"):
-        place = tmp_path / f"f{bool(folder)}" / folder
-        place.mkdir(parents=True)
-        for name in ("Ann_Lee_0002.jpg", "Ann_Lee_0001.png", "notes.txt"):
-            (place / name).write_bytes(b"")
-        assert datasets.photos_by_identity(tmp_path / f"f{bool(folder)}") == {
-            "Ann_Lee": [str(place / "Ann_Lee_0001.png"), str(place / "Ann_Lee_0002.jpg")]
-        }
+def test_a_photo_that_is_there_twice_is_refused(photos, tmp_path):
+    for twin in ("Ada_0001.jpg", "Ada/Ada_0001.png"):
+        (photos / twin).touch()
+        with pytest.raises(
+            PairFileError, match=r"pairs.txt:2: the photo Ada_0001 must be there once. .*Ada_0001\."
+        ):
+            datasets.read_pairs(write(tmp_path, VIEW_1), photos)
+        (photos / twin).unlink()
+    (photos / "Bob/Ada_0001.jpg").touch()  # Bob's, by its folder
+    pairs = datasets.read_pairs(write(tmp_path, VIEW_1), photos)
+    assert pairs.left[0] == str(photos / "Ada/Ada_0001.jpg")
+    (photos / "Ada/Ada_0001.jpg").unlink()
+    with pytest.raises(PairFileError, match="Ada_0001 .line 2"):
+        datasets.read_pairs(write(tmp_path, VIEW_1), photos)
 
 
-def test_photos_without_a_name_or_no_photos_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="without any"):
+def fill(folder, *places):
+    for place in places:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(b"")
+
+
+@pytest.mark.parametrize("folder", ["", "Ann_Lee"])
+def test_photos_are_listed_by_person_flat_and_in_folders(tmp_path, folder):
+    place = tmp_path / folder
+    fill(
+        place, "Ann_Lee_0002.jpg", "Ann_Lee_0001.png", "notes.txt", "._Ann_Lee_0001.jpg", ".thumbnails/x.jpg"
+    )
+    photos = [str(place / "Ann_Lee_0001.png"), str(place / "Ann_Lee_0002.jpg")]
+    assert datasets.photos_by_identity(tmp_path) == {"Ann_Lee": photos}
+
+
+def test_in_folders_a_photos_person_is_its_folder(tmp_path):
+    """Whatever a camera called it."""
+    places = [f"{name}/IMG_{i:04d}.JPG" for name in ("Cyd", "Ada Lovelace", "Bob_0001") for i in (2, 1)]
+    fill(tmp_path, *places, "Cyd/Ada_0001.jpg", "Cyd/me.jpeg")
+    people = datasets.photos_by_identity(tmp_path)
+    assert {name: len(photos) for name, photos in people.items()} == {
+        "Ada Lovelace": 2,
+        "Bob_0001": 2,
+        "Cyd": 4,
+    }
+    assert list(people) == ["Ada Lovelace", "Bob_0001", "Cyd"]
+    assert people["Cyd"] == [
+        str(tmp_path / "Cyd" / name) for name in ("Ada_0001.jpg", "IMG_0001.JPG", "IMG_0002.JPG", "me.jpeg")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (["notes.txt"], "without any"),
+        (["IMG.jpg"], r"First_Last_0001. Received: .*IMG.jpg. Rename or remove it, or make a folder"),
+        (["IMG_0001.jpg"], r"First_Last_0001. Received: .*IMG_0001.jpg"),
+        (["IMG_20230101_1234.jpg", "Ada_00001.jpg"], r"Received: .*Ada_00001.jpg"),
+        (["20230101_1234.jpg"], r"Received: .*20230101_1234.jpg"),
+        (["Ada_0001.jpg", "Bob/1.jpg"], r"not both. Received: .*Ada_0001.jpg beside .*Bob"),
+        (["Ada/1.jpg", "Bob/2023/May/1.jpg"], r"not deeper. Received some in .*Bob/2023/May. Move them up"),
+        (["Ada_0001.jpg", "2023/May/1.heic"], r"not deeper. Received some in .*2023/May"),
+        (["Ada/1.jpg", "Ada/2.HEIC"], r"Received: .*2.HEIC. Convert it to JPEG or remove it"),
+        (["Ada_0001.jpg", "Bob_0001.webp"], r"Received: .*Bob_0001.webp. Convert it"),
+        (["Ada/1.jpg", "Bob/notes.txt"], r"must hold photos. Received one without: .*Bob. Remove it"),
+    ],
+)
+def test_photos_of_whom_it_is_not_clear_who_is_on_them_are_refused(tmp_path, places, message):
+    fill(tmp_path, *places)
+    with pytest.raises(ValueError, match=message):
         datasets.photos_by_identity(tmp_path)
-    (tmp_path / "IMG.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match="First_Last_0001. Received: .*IMG.jpg"):
-        datasets.photos_by_identity(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="image_dir"):
         datasets.photos_by_identity(tmp_path / "none")

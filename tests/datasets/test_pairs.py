@@ -33,6 +33,35 @@ def test_keys_do_not_see_sides():
     assert pairs.keys()[1] == ("Ada_0001.jpg", "Bob_0001.jpg")
 
 
+def test_two_photos_never_have_one_key():
+    """Cameras number the photos of every person from 1 on, and CFP's are numbered in two folders a person."""
+    for left, right in (
+        ("Ada/IMG_0001.jpg", "Bob/IMG_0001.jpg"),
+        ("001/frontal/01.jpg", "002/frontal/01.jpg"),
+    ):
+        pairs = Pairs([f"data/{left}"], [f"data/{right}"], [0], ["Ada"], ["Bob"])
+        assert pairs.keys() == [(left, right)]
+    one = Pairs(["x/1/frontal/01.jpg"], ["x/1/profile/01.jpg"], [1], ["Ada"], ["Ada"])
+    assert one.keys() == [("frontal/01.jpg", "profile/01.jpg")]
+    assert one[:0].keys() == []
+
+
+def test_keys_do_not_see_where_the_photos_are(monkeypatch, tmp_path):
+    keys = some_pairs().keys()
+    monkeypatch.chdir(tmp_path)
+    pairs = some_pairs()
+    moved = Pairs([f"{tmp_path}/y/../x/{name[2:]}" for name in pairs.left], *list(vars(pairs).values())[1:])
+    assert moved.keys() == keys
+
+
+def test_the_labels_can_be_summed():
+    """NumPy 2 lets Python's own `sum` of int8 wrap."""
+    n = 300
+    pairs = Pairs(["a_1.jpg"] * n, ["a_2.jpg"] * n, np.ones(n, np.int8), ["a"] * n, ["a"] * n)
+    assert sum(pairs.same) == n and pairs.same.dtype == np.int64
+    assert sum((pairs[:200] + pairs).same) == 500
+
+
 def test_distinct_images_find_every_photo():
     pairs = some_pairs()
     paths, where = pairs.distinct_images()

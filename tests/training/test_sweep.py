@@ -573,6 +573,15 @@ def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
     assert len(fake) == 6
 
 
+def test_a_search_knows_its_photos_by_who_is_on_them(sets):
+    """Before, by their base names."""
+    paths = sets[0].distinct_images()[0].tolist()[:4]
+    one, other = ({"Ada": paths[:2], "Bob": paths[2:]}, {"Ada": paths[2:], "Bob": paths[:2]})
+    found = [sweep_worker.data_digests(sets, photos) for photos in (one, other, None)]
+    assert found[2].keys() == {"train", "validation"}
+    assert found[0]["train"] == found[1]["train"] and found[0]["photos"] != found[1]["photos"]
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [

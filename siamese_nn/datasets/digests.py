@@ -1,0 +1,95 @@
+"""What stands for data in a run folder: it changes when people, photos or pairs do, and not when a folder is moved."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from hashlib import sha256
+
+from .pairs import Pairs, photo_keys
+from .photo_files import read_photo, require_photo_file
+
+
+def pairs_digest(pairs: Pairs) -> str:
+    """Returns a digest of pairs: of their photos, as `people_digest`, of their labels and of their order.
+
+    Args:
+        pairs: the pairs.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ImageError: if a photo is missing or cannot be read; it is named.
+        ValueError: if a photo is said to be of two people; it is named.
+    """
+    paths, where = pairs.distinct_images()
+    people: dict[str, str] = {}
+    for side, names in ((pairs.left, pairs.left_identities), (pairs.right, pairs.right_identities)):
+        for path, name in zip(side.tolist(), names.tolist(), strict=True):
+            if people.setdefault(path, name) != name:
+                raise ValueError(
+                    f"A photo is of one person. Received {path} as one of {people[path]} and of {name}"
+                )
+    facts = _facts(paths.tolist(), [people[path] for path in paths.tolist()])
+    # A training depends on the order of its pairs, and where photos are changed at random on left and right, too.
+    return _digest([facts, where.tolist(), pairs.same.tolist()])
+
+
+def people_digest(photos: Mapping[str, Sequence[str]]) -> str:
+    """Returns a digest of photos: who is on each, its path below the folder of all, its size and its content.
+
+    Args:
+        photos: for each person the paths of their photos, in any order.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        ImageError: if a photo is missing or cannot be read; it is named.
+        ValueError: if a photo is given twice; it is named.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> import tempfile
+        >>> one, other = (
+        ...     datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6, n_test_identities=6,
+        ...         images_per_identity=4, train_pairs=8, test_pairs=8, seed=seed)
+        ...     for seed in (0, 1)
+        ... )
+        >>> own, others = (datasets.photos_by_identity(folder / "lfw2") for folder in (one, other))
+        >>> people_digest(own) == people_digest(own), people_digest(own) == people_digest(others)
+        (True, False)
+    """
+    people: dict[str, str] = {}
+    for name, paths in photos.items():
+        for path in map(os.path.abspath, paths):
+            if path in people:
+                raise ValueError(
+                    f"A photo is given once. Received {path} for {people[path]} and again for {name}"
+                )
+            people[path] = name
+    return _digest(sorted(_facts(list(people), list(people.values()))))
+
+
+def _facts(paths: list[str], people: list[str]) -> list[tuple[str, str, int, str]]:
+    """Person, place, size and content of each photo."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        contents = list(pool.map(_content, paths))
+    return [(*known, *content) for *known, content in zip(people, photo_keys(paths), contents, strict=True)]
+
+
+def _content(path: str) -> tuple[int, str]:
+    require_photo_file(path)
+    facts = os.stat(path)
+    return facts.st_size, _sha256(path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+@lru_cache(maxsize=100_000)  # a search trains on the same photos many times
+def _sha256(path: str, *_: int) -> str:
+    return sha256(read_photo(path)).hexdigest()
+
+
+def _digest(facts: list) -> str:
+    return sha256(json.dumps(facts).encode()).hexdigest()
