@@ -239,8 +239,9 @@ def _require(path: Path | str, document: Any, kinds: Mapping[str, Callable[[Any]
 
 
 def _require_made_from_scores(run_dir: Path, results: Mapping[str, Any]) -> None:
-    scores = _read_scores(run_dir)
-    for model, sets in results["figures"].items():
+    scores, models = _read_scores(run_dir), results["figures"]
+    _require(f"{run_dir / RESULTS}: figures", models, dict.fromkeys(models, _is_table))
+    for model, sets in models.items():
         for name, figures in sets.items():
             columns = scores.get(name, {})
             if model not in columns:
@@ -260,7 +261,7 @@ def _require_made_from_scores(run_dir: Path, results: Mapping[str, Any]) -> None
 def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(_agree(value, other[name]) for name, value in one.items())
-    return one == other or (None not in (one, other) and math.isclose(one, other, rel_tol=1e-6))
+    return one == other or (None not in (one, other) and math.isclose(one, other, rel_tol=1e-9))
 
 
 def _read_scores(run_dir: Path) -> dict[str, dict[str, list]]:
@@ -268,9 +269,10 @@ def _read_scores(run_dir: Path) -> dict[str, dict[str, list]]:
     scores = read_json(path)
     _require(path, scores, {"validation": _is_table})
     for name, columns in scores.items():
-        kinds = {**_SCORES, **({"last": _SCORES["best"]} if "last" in (columns or ()) else {})}
+        last = {"last": _SCORES["best"]} if isinstance(columns, dict) and "last" in columns else {}
+        kinds = _SCORES | last
         _require(f"{path}: {name}", columns, kinds)
-        if len({len(column) for column in columns.values()}) > 1:
+        if len({len(columns[kind]) for kind in kinds}) > 1:
             raise damaged(path, f"the columns of {name} must be of one length")
     return scores
 
@@ -317,7 +319,7 @@ class RunFolder:
         of_each = dict.fromkeys(self.scores, _is_table)
         _require(f"{self.dir / RECIPE}: data", self.data, of_each)
         models = {**self.results["figures"], "raw_pixels": self.results["raw_pixels"]}
-        _require(f"{self.dir / RESULTS}: figures", models, {"best": _is_table})
+        _require(f"{self.dir / RESULTS}: figures", models, dict.fromkeys(("best", *models), _is_table))
         _require(f"{self.dir / RESULTS}: figures: best", models["best"], of_each)
         for model, sets in models.items():
             for name, figures in sets.items():
