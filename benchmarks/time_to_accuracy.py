@@ -174,10 +174,10 @@ def main() -> None:
     for name in RUNS:
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--contestant", name], check=True)
 
-    from siamese_nn.files import read_json
+    from siamese_nn.run_folder import read_results
 
     curves = {name: curve(folder_of(name, options)) for name in RUNS}
-    results = {name: read_json(folder_of(name, options) / "results.json") for name in RUNS}
+    results = {name: read_results(folder_of(name, options)) for name in RUNS}
     finished = {
         name: {
             **results[name]["figures"]["best"],

@@ -13,7 +13,7 @@ from PIL import Image
 from . import html_page, plots
 from .datasets.images import ImageError, load_image
 from .html_page import section, table, text
-from .run_folder import RunFolder
+from .run_folder import PAGE, RunFolder, finishing
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
 _ROW = ["Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%"]
@@ -43,10 +43,15 @@ def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | Non
         ```
     """
     run = RunFolder(run_dir)
+    return write_page(run, output or run.dir / PAGE)
+
+
+def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
+    """Writes a run's page to `output`, and returns that; see `write_run_report`."""
     sections = (_head, _what_was_done, _learning, _figures, _curves, _calibration, _examples)
     with html_page.style():
         parts = [make(run) for make in sections]
-    return html_page.write_page(output or run.dir / "report.html", run.name, parts)
+    return html_page.write_page(output, run.name, parts)
 
 
 def compare_runs(run_dirs: Sequence[str | os.PathLike], output: str | os.PathLike) -> Path:
@@ -125,11 +130,12 @@ def _head(run: RunFolder) -> str:
         for term in ("Accuracy", "AUC", "EER", "TAR at FAR 1%")
     )
     unseen = " whom it has never seen" if run.shown == "test" else ""
+    finished = f", with {words}," if (words := finishing(run.recipe)) else ""
     return (
         f"<header>{text('Face verification run', 'kind')}<h1>{escape(run.name)}</h1>"
         + html_page.notices(run.warnings())
         + text(
-            f"The best epoch's model on {_pairs(figures):,} {run.shown} pairs of {people:,} people{unseen}:"
+            f"The best epoch's model{finished} on {_pairs(figures):,} {run.shown} pairs of {people:,} people{unseen}:"
         )
         + f"<dl>{''.join(terms)}</dl>{text(_intervals([figures]), 'note')}</header>"
     )
@@ -195,6 +201,8 @@ def _learning(run: RunFolder) -> str:
             if column in run.history
         ]
         words = f"At the best epoch, {best}: {', '.join(values)}."
+        if finished := finishing(run.recipe):
+            words += f" Of the embedding as trained, before {finished}; the figures below are of it with {finished}."
         figures.append(html_page.figure(ax, f"{ax.get_title()}. {words}", f"{ax.get_title()}. {words}"))
     return section("Learning", f"<div class='plates'>{''.join(figures)}</div>")
 
@@ -230,11 +238,14 @@ def _figures(run: RunFolder) -> str:
         "Fixed threshold",
         "Hindsight",
     ]
-    chosen = run.best["validation"]
+    chosen, finished = run.best["validation"], finishing(run.recipe)
+    made = f" Those of the best and the last epoch are with {finished}." if finished else ""
     return section(
         "Figures",
         table(
-            "The figures; below each its 95% interval.", ["Model and pairs", "Pairs", "Loss", *_ROW], figures
+            f"The figures; below each its 95% interval.{made}",
+            ["Model and pairs", "Pairs", "Loss", *_ROW],
+            figures,
         ),
         text(
             f"The best epoch's threshold, {chosen['threshold']:.4f}, is the one of highest accuracy on the {_pairs(chosen):,} "

@@ -14,6 +14,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from siamese_nn import cli, datasets
+from siamese_nn.run_folder import write_results
 from siamese_nn.run_report import compare_runs, write_run_report
 
 
@@ -128,7 +129,7 @@ def write_run(
     (folder / "verifier.json").write_text(
         json.dumps({"threshold": 0.5, "calibration": {"slope": 9.0, "intercept": -4.5}})
     )
-    (folder / "results.json").write_text(json.dumps(results))
+    write_results(folder, results)
     return folder
 
 
@@ -171,9 +172,15 @@ class Page(HTMLParser):
 
 
 def edit(path, change):
+    """Changes a file of a run, and has `results.json` vouch for it."""
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
+    vouch(path.parent)
+
+
+def vouch(run):
+    write_results(run, json.loads((run / "results.json").read_text()))
 
 
 def test_the_page_is_one_file_with_figures_curves_and_words(run_dir):
@@ -291,8 +298,10 @@ def test_a_run_may_have_other_quantities_and_no_verifier(sets, tmp_path):
     history = (run / "history.csv").read_text().splitlines()
     history[3] = re.sub(r"^3,[\d.]+,", "3,,", history[3])  # a quantity may come later
     (run / "history.csv").write_text("\n".join(history))
+    vouch(run)
     edit(run / "recipe.json", lambda claim: claim.update(recipe={"anything": [1, 2]}))
     (run / "verifier.json").unlink()
+    vouch(run)
     page = Page(write_run_report(run))
     for words in ("Loss by epoch", "EER by epoch", "AUC by epoch", "Verification accuracy by epoch"):
         assert words in page.text
@@ -300,34 +309,86 @@ def test_a_run_may_have_other_quantities_and_no_verifier(sets, tmp_path):
     assert "1 x 2" in page.text
 
 
+def history(run, text):
+    (run / "history.csv").write_text(text)
+    vouch(run)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda run: shutil.rmtree(run), "without recipe.json, history.csv, scores.json, results.json"),
         (lambda run: (run / "results.json").unlink(), "without results.json"),
-        (lambda run: (run / "scores.json").write_text("{"), "scores.json is damaged"),
-        (lambda run: (run / "results.json").write_text("[]"), "results.json lacks status"),
         (
-            lambda run: (run / "history.csv").write_text("epoch,loss\n"),
-            "must hold the 8 epochs of results.json. Received: 0",
+            lambda run: (run / "scores.json").write_text("{"),
+            "scores.json has changed since the run was measured.*same `train`",
         ),
-        (lambda run: (run / "history.csv").write_text("epoch,loss\n" + 8 * "1,high\n"), "table of numbers"),
-        (lambda run: (run / "history.csv").write_text("epoch,loss\n" + 8 * "1,2,3\n"), "table of numbers"),
-        (lambda run: (run / "verifier.json").write_text("{}"), "verifier.json lacks calibration"),
+        (lambda run: (run / "results.json").write_text("[]"), "results.json is damaged .it lacks status"),
+        (lambda run: history(run, "epoch,loss\n"), "history.csv is damaged .it lacks epoch"),
+        (lambda run: history(run, "epoch,loss,seconds\n1,2,3\n"), "8 epochs of results.json. Received: 1"),
+        (
+            lambda run: history(run, "epoch,loss\n" + 8 * "1,high\n"),
+            "history.csv is damaged .could not convert",
+        ),
+        (lambda run: history(run, "epoch,loss\n" + 8 * "1,2,3\n"), "a row is not whole"),
+        (lambda run: history(run, "epoch,loss,seconds\n" + 8 * "1,2,3\n"), "a row for each epoch"),
+        (
+            lambda run: edit(run / "verifier.json", dict.clear),
+            "verifier.json is damaged .it lacks calibration",
+        ),
         (
             lambda run: edit(run / "scores.json", lambda s: s["test"].pop("left_identities")),
-            "test lacks left_identities",
+            "scores.json: test is damaged .it lacks left_identities",
         ),
         (lambda run: edit(run / "scores.json", lambda s: s["test"]["same"].pop()), "columns of test"),
-        (lambda run: edit(run / "recipe.json", lambda r: r["data"].pop("test")), "data lacks test"),
-        (lambda run: edit(run / "results.json", lambda r: r["figures"].pop("best")), "figures lacks best"),
+        (
+            lambda run: edit(run / "recipe.json", lambda r: r["data"].pop("test")),
+            "recipe.json: data is damaged .it lacks test",
+        ),
+        (
+            lambda run: edit(run / "results.json", lambda r: r["figures"].pop("best")),
+            "figures is damaged .it lacks best",
+        ),
         (
             lambda run: edit(run / "results.json", lambda r: r["figures"]["best"].pop("test")),
-            "best lacks test",
+            "figures: best is damaged .it lacks test",
         ),
         (
             lambda run: edit(run / "results.json", lambda r: r["raw_pixels"]["test"].pop("eer")),
-            "raw_pixels: test lacks eer",
+            "raw_pixels: test is damaged .it lacks eer",
+        ),
+        (
+            lambda run: edit(run / "results.json", lambda r: r.update(seconds="long")),
+            "seconds can't be 'long'",
+        ),
+        (lambda run: edit(run / "results.json", lambda r: r.update(figures=[])), "figures can't be"),
+        (
+            lambda run: edit(run / "results.json", lambda r: r["figures"]["best"]["test"].update(auc=None)),
+            "best: test is damaged .auc can't be 'None'",
+        ),
+        (
+            lambda run: edit(
+                run / "results.json", lambda r: r["raw_pixels"]["test"].update(eer_interval=[1])
+            ),
+            "eer_interval can't be",
+        ),
+        (
+            lambda run: edit(run / "scores.json", lambda s: s["test"].update(best=None)),
+            "best can't be 'None'",
+        ),
+        (
+            lambda run: edit(run / "scores.json", lambda s: s["test"]["best"].__setitem__(3, "high")),
+            "best can't be",
+        ),
+        (
+            lambda run: edit(run / "scores.json", lambda s: s["test"]["same"].__setitem__(0, 2)),
+            "same can't be",
+        ),
+        (lambda run: edit(run / "scores.json", lambda s: s.update(test=3)), "scores.json: test is damaged"),
+        (lambda run: edit(run / "recipe.json", lambda r: r.update(recipe=[])), "recipe can't be"),
+        (
+            lambda run: edit(run / "verifier.json", lambda v: v["calibration"].update(slope="steep")),
+            "slope can't be 'steep'",
         ),
     ],
 )
@@ -336,6 +397,25 @@ def test_what_is_missing_is_named(run_dir, spoil, message):
     with pytest.raises(ValueError, match=message):
         write_run_report(run_dir)
     assert not (run_dir / "report.html").exists()
+
+
+def test_a_collapsed_model_is_named_on_top(run_dir):
+    edit(run_dir / "scores.json", lambda scores: scores["validation"].update(best=[0.25] * 32))
+    page = Page(write_run_report(run_dir))
+    assert "the model has collapsed, and tells nobody apart" in page.text.split("What was done")[0]
+
+
+def test_figures_after_mirror_and_plda_are_told_from_those_before(sets, tmp_path):
+    run = write_run(tmp_path / "face", *sets, quantities=("loss", "val_auc"))
+    before = Page(write_run_report(run)).text
+    assert "embedding as trained" not in before and "PLDA" not in before
+    edit(run / "recipe.json", lambda claim: claim["recipe"].update(mirror=True, back_end="plda"))
+    page = Page(write_run_report(run))
+    assert "The best epoch's model, with mirror and PLDA, on 24 test pairs" in page.text
+    assert (
+        "Of the embedding as trained, before mirror and PLDA; the figures below are of it with" in page.text
+    )
+    assert "Those of the best and the last epoch are with mirror and PLDA." in page.text
 
 
 def test_runs_side_by_side(sets, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import datasets
 from ..files import read_json
+from ..run_folder import read_results
 from .data import data_folder
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def _train(options: argparse.Namespace) -> None:
         )
     except KeyboardInterrupt:
         if (run_dir / "results.json").exists():
-            show_run(read_json(run_dir / "results.json"), data_dir, run_dir)
+            show_run(read_results(run_dir), data_dir, run_dir)
         raise
     show_run(results, data_dir, run_dir)
 

@@ -1,85 +1,169 @@
 """Keras callbacks that make a training stop in time, keep its best model, and survive being killed."""
 
-import csv
 import io
 import json
+import math
 import os
+import re
+import struct
 import time
+import zlib
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import tensorflow as tf
 
-from ..files import replacing, write_text
+from ..files import replacing
+from ..run_folder import LOGS, MODEL, STATE, digest, write_history
+
+_STOPPING = ("best", "wait", "best_epoch")  # where Keras's `EarlyStopping` stands
+
+
+class StopWhenDiverged(tf.keras.callbacks.TerminateOnNaN):
+    """Keras's `TerminateOnNaN`, which looks at weights, moving averages and the monitored quantity, too.
+
+    A loss can stay finite where a weight is NaN: a ReLU makes it 0, and batch normalization uses its moving averages
+    only after training. Of an epoch that ends so, the logged loss becomes NaN, so that whoever reads the history
+    knows. Put it before the callbacks that keep or compare models.
+
+    Args:
+        monitor: the logged quantity that decides which epoch is the best.
+    """
+
+    def __init__(self, monitor: str = "val_loss"):
+        super().__init__()
+        self.monitor = monitor
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        logs = {} if logs is None else logs
+        if not_finite(self.model) or not math.isfinite(logs.get(self.monitor, 0.0)):
+            logs["loss"] = float("nan")
+            self.model.stop_training = True
+
+
+def not_finite(model: tf.keras.Model) -> list[str]:
+    """Returns the names of a model's weights and moving averages that hold a NaN or an infinity."""
+    floats = [variable for variable in model.weights if tf.as_dtype(variable.dtype).is_floating]
+    return [
+        getattr(variable, "path", variable.name)
+        for variable in floats
+        if not np.isfinite(variable.numpy()).all()
+    ]
 
 
 class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
     """Keras's `ModelCheckpoint` of the best model, whose file is at every moment a whole one.
 
+    An epoch whose monitored quantity, weights or moving averages are not finite is never the best.
+
     Args:
         filepath: the `.keras` file.
         monitor: the logged quantity that decides which epoch is the best, as in `standard_callbacks`.
+
+    Attributes: `sha256`, of the best model's file; `None` before there is one.
     """
 
     def __init__(self, filepath: str | os.PathLike, monitor: str = "val_loss"):
         self.target = Path(filepath)
         self.partial = self.target.with_name(f".partial-{self.target.name}")
+        self.sha256: str | None = None
+        self.waits = False  # for a `RunState`, which calls `put_in_place`
         # Keras fills in braces in the path, and this one is meant as it stands.
         escaped = str(self.partial).replace("{", "{{").replace("}", "}}")
         super().__init__(escaped, monitor=monitor, mode=mode(monitor), save_best_only=True)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.partial.unlink(
+            missing_ok=True
+        )  # a killed process's; only what is saved below takes the file's place
+        if not_finite(self.model) or not math.isfinite((logs or {}).get(self.monitor, 0.0)):
+            return
         super().on_epoch_end(epoch, logs)
         if self.partial.exists():
+            self.sha256 = digest(self.partial)
+            if not self.waits:
+                self.put_in_place()
+
+    def put_in_place(self) -> None:
+        """Puts the best model in its place, if it isn't there yet: killed before, a `RunState` says which it is.
+
+        Raises:
+            ValueError: if the best model is neither there nor about to be.
+        """
+        if self.sha256 is None or _holds(self.target, self.sha256):
+            self.partial.unlink(missing_ok=True)
+        elif _holds(self.partial, self.sha256):
             os.replace(self.partial, self.target)
+        else:
+            raise ValueError(
+                f"{self.target} is missing or damaged: it is not the model that the best epoch left. Remove "
+                f"{self.target.with_name(STATE)}, and the same call begins anew"
+            )
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    return path.is_file() and digest(path) == sha256
 
 
 class RunState(tf.keras.callbacks.Callback):
     """Keeps all that a training needs to go on after it was killed, and takes it up again.
 
     At the end of every epoch it replaces `state.npz` in one step: weights, optimizer, random generators of the layers
-    (Keras 3), the history, and where early stopping and checkpoint stood. When a training begins, it restores them; pass
-    `initial_epoch=training.completed_epochs(run_dir)` to `fit`. It also writes `history.csv`. Put it last in the list.
+    (Keras 3), the history, where early stopping and checkpoint stood, and which file is the best model's. Only then does
+    it let the checkpoint put a new best model in its place, and write `history.csv`: killed in between, the next
+    training does both. When a training begins, it restores all; pass
+    `initial_epoch=training.completed_epochs(run_dir)` to `fit`. Put it last in the list.
 
     Args:
         run_dir: the folder of the run.
         early_stopping: the run's `EarlyStopping`, whose patience goes on where it stood.
-        checkpoint: the run's `ModelCheckpoint`, which goes on comparing with the best so far.
+        checkpoint: the run's `AtomicModelCheckpoint`, which goes on comparing with the best so far.
 
     Raises:
-        ValueError: in `fit`, if the state belongs to another model, or `initial_epoch` is not where it stands.
+        ValueError: in `fit`, if the state is damaged or belongs to another model, or `initial_epoch` is not where it
+            stands.
     """
 
     def __init__(
         self,
         run_dir: str | os.PathLike,
         early_stopping: tf.keras.callbacks.EarlyStopping,
-        checkpoint: tf.keras.callbacks.ModelCheckpoint,
+        checkpoint: AtomicModelCheckpoint,
     ):
         super().__init__()
         self.run_dir = Path(run_dir)
         self.early_stopping = early_stopping
         self.checkpoint = checkpoint
+        checkpoint.waits = True
         self.history: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        progress = read_progress(self.run_dir)
+        progress = settle(self.run_dir)
         self.history = progress["history"]
         if not self.history:
             return
-        vars(self.early_stopping).update(progress["early_stopping"])
-        vars(self.checkpoint).update(progress["checkpoint"])
+        for name in _STOPPING:
+            setattr(self.early_stopping, name, progress["early_stopping"][name])
+        self.checkpoint.best = progress["checkpoint"]["best"]
+        self.checkpoint.sha256 = progress["checkpoint"]["sha256"]
+        path = self.run_dir / STATE
+        arrays = _read_arrays(path)
+        held = [arrays.get(f"variable_{i}") for i in range(len(arrays) - 1)]
         variables = self._variables()
-        with np.load(self.run_dir / "state.npz", allow_pickle=False) as state:
-            shapes = [state[f"variable_{i}"].shape for i in range(len(state.files) - 1)]
-            if shapes != [tuple(variable.shape) for variable in variables]:
-                raise ValueError(
-                    f"{self.run_dir / 'state.npz'} holds the state of another model or optimizer. Train this one in a "
-                    "folder of its own, or remove that file to begin anew"
-                )
-            for i, variable in enumerate(variables):
-                variable.assign(state[f"variable_{i}"])
+        kinds = [(tuple(variable.shape), tf.as_dtype(variable.dtype).name) for variable in variables]
+        if any(array is None for array in held) or kinds != [
+            (array.shape, array.dtype.name) for array in held
+        ]:
+            raise ValueError(
+                f"{path} holds the state of another model or optimizer. Train this one in a folder of its own, or remove "
+                "that file to begin anew"
+            )
+        for variable, array in zip(variables, held, strict=True):
+            variable.assign(array)
+        if names := not_finite(self.model):
+            raise _damaged(path, f"{names[0]} is not finite")
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if epoch != len(self.history):
@@ -94,23 +178,16 @@ class RunState(tf.keras.callbacks.Callback):
         self.history.append({"epoch": epoch + 1, **figures, "seconds": time.monotonic() - self.began})
         progress = {
             "history": self.history,
-            "early_stopping": {
-                name: getattr(self.early_stopping, name) for name in ("best", "wait", "best_epoch")
-            },
-            "checkpoint": {"best": self.checkpoint.best},
+            "early_stopping": {name: getattr(self.early_stopping, name) for name in _STOPPING},
+            "checkpoint": {"best": self.checkpoint.best, "sha256": self.checkpoint.sha256},
             "stopped": bool(self.model.stop_training),
         }
         # As text in the array file, so that one replacement carries everything over.
         arrays = {f"variable_{i}": variable.numpy() for i, variable in enumerate(self._variables())}
-        with replacing(self.run_dir / "state.npz") as partial:
+        with replacing(self.run_dir / STATE) as partial:
             np.savez(partial, progress=np.array(json.dumps(progress, default=float)), **arrays)
-        table = io.StringIO()
-        writer = csv.DictWriter(
-            table, list(self.history[0]), restval="", extrasaction="ignore", lineterminator="\n"
-        )
-        writer.writeheader()
-        writer.writerows(self.history)
-        write_text(self.run_dir / "history.csv", table.getvalue())
+        self.checkpoint.put_in_place()
+        write_history(self.run_dir, self.history)
 
     def _variables(self) -> list[tf.Variable]:
         """All that a training step changes, but the metrics, which every epoch begins anew."""
@@ -121,16 +198,80 @@ class RunState(tf.keras.callbacks.Callback):
         return own + list(optimizer.variables)
 
 
-def read_progress(run_dir: str | os.PathLike) -> dict:
-    """Reads from a run's `state.npz` its history and where its callbacks stood; all empty where there is none."""
-    path = Path(run_dir) / "state.npz"
+def read_progress(run_dir: str | os.PathLike) -> dict[str, Any]:
+    """Reads from a run's `state.npz` its history and where its callbacks stood; all empty where there is none.
+
+    Raises:
+        ValueError: if any part of the file is damaged.
+    """
+    path = Path(run_dir) / STATE
     if not path.exists():
         return {"history": [], "early_stopping": {}, "checkpoint": {}, "stopped": False}
+    text = _read_arrays(path).get("progress")
     try:
-        with np.load(path, allow_pickle=False) as state:
-            return json.loads(str(state["progress"]))
-    except (ValueError, KeyError, EOFError, BadZipFile, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Remove it to begin anew") from error
+        progress = json.loads(str(text))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if not _is_progress(progress):
+        raise _damaged(path, "its progress lacks a part, or has one of another kind")
+    return progress
+
+
+def settle(run_dir: str | os.PathLike) -> dict[str, Any]:
+    """Brings a run's best model and `history.csv` to where its `state.npz` stands, and returns its progress."""
+    progress = read_progress(run_dir)
+    if progress["history"]:
+        checkpoint = AtomicModelCheckpoint(Path(run_dir) / MODEL)
+        checkpoint.sha256 = progress["checkpoint"]["sha256"]
+        checkpoint.put_in_place()
+        write_history(run_dir, progress["history"])
+    return progress
+
+
+def _is_progress(progress: Any) -> bool:
+    try:
+        history, checkpoint = progress["history"], progress["checkpoint"]
+        stopping = [progress["early_stopping"][name] for name in _STOPPING]
+        values = [value for row in history for value in (row["loss"], row["seconds"], *row.values())]
+        return (
+            [row["epoch"] for row in history] == list(range(1, len(history) + 1))
+            and len(history) > 0
+            and all(type(value) in (int, float) for value in values)
+            and all(best is None or type(best) in (int, float) for best in (stopping[0], checkpoint["best"]))
+            and all(type(count) is int and count >= 0 for count in stopping[1:])
+            and (
+                checkpoint["sha256"] is None or re.fullmatch("[0-9a-f]{64}", checkpoint["sha256"]) is not None
+            )
+            and type(progress["stopped"]) is bool
+        )
+    except (TypeError, LookupError, AttributeError):  # a list for a table, a table for a number
+        return False
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Reads an `.npz` file in which nothing may be packed, cut off, longer than it says, or an object."""
+    try:
+        with ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > os.path.getsize(path):
+                raise ValueError("it claims to hold more than it can")
+            arrays = {}
+            for part in archive.infolist():
+                content = io.BytesIO(archive.read(part))  # checks the sum of what it reads
+                arrays[part.filename.removesuffix(".npy")] = np.lib.format.read_array(
+                    content, allow_pickle=False
+                )
+                if content.read(1):
+                    raise ValueError(f"{part.filename} is longer than it says")
+            return arrays
+    # Words of Python and NumPy for what is no archive, is cut off, packed in an unknown way, or claims an endless size.
+    except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile) as error:
+        raise _damaged(path, error) from error
+    except (MemoryError, OverflowError, RuntimeError, SyntaxError, struct.error, zlib.error) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, fault: object) -> ValueError:
+    return ValueError(f"{path} is damaged ({fault}). Remove it, and the same call begins anew")
 
 
 def completed_epochs(run_dir: str | os.PathLike) -> int:
@@ -160,7 +301,7 @@ def standard_callbacks(
         patience: epochs without improvement after which the training stops, at least 1.
 
     Returns:
-        `TerminateOnNaN`, `EarlyStopping`, `ModelCheckpoint`, `TensorBoard` and `RunState`.
+        `StopWhenDiverged` (a `TerminateOnNaN`), `EarlyStopping`, `AtomicModelCheckpoint`, `TensorBoard` and `RunState`.
 
     Raises:
         ValueError: if `patience` is less than 1.
@@ -179,7 +320,7 @@ def standard_callbacks(
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     early_stopping = tf.keras.callbacks.EarlyStopping(monitor=monitor, mode=mode(monitor), patience=patience)
-    checkpoint = AtomicModelCheckpoint(run_dir / "model.keras", monitor=monitor)
-    board = tf.keras.callbacks.TensorBoard(str(run_dir / "logs"), write_graph=False)
+    checkpoint = AtomicModelCheckpoint(run_dir / MODEL, monitor=monitor)
+    board = tf.keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False)
     state = RunState(run_dir, early_stopping, checkpoint)
-    return [tf.keras.callbacks.TerminateOnNaN(), early_stopping, checkpoint, board, state]
+    return [StopWhenDiverged(monitor), early_stopping, checkpoint, board, state]

@@ -10,8 +10,8 @@ from prettytable import PrettyTable
 
 from ..datasets import read_cfp_folds, split_cfp_folds
 from ..datasets.cfp import TASKS
-from ..files import read_json
 from ..published import CFP_EXPERIMENTS as PUBLISHED
+from ..run_folder import read_results
 from .experiments import cfp_recipe
 from .many_runs import run_all, status
 from .recipes import Recipe
@@ -106,7 +106,7 @@ def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:
     for run in runs:
         row = {"name": run.name, "task": run.task, "recipe": run.recipe, "status": status(run.run_dir)}
         if row["status"] == "finished":
-            row["results"] = read_json(run.run_dir / "results.json")
+            row["results"] = read_results(run.run_dir)
         rows.append(row)
     return rows
 

@@ -1,6 +1,5 @@
 """Many trainings, one after another, that several processes may share."""
 
-import csv
 import logging
 import math
 import os
@@ -11,7 +10,18 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from ..datasets import Pairs
-from ..files import read_json
+from ..run_folder import (
+    HISTORY,
+    RECIPE,
+    RESULTS,
+    STATE,
+    TRAINED,
+    changed_files,
+    damaged,
+    read_claim,
+    read_history,
+    read_results,
+)
 from .callbacks import read_progress
 from .recipes import Recipe
 from .run_claim import RunFolderInUse
@@ -82,47 +92,30 @@ def standing(run_dir: str | os.PathLike) -> tuple[str, str]:
         return "damaged", str(error)
 
 
-def damage(path: Path, fault: object) -> ValueError:
-    """Returns an error that names a damaged file of a run and says what to do."""
-    return ValueError(
-        f"{path} is damaged ({fault}). Remove the folder that it is in, and the same call trains it anew"
-    )
-
-
 def _status(run_dir: Path) -> str:
-    history, results = run_dir / "history.csv", run_dir / "results.json"
-    claim = _read(run_dir / "recipe.json", recipe=dict, data=dict)
-    if not history.exists() and not results.exists():
+    begun = [name for name in (STATE, HISTORY, RESULTS) if (run_dir / name).exists()]
+    if (run_dir / RECIPE).exists():
+        read_claim(run_dir)
+    elif begun:
+        raise damaged(run_dir / RECIPE, "it is missing")
+    if not begun:
         return "not begun"
-    if claim is None:
-        raise damage(run_dir / "recipe.json", "it is gone")
-    try:
-        with history.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        if any(None in row or None in row.values() for row in rows):
-            raise ValueError("a row is not whole")
-        losses = [float(row["loss"]) for row in rows]
-        last = losses[-1]
-    except (OSError, ValueError, LookupError, csv.Error) as error:
-        raise damage(history, repr(error)) from error
-    if not math.isfinite(last):
-        return "diverged"
-    figures = _read(results, status=str, epochs=int)
-    if figures is None or figures["status"] != "finished":
+    if begun == [STATE]:  # killed before its first epoch was in the history
         read_progress(run_dir)
         return "unfinished"
-    if figures["epochs"] != len(losses):
-        raise damage(history, f"{len(losses)} epochs, of {figures['epochs']}")
+    if HISTORY not in begun:
+        raise damaged(run_dir / HISTORY, "it is missing")
+    history = read_history(run_dir)
+    if not math.isfinite(history["loss"][-1]):
+        return "diverged"
+    results = read_results(run_dir) if RESULTS in begun else None
+    if results is None or results["status"] != "finished":
+        read_progress(run_dir)
+        return "unfinished"
+    faults = changed_files(run_dir, results)
+    for name in TRAINED:
+        if faults.get(name) == "has changed":
+            raise damaged(run_dir / name, "it has changed since the run was measured")
+    if results["epochs"] != len(history["epoch"]):
+        raise damaged(run_dir / HISTORY, f"{len(history['epoch'])} epochs, of {results['epochs']}")
     return "finished"
-
-
-def _read(path: Path, **kinds: type) -> dict | None:
-    """Returns the table in a JSON file, whose entries must be of these kinds; `None` without a file."""
-    if not path.exists():
-        return None
-    found = read_json(path)
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(name), kind) for name, kind in kinds.items()
-    ):
-        raise damage(path, f"it lacks {', '.join(kinds)}")
-    return found

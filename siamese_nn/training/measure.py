@@ -1,6 +1,7 @@
 """What a training has come to: scores, figures and pictures of a run."""
 
 import json
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
@@ -15,16 +16,35 @@ from .. import __version__, plots
 from ..datasets import Pairs, pair_dataset
 from ..evaluation import choose_threshold, fit_platt, score_pairs, score_raw_pixels, verification_report
 from ..files import read_json, replacing, write_text
-from ..run_folder import VERIFIER_FORMAT
-from ..run_report import write_run_report
+from ..run_folder import (
+    COLLAPSED,
+    FINISHED,
+    LAST,
+    MODEL,
+    PAGE,
+    SCORES,
+    VERIFIER,
+    VERIFIER_FORMAT,
+    RunFolder,
+    finishing,
+    has_collapsed,
+    read_claim,
+    read_history,
+    read_results,
+    sealed,
+    write_results,
+)
+from ..run_report import write_page
+from ..safe_loading import load_model_safely
 from .callbacks import mode
 from .finish import finish
 from .recipes import Recipe
 from .run_claim import PRETRAINING
-from .summary import drawn, read_history
+from .summary import drawn
 
-_WHICH = {"best": "model.keras", "last": "last.keras"}
-_FINISHED = "finished.keras"  # the best epoch's, where the recipe makes another embedding of it
+logger = logging.getLogger(__name__)
+
+_WHICH = {"best": MODEL, "last": LAST}
 
 
 def measure(
@@ -47,36 +67,38 @@ def measure(
         status: `"finished"` or `"interrupted"`.
 
     Returns:
-        What `results.json` holds, which is written last but for the page made of it, as the proof that all is there.
+        What `results.json` holds, which is written last, as the proof that all is there.
     """
     run_dir = Path(run_dir)
     history = read_history(run_dir)
-    claim = read_json(run_dir / "recipe.json")
+    claim = read_claim(run_dir)
     best_epoch = _best_epoch(history[recipe.monitor], recipe.monitor)
     scores, figures = {}, {}
     for which, file in _WHICH.items():
-        if which == "last" and best_epoch == len(history["epoch"]) and (run_dir / file).exists():
+        if which == "last" and status == "interrupted":
+            continue
+        if which == "last" and best_epoch == len(history["epoch"]):
             scores[which], figures[which] = scores["best"], figures["best"]  # the same weights
-        elif (run_dir / file).exists():
-            model = tf.keras.models.load_model(run_dir / file)
-            if recipe.finishes:
-                model = finish(model, recipe, photos)
-                if which == "best":
-                    with replacing(run_dir / _FINISHED) as partial:
-                        model.save(partial)
-            scores[which] = {
-                name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()
-            }
-            figures[which] = _figures(sets, scores[which])
-            if recipe.kind == "pairs" and not recipe.finishes:
-                _add_own_figures(figures[which], sets, scores[which], model, recipe)
+            continue
+        model = load_model_safely(run_dir / file)
+        if recipe.finishes:
+            model = finish(model, recipe, photos)
+            if which == "best":
+                with replacing(run_dir / FINISHED) as partial:
+                    model.save(partial)
+        scores[which] = {name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()}
+        figures[which] = _figures(sets, scores[which])
+        if recipe.kind == "pairs" and not recipe.finishes:
+            _add_own_figures(figures[which], sets, scores[which], model, recipe)
+    if has_collapsed(scores["best"]["validation"]):
+        logger.warning("%s: %s", run_dir, COLLAPSED)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
-        before = read_json(run_dir / PRETRAINING / "results.json")
+        before = read_results(run_dir / PRETRAINING)
         pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
-        trained_on.update(read_json(run_dir / PRETRAINING / "verifier.json")["people"]["trained_on"])
+        trained_on.update(read_json(run_dir / PRETRAINING / VERIFIER)["people"]["trained_on"])
     results = {
         "status": status,
         "seed": recipe.seed,
@@ -95,14 +117,12 @@ def measure(
     }
     if recipe.split == "report" and "last" in scores:
         results["leak"] = leak(sets["train"], sets["validation"], scores["last"]["validation"])
-    write_text(run_dir / "scores.json", json.dumps(_score_lists(sets, scores)) + "\n")
+    write_text(run_dir / SCORES, json.dumps(_score_lists(sets, scores)) + "\n")
     verifier = _verifier(run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on)
-    write_text(run_dir / "verifier.json", json.dumps(verifier, indent=2) + "\n")
-    _draw(run_dir, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
-    text = json.dumps(results, indent=2) + "\n"
-    write_text(run_dir / "results.json", text)
-    write_run_report(run_dir)
-    return json.loads(text)
+    write_text(run_dir / VERIFIER, json.dumps(verifier, indent=2) + "\n")
+    _draw(run_dir, recipe, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
+    write_page(RunFolder(run_dir, sealed(run_dir, results)), run_dir / PAGE)
+    return write_results(run_dir, results)
 
 
 def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> dict[str, int | float]:
@@ -156,7 +176,7 @@ def _verifier(
     """What `Verifier` needs beside the model, and where it came from."""
     same = int(val.same.sum())
     calibration = fit_platt(scores, val.same)
-    model = _FINISHED if recipe.finishes else _WHICH["best"]
+    model = FINISHED if recipe.finishes else _WHICH["best"]
     return {
         "format": VERIFIER_FORMAT,
         "siamese_nn": __version__,
@@ -185,6 +205,7 @@ def _add_own_figures(
     recipe: Recipe,
 ) -> None:
     """Adds the model's own loss, and its accuracy at the threshold that it was made for."""
+    recipe.compile(model)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     for name, pairs in sets.items():
         data = pair_dataset(pairs, **options, batch_size=recipe.batch_size, shuffle=False)
@@ -211,11 +232,19 @@ def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]
 
 
 def _draw(
-    run_dir: Path, history: dict, sets: dict[str, Pairs], scores: dict[str, np.ndarray], threshold: float
+    run_dir: Path,
+    recipe: Recipe,
+    history: dict,
+    sets: dict[str, Pairs],
+    scores: dict[str, np.ndarray],
+    threshold: float,
 ) -> None:
     for quantity in {"accuracy", "loss", "auc"} & {name.removeprefix("val_") for name in history}:
         with replacing(run_dir / f"{quantity}.png") as partial:
-            plots.save(plots.learning_curves(history, quantity), partial)
+            axes = plots.learning_curves(history, quantity)
+            if recipe.finishes:  # the figures are of another embedding
+                axes.set_title(f"{axes.get_title()}, as trained: before {finishing(recipe.as_dict())}")
+            plots.save(axes, partial)
     name = "test" if "test" in sets else "validation"
     chosen = drawn(len(sets[name]))
     with replacing(run_dir / "pairs.png") as partial:

@@ -366,10 +366,15 @@ class Recipe:
                 model = models.explicit_triplets(model)
             elif old is not None:
                 model = models.harmonic_embedding(old, model)
-        loss, metrics = self._loss_and_metrics()
-        optimizer = _OPTIMIZERS[self.optimizer](self.learning_rate_at(0), weight_decay=self.weight_decay)
-        model.compile(optimizer, loss=loss, metrics=metrics)
+        self.compile(model)
         return model
+
+    def compile(self, model: tf.keras.Model) -> None:
+        """Gives a model of this recipe, such as one that was loaded, its optimizer, loss and metrics."""
+        with built_in(self.precision):
+            loss, metrics = self._loss_and_metrics()
+            optimizer = _OPTIMIZERS[self.optimizer](self.learning_rate_at(0), weight_decay=self.weight_decay)
+            model.compile(optimizer, loss=loss, metrics=metrics)
 
     def _loss_and_metrics(self) -> tuple[str | tf.keras.losses.Loss, list]:
         if self.kind == "classes":

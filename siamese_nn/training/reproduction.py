@@ -12,10 +12,11 @@ from typing import Any
 
 from .. import plots
 from ..datasets import Pairs, letter_counts, load_lfw_a
-from ..files import read_json, replacing
+from ..files import replacing
 from ..published import EXPERIMENTS, LETTERS, PublishedExperiment
+from ..run_folder import HISTORY, RESULTS, damaged, read_history, read_results
 from .experiments import REPORT_EXPERIMENTS
-from .many_runs import damage, run_all, standing, status
+from .many_runs import run_all, standing, status
 from .recipes import Recipe
 from .report_tables import (
     BEST,
@@ -28,7 +29,6 @@ from .report_tables import (
     write_csv,
     write_markdown,
 )
-from .summary import read_history
 
 __all__ = [
     "ReportRun",
@@ -230,19 +230,19 @@ def _figures(run: ReportRun) -> tuple[dict[str, Any], str]:
     row["changes"] = ", ".join(f"{name} {own[name]}" for name in changed)
     row["status"], fault = standing(run.run_dir)
     if row["status"] == "finished":
-        file = "results.json"
+        file = RESULTS
         try:
             figures = _read_results(run.run_dir)
-            file = "history.csv"
+            file = HISTORY
             _read_curves(run.run_dir)
         except (ValueError, TypeError, LookupError) as error:
-            return row | {"status": "damaged"}, str(damage(run.run_dir / file, repr(error)))
+            return row | {"status": "damaged"}, str(damaged(run.run_dir / file, repr(error)))
         row |= figures
     return row, fault
 
 
 def _read_results(run_dir: Path) -> dict[str, Any]:
-    results = read_json(run_dir / "results.json")
+    results = read_results(run_dir)
     row = {name: results[name] for name in ("epochs", "best_epoch", "seconds", "device")}
     for ours, theirs in (("test", "test"), ("val", "validation")):
         last = results["figures"]["last"][theirs]

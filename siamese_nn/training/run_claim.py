@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from .. import __version__
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
-from ..files import read_json
+from ..run_folder import read_claim
 from .recipes import Recipe
 
 PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
@@ -69,7 +69,7 @@ def claim_folder(
                 f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
             )
         return claim
-    held = read_json(path)
+    held = read_claim(run_dir)
     with suppress(
         TypeError, ValueError
     ):  # written before a field was added, whose default is what was done then

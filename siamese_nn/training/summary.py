@@ -1,19 +1,10 @@
 """A run's figures as tables and words."""
 
-import csv
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from prettytable import PrettyTable
-
-
-def read_history(run_dir: str | os.PathLike) -> dict[str, list[float]]:
-    """Reads a run's `history.csv`: for each logged quantity its values, epoch by epoch."""
-    with (Path(run_dir) / "history.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows] for name in rows[0]}
 
 
 def results_table(results: dict[str, Any]) -> PrettyTable:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing.connection import wait
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,12 @@ import tensorflow as tf
 from .. import models
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
+from ..run_folder import read_history
 from . import trial_queue
 from .callbacks import mode
 from .recipes import Recipe
 from .run_claim import PRETRAINING, RunFolderInUse
 from .search_space import recipe_at, suggest
-from .summary import read_history
 from .train import train
 
 logger = logging.getLogger(__name__)
@@ -259,6 +259,7 @@ def _ignoring_ctrl_c() -> Iterator[None]:
 def _worker_process(worker: Worker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    Thread(target=_end_with_parent, daemon=True).start()
     # Or the first worker would take all of a GPU's memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     tf.get_logger().setLevel("ERROR")  # it takes a model for every trial for a mistake
@@ -277,10 +278,15 @@ def _stop(*_: Any) -> None:
 
 
 def _stop_if_told() -> None:
-    """Stops a worker process when it was told to, or the one that started it is no more."""
-    parent = multiprocessing.parent_process()
-    if _told_to_stop.is_set() or (parent is not None and not parent.is_alive()):
+    """Stops a worker process when it was told to."""
+    if _told_to_stop.is_set():
         raise KeyboardInterrupt
+
+
+def _end_with_parent() -> None:
+    """Ends this process in the moment in which the one that started it is no more, whatever it is doing."""
+    multiprocessing.parent_process().join()
+    os._exit(1)  # as if it were killed: whoever goes on with the search takes the trial over
 
 
 def data_digests(sets: tuple[Pairs, Pairs], photos: Mapping[str, Sequence[str]] | None) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """From a recipe and pairs to a run folder: model, history, scores, figures and pictures."""
 
+import errno
 import json
 import logging
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,28 @@ import numpy as np
 import tensorflow as tf
 
 from .. import models
-from ..datasets import IdentityLeakError, Pairs, load_images, require_disjoint
-from ..files import read_json, replacing, write_text
+from ..datasets import IdentityLeakError, ImageError, Pairs, load_images, require_disjoint
+from ..files import replacing, write_text
 from ..models.pretrained import freeze
-from .callbacks import read_progress, standard_callbacks
+from ..run_folder import (
+    HISTORY,
+    LAST,
+    LOGS,
+    MODEL,
+    RECIPE,
+    RESULTS,
+    STATE,
+    TRAINED,
+    VERIFIER,
+    changed_files,
+    damaged,
+    read_results,
+    require_no_links,
+)
+from ..safe_loading import load_model_safely
+from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
 from .data import image_options, training_data
+from .experiments import RECIPES
 from .measure import measure
 from .recipes import Recipe
 from .run_claim import PRETRAINING, alone_in, claim_folder
@@ -73,6 +93,7 @@ def train(
         RunFolderInUse: if another process is training in `run_dir`.
         KeyboardInterrupt: on Ctrl-C, after the run has been brought in order.
     """
+    _require_kinds(recipe, train, val, test, run_dir, photos)
     run_dir = Path(run_dir)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
     _require_people_apart(recipe, sets, photos or {})
@@ -83,36 +104,125 @@ def train(
             f"Received: {len(own_photos)}"
         )
     _require_both_classes(sets)
+    require_no_links(run_dir)
     claim = claim_folder(run_dir, recipe, sets, own_photos)
     with alone_in(run_dir):
         claim_folder(run_dir, recipe, sets, own_photos)  # nobody has taken it since
-        if (run_dir / "results.json").exists():
-            results = read_json(run_dir / "results.json")
+        if (run_dir / RESULTS).exists():
+            results = read_results(run_dir)
             if results["status"] == "finished":
-                logger.info("%s is finished already", run_dir)
-                return results
+                return _finished(run_dir, results, recipe, sets, own_photos)
         device = _prepare_device(recipe.seed)
         logger.info("computing on %s", device)
         if recipe.pretraining is not None:
-            write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
+            write_text(run_dir / RECIPE, json.dumps(claim, indent=2) + "\n")
             _pretrain(recipe.pretraining, sets, photos, run_dir / PRETRAINING, verbose)
+            # The same weights to begin with, whether the pretraining ran in this process or in one before.
+            tf.keras.utils.set_random_seed(recipe.seed)
         model = _build(recipe, own_photos, run_dir)
         # Only now, so that a recipe that cannot be built leaves the folder free.
-        write_text(run_dir / "recipe.json", json.dumps(claim, indent=2) + "\n")
+        write_text(run_dir / RECIPE, json.dumps(claim, indent=2) + "\n")
+        if not completed_epochs(run_dir):
+            for name in (HISTORY, MODEL, LAST):  # of a training that was cut off before it could say so
+                (run_dir / name).unlink(missing_ok=True)
         try:
-            _fit(model, recipe, train, val, own_photos, run_dir, callbacks, verbose)
+            with _in_plain_words(run_dir):
+                _fit(model, recipe, train, val, own_photos, run_dir, callbacks, verbose)
         except KeyboardInterrupt:
-            if (run_dir / "model.keras").exists():
+            if settle(run_dir)["checkpoint"].get("sha256"):
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
                 measure(run_dir, recipe, sets, photos=own_photos, device=device, status="interrupted")
             raise
-        with replacing(run_dir / "last.keras") as partial:
+        with replacing(run_dir / LAST) as partial:
             model.save(partial)
         results = measure(run_dir, recipe, sets, photos=own_photos, device=device, status="finished")
-        (run_dir / "state.npz").unlink()
+        (run_dir / STATE).unlink()
         return results
+
+
+def _require_kinds(
+    recipe: Recipe,
+    train: Pairs,
+    val: Pairs,
+    test: Pairs | None,
+    run_dir: str | os.PathLike,
+    photos: Mapping[str, Sequence[str]] | None,
+) -> None:
+    if not isinstance(recipe, Recipe):
+        named = f"[{recipe!r}]" if isinstance(recipe, str) and recipe in RECIPES else ""
+        raise ValueError(
+            f"`recipe` must be a `Recipe`, such as training.RECIPES{named}. Received: recipe={recipe!r}"
+        )
+    for name, pairs in (("train", train), ("val", val), ("test", test)):
+        if not isinstance(pairs, Pairs) and not (name == "test" and pairs is None):
+            raise ValueError(
+                f"`{name}` must be a `datasets.Pairs`, such as `datasets.read_pairs` or `recipe.split_pairs` return. "
+                f"Received: {name}={str(pairs)[:60]!r}"
+            )
+    if not isinstance(run_dir, (str, os.PathLike)):
+        raise ValueError(f"`run_dir` must be the path of a folder. Received: run_dir={run_dir!r}")
+    for folder in (Path(run_dir), *Path(run_dir).parents):
+        if folder.exists():
+            if not folder.is_dir():
+                raise ValueError(
+                    f"`run_dir` must be a folder, new or a run's. Received: {run_dir}, where {folder} is a file"
+                )
+            break
+    if photos is not None and not (
+        isinstance(photos, Mapping)
+        and all(not isinstance(own, (str, bytes)) and isinstance(own, Iterable) for own in photos.values())
+    ):
+        raise ValueError(
+            "`photos` must give for each person a list of photos, as `datasets.photos_by_identity` does. "
+            f"Received: photos={str(photos)[:60]!r}"
+        )
+
+
+def _finished(
+    run_dir: Path,
+    results: dict[str, Any],
+    recipe: Recipe,
+    sets: dict[str, Pairs],
+    photos: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """Returns the results of a finished run; makes anew what is lost of it, where a training isn't needed for that."""
+    (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
+    faults = changed_files(run_dir, results)
+    for name in TRAINED:
+        if faults.get(name) == "has changed":
+            raise damaged(run_dir / name, "it has changed since the run was measured")
+    if not (run_dir / MODEL).exists():
+        logger.warning("%s is finished, and only its figures are left: it has no %s", run_dir, MODEL)
+        return results
+    for name in TRAINED:
+        if name in faults:
+            raise damaged(run_dir / name, "it is missing")
+    if not faults and (run_dir / VERIFIER).exists():
+        logger.info("%s is finished already", run_dir)
+        return results
+    lost = ", ".join(f"{name} {fault}" for name, fault in faults.items()) or f"{VERIFIER} is missing"
+    logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
+    _prepare_device(recipe.seed)
+    return measure(run_dir, recipe, sets, photos=photos, device=results["device"], status="finished")
+
+
+@contextmanager
+def _in_plain_words(run_dir: Path) -> Iterator[None]:
+    """Turns what TensorFlow says of a photo or a full disk into an error that names the file and the way out."""
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        if found := re.search(r"ImageError: (.+)", str(error)):
+            raise ImageError(found[1]) from error
+        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        if full or str(run_dir / LOGS) in str(error):
+            raise OSError(
+                f"{run_dir} cannot be written ({'the disk is full' if full else error}). Mend that, and the same call "
+                "goes on after the last whole epoch"
+            ) from error
+        raise
 
 
 def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
@@ -192,7 +302,7 @@ def _prepare_device(seed: int) -> str:
 def _build(recipe: Recipe, photos: Mapping[str, Sequence[str]], run_dir: Path) -> tf.keras.Model:
     backbone = None
     if recipe.pretraining is not None:
-        before = tf.keras.models.load_model(run_dir / PRETRAINING / "model.keras")
+        before = load_model_safely(run_dir / PRETRAINING / MODEL)
         backbone = models.embedding_model(before)
         freeze(backbone, recipe.trainable)
     elif recipe.mean_face:
@@ -220,7 +330,7 @@ def _fit(
     further: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
 ) -> None:
-    progress = read_progress(run_dir)
+    progress = settle(run_dir)
     done = len(progress["history"])
     _require_finite(run_dir, progress["history"])
     callbacks = standard_callbacks(run_dir, monitor=recipe.monitor, patience=recipe.patience)
@@ -249,6 +359,6 @@ def _fit(
 def _require_finite(run_dir: Path, history: list[dict]) -> None:
     if history and not math.isfinite(history[-1]["loss"]):
         raise ValueError(
-            f"The training diverged: in epoch {len(history)} the loss was {history[-1]['loss']}. Lower the recipe's "
-            f"`learning_rate`, and remove {run_dir}"
+            f"The training diverged: in epoch {len(history)} the loss, a weight, a moving average or the monitored "
+            f"quantity became NaN or infinite. Lower the recipe's `learning_rate`, and remove {run_dir}"
         )

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -5,7 +6,9 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,33 +16,20 @@ import tensorflow as tf
 from PIL import Image
 
 from siamese_nn import Verifier, datasets, evaluation, training
+from siamese_nn.run_folder import RunFolder, read_results
 from siamese_nn.training import Recipe
+from siamese_nn.training.many_runs import standing
 
 DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
 SMALL = Recipe(
     image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE
 )
 
-# Kills itself as kill -9 would, right before the n-th time that a file is put in place, or in the midst of an epoch
-# (or waits there).
+# Kills itself as kill -9 would in the midst of an epoch, or waits there.
 DRIVER = """
-import os, signal, sys
-toy, run_dir, kill_before, kill_in_epoch, recipe = sys.argv[1:]
-def die():
-    if kill_before == "wait":
-        print("in the midst of it", flush=True)
-        sys.stdin.readline()
-    os.kill(os.getpid(), signal.SIGKILL)
-replace, count = os.replace, 0
-def counting(source, target):
-    global count
-    if str(target).startswith(run_dir):
-        count += 1
-        if str(count) == kill_before:
-            die()
-    replace(source, target)
-os.replace = counting
-import json, tensorflow as tf
+import json, os, signal, sys
+toy, run_dir, what, kill_in_epoch, recipe = sys.argv[1:]
+import tensorflow as tf
 from siamese_nn import datasets, training
 from siamese_nn.training import Recipe
 class Die(tf.keras.callbacks.Callback):
@@ -47,15 +37,51 @@ class Die(tf.keras.callbacks.Callback):
         self.epoch = epoch
     def on_train_batch_end(self, batch, logs=None):
         if self.epoch == int(kill_in_epoch) and batch == 1:
-            die()
-module = sys.modules["siamese_nn.training.train"]
-standard = module.standard_callbacks
-module.standard_callbacks = lambda *a, **k: [Die(), *standard(*a, **k)]
+            if what == "wait":
+                print("in the midst of it", flush=True)
+                sys.stdin.readline()
+            os.kill(os.getpid(), signal.SIGKILL)
 recipe = Recipe(**json.loads(recipe))
 pairs = datasets.read_pairs(toy + "/pairsDevTrain.txt", toy + "/lfw2")
 test = datasets.read_pairs(toy + "/pairsDevTest.txt", toy + "/lfw2")
-training.train(recipe, *recipe.split_pairs(pairs, exclude=test), run_dir, test=test, verbose=0)
+train, val = recipe.split_pairs(pairs, exclude=test)
+training.train(recipe, train, val, run_dir, test=test, callbacks=[Die()], verbose=0)
 """
+
+
+class Killed(BaseException):
+    """As a kill: nothing in the library may catch it."""
+
+
+class KillBefore:
+    """Kills once, before a file of a run takes its place or goes, for the n-th time."""
+
+    def __init__(self, monkeypatch):
+        self.file, self.count = None, 0
+        replace, unlink = os.replace, Path.unlink
+
+        def before(path, act):
+            if self.file is not None and Path(path) == self.file:
+                self.count -= 1
+                if self.count == 0:
+                    raise Killed(path)
+            return act()
+
+        monkeypatch.setattr(os, "replace", lambda a, b, **k: before(b, lambda: replace(a, b, **k)))
+        monkeypatch.setattr(Path, "unlink", lambda path, **k: before(path, lambda: unlink(path, **k)))
+
+    def at(self, file, count=1):
+        self.file, self.count = file, count
+
+
+@pytest.fixture
+def kill_before(monkeypatch):
+    return KillBefore(monkeypatch).at
+
+
+def same_weights(one, other):
+    pairs = zip(*(tf.keras.models.load_model(path).get_weights() for path in (one, other)), strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.fixture(scope="module")
@@ -66,31 +92,73 @@ def run(tmp_path_factory, toy_pairs, toy_test):
     return folder, training.train(SMALL, train, val, folder, test=toy_test, verbose=0), (train, val, toy_test)
 
 
-def test_killed_at_several_moments_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
-    unbroken, results, _ = run
+def unlike(one, other):
+    """Where two runs' figures, scores or histories differ, but in the seconds."""
+    found = []
+    for name in ("figures", "raw_pixels", "epochs", "best_epoch"):
+        if read_results(one)[name] != read_results(other)[name]:
+            found.append(name)
+    if json.loads((one / "scores.json").read_text()) != json.loads((other / "scores.json").read_text()):
+        found.append("scores")
+    a, b = ({**training.read_history(run), "seconds": None} for run in (one, other))
+    return found + ["history"] * (a != b)
+
+
+def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
+    unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
+    words = [str(toy_dir), str(broken), "die", "1", json.dumps(SMALL.as_dict())]
+    assert subprocess.run([sys.executable, "-c", DRIVER, *words]).returncode == -signal.SIGKILL
+    assert training.completed_epochs(broken) == 1 and not (broken / "results.json").exists()
+    training.train(SMALL, train, val, broken, test=test, verbose=0)
+    assert not unlike(unbroken, broken)
+    assert all(same_weights(unbroken / file, broken / file) for file in ("model.keras", "last.keras"))
 
-    def go(kill_before=0, kill_in_epoch=-1) -> int:
-        words = [str(toy_dir), str(broken), str(kill_before), str(kill_in_epoch), json.dumps(SMALL.as_dict())]
-        return subprocess.run([sys.executable, "-c", DRIVER, *words]).returncode
 
-    killed = -signal.SIGKILL
-    # Files are put in place in this order: recipe.json; model.keras (when better), state.npz, history.csv an epoch; ...
-    assert go(kill_before=3) == killed  # model.keras of the first epoch is there, its state is not
-    assert (broken / "model.keras").exists() and training.completed_epochs(broken) == 0
-    assert go(kill_in_epoch=1) == killed
-    assert training.completed_epochs(broken) == 1
-    assert go(kill_before=9) == killed  # epochs 2 and 3 are done, last.keras is not yet in place or just is
-    assert training.completed_epochs(broken) == 3 and not (broken / "results.json").exists()
-    assert go() == 0
+def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, tmp_path, kill_before):
+    unbroken, _, (train, val, test) = run
+    broken = tmp_path / "broken"
+    steps = [("recipe.json", 1), ("state.npz", 1), ("model.keras", 1), ("history.csv", 2), ("state.npz", 1)]
+    steps += [("last.keras", 1), ("scores.json", 1), ("verifier.json", 1), ("pairs.png", 1)]
+    steps += [("report.html", 1), ("results.json", 1), ("state.npz", 1)]
+    for file, count in steps:
+        kill_before(broken / file, count)
+        with pytest.raises(Killed, match=file):
+            training.train(SMALL, train, val, broken, test=test, verbose=0)
+        if (broken / "history.csv").exists():
+            assert standing(broken)[0] in ("unfinished", "finished")
+    kill_before(None)
+    assert (broken / "state.npz").exists()  # the last kill was before it went
+    training.train(SMALL, train, val, broken, test=test, verbose=0)
+    assert not unlike(unbroken, broken)
+    assert all(same_weights(unbroken / file, broken / file) for file in ("model.keras", "last.keras"))
+    assert not [*broken.glob(".partial*"), *broken.glob("state.npz")]
 
-    again = json.loads((broken / "results.json").read_text())
-    assert again["figures"] == results["figures"] and again["best_epoch"] == results["best_epoch"]
-    for file in ("model.keras", "last.keras"):
-        a, b = (tf.keras.models.load_model(folder / file) for folder in (unbroken, broken))
-        for one, other in zip(a.get_weights(), b.get_weights(), strict=True):
-            assert np.array_equal(one, other)
-    assert not list(broken.glob(".partial*")) and not (broken / "state.npz").exists()
+
+def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path, kill_before):
+    _, _, (train, val, test) = run
+    folder = tmp_path / "run"
+
+    class CtrlC(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(SMALL, train, val, folder, test=test, callbacks=[CtrlC()], verbose=0)
+    assert "interrupted" in (folder / "report.html").read_text(encoding="utf-8")
+    kill_before(folder / "report.html")
+    with pytest.raises(Killed):
+        training.train(SMALL, train, val, folder, test=test, verbose=0)
+    # Nothing says yet that it is finished, and what there is of before is not shown.
+    assert read_results(folder)["status"] == "interrupted"
+    with pytest.raises(
+        ValueError, match="has changed since the run was measured. Where the training has gone on"
+    ):
+        RunFolder(folder)
+    kill_before(None)
+    training.train(SMALL, train, val, folder, test=test, verbose=0)
+    assert "interrupted" not in (folder / "report.html").read_text(encoding="utf-8")
+    assert not (folder / "state.npz").exists()
 
 
 PEOPLE = Recipe(
@@ -109,33 +177,21 @@ PEOPLE = Recipe(
 )
 
 
-@pytest.mark.skipif(
-    not hasattr(tf.keras, "ops"), reason="takes a minute, and no other code than on the first stack"
-)
-def test_a_training_in_two_stages_goes_on_in_either(toy_dir, toy_pairs, toy_test, tmp_path):
+def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_path, kill_before):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
     broken = tmp_path / "broken"
-
-    def go(kill_in_epoch=-1, kill_before=0) -> int:
-        words = [
-            str(toy_dir),
-            str(broken),
-            str(kill_before),
-            str(kill_in_epoch),
-            json.dumps(PEOPLE.as_dict()),
-        ]
-        return subprocess.run([sys.executable, "-c", DRIVER, *words]).returncode
-
-    assert go(kill_in_epoch=1) == -signal.SIGKILL  # of the pretraining
-    assert training.completed_epochs(broken / "pretraining") == 1
-    assert not (broken / "pretraining/results.json").exists()
-    assert (
-        go(kill_in_epoch=1) == -signal.SIGKILL
-    )  # of the pretraining again, which has no epoch before to kill it in
-    assert go(kill_in_epoch=-1, kill_before=0) == 0
-    again = json.loads((broken / "results.json").read_text())
-    assert again["figures"] == results["figures"]
+    # In the pretraining; right after it; in the second stage.
+    for file, count in (("pretraining/state.npz", 2), ("recipe.json", 2), ("state.npz", 2)):
+        kill_before(broken / file, count)
+        with pytest.raises(Killed):
+            training.train(PEOPLE, train, val, broken, test=toy_test, verbose=0)
+    assert (broken / "pretraining/results.json").exists() and training.completed_epochs(broken) == 1
+    kill_before(None)
+    training.train(PEOPLE, train, val, broken, test=toy_test, verbose=0)
+    assert not unlike(tmp_path / "unbroken", broken)
+    for file in ("pretraining/last.keras", "model.keras", "last.keras"):
+        assert same_weights(tmp_path / "unbroken" / file, broken / file)
     assert results["pretraining"]["epochs"] == 2 and results["pretraining"]["seconds"] > 0
     words = training.describe(results)
     assert "after 2 of pretraining" in words
@@ -385,15 +441,17 @@ def test_the_finished_embedding_is_what_is_measured_and_used(toy_pairs, toy_test
     )
 
 
-def test_a_run_of_before_a_field_was_added_is_the_same_run(run, monkeypatch):
+def test_a_run_of_before_a_field_was_added_is_the_same_run(run, tmp_path):
     folder, results, (train, val, test) = run
     claim = json.loads((folder / "recipe.json").read_text())
     older = {**claim, "recipe": {**claim["recipe"]}}
     assert older["recipe"].pop("augmentation", "missing") is None
     older["recipe"].pop("schedule")
+    folder = shutil.copytree(folder, tmp_path / "run")
     (folder / "recipe.json").write_text(json.dumps(older))
-    assert training.train(SMALL, train, val, folder, test=test, verbose=0) == results
-    (folder / "recipe.json").write_text(json.dumps(claim))
+    held = {name: value for name, value in results.items() if name not in ("files", "sha256")}
+    (folder / "results.json").write_text(json.dumps(held))  # which vouched for nothing then
+    assert training.train(SMALL, train, val, folder, test=test, verbose=0) == held
 
 
 def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
@@ -423,13 +481,162 @@ def test_divergence_stops_at_once_and_says_so(run, tmp_path):
     assert training.completed_epochs(tmp_path / "run") < 5
 
 
+def test_moving_averages_that_overflow_are_no_model(toy_pairs, toy_test, tmp_path):
+    """The loss of such a training stays finite, and its AUC was .5."""
+    recipe = Recipe(
+        model="cosface", backbone="face_cnn", margin=0.2, image_size=(32, 32), batch_size=16, epochs=2
+    )
+    recipe = replace(recipe, monitor="val_auc", learning_rate=1e10)
+    train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="diverged: in epoch 1 .*a moving average.*Lower the recipe's"):
+            training.train(recipe, train, val, tmp_path / "run", verbose=0)
+        assert standing(tmp_path / "run")[0] == "diverged"
+    assert not (tmp_path / "run/results.json").exists() and not (tmp_path / "run/model.keras").exists()
+
+
 @pytest.mark.parametrize("file", ["recipe.json", "results.json"])
 def test_a_damaged_file_is_named(run, tmp_path, file):
     folder, _, (train, val, test) = run
     shutil.copytree(folder, tmp_path / "run")
-    (tmp_path / "run" / file).write_text("{")
-    with pytest.raises(ValueError, match=f"{file} is damaged"):
-        training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)
+    for text in ("{", "[]", "3", '{"recipe": 3}', "[" * 200_000):
+        (tmp_path / "run" / file).write_text(text)
+        with pytest.raises(ValueError, match=f"{file} is damaged .*Remove"):
+            training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)
+
+
+def test_a_finished_run_with_a_changed_file_is_refused(run, tmp_path):
+    folder, results, (train, val, test) = run
+    copy = shutil.copytree(folder, tmp_path / "run")
+
+    def again():
+        return training.train(SMALL, train, val, copy, test=test, verbose=0)
+
+    for file in ("history.csv", "model.keras", "last.keras", "results.json"):
+        whole = (copy / file).read_bytes()
+        place = whole.index(b"0.") + 2 if file.endswith(("csv", "json")) else len(whole) // 2
+        (copy / file).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=f"{file} is damaged .*Remove"):
+            again()
+        (copy / file).write_bytes(whole)
+    (copy / "last.keras").rename(tmp_path / "last.keras")
+    with pytest.raises(ValueError, match="last.keras is damaged .it is missing"):
+        again()
+    (copy / "model.keras").unlink()
+    assert again() == results  # the figures are whole, and there is nothing to measure anew
+
+
+def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch, caplog):
+    folder, results, (train, val, test) = run
+    copy = shutil.copytree(folder, tmp_path / "run")
+    (copy / "verifier.json").write_text("{")
+    (copy / "scores.json").unlink()
+    (copy / "report.html").write_text("<html")
+    (copy / "pairs.png").unlink()
+    (copy / "state.npz").touch()  # killed between the last two steps
+    monkeypatch.setattr(Recipe, "build_model", lambda self: pytest.fail("trained again"))
+    again = training.train(SMALL, train, val, copy, test=test, verbose=0)
+    assert not unlike(folder, copy) and again == read_results(copy) and not (copy / "state.npz").exists()
+    assert "scores.json is missing, verifier.json has changed, pairs.png is missing" in caplog.text
+    for file in ("verifier.json", "scores.json", "pairs.png"):
+        assert (copy / file).read_bytes() == (folder / file).read_bytes()
+    assert "<html" in (copy / "report.html").read_text(encoding="utf-8") and RunFolder(copy).calibration
+    before = (copy / "results.json").stat().st_mtime_ns
+    assert training.train(SMALL, train, val, copy, test=test, verbose=0) == again
+    assert (copy / "results.json").stat().st_mtime_ns == before
+
+
+def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
+    folder, _, (train, val, test) = run
+    copy = shutil.copytree(folder, tmp_path / "run")
+    (copy / "verifier.json").unlink()
+    module = sys.modules["siamese_nn.training.measure"]
+    monkeypatch.setattr(module, "score_pairs", lambda model, pairs, **_: np.full(len(pairs), 0.5, np.float32))
+    training.train(SMALL, train, val, copy, test=test, verbose=0)
+    assert "the model has collapsed, and tells nobody apart" in caplog.text
+    assert "the model has collapsed" in (copy / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.keras", "state.npz", "results.json", ".partial-model.keras", ".lock", "logs", "pretraining"],
+)
+def test_a_run_writes_to_nothing_that_is_linked_in_its_folder(run, tmp_path, name):
+    _, _, (train, val, test) = run
+    mine, folder = tmp_path / "mine", tmp_path / "run"
+    folder.mkdir()
+    if name in ("logs", "pretraining"):
+        mine.mkdir()
+    else:
+        mine.write_text("mine")
+    (folder / name).symlink_to(mine)
+    with pytest.raises(
+        ValueError, match=f"{name} must be a file or folder of the run's own.*a link to .*mine"
+    ):
+        training.train(SMALL, train, val, folder, test=test, verbose=0)
+    assert os.listdir(folder) == [name] and (
+        os.listdir(mine) == [] if mine.is_dir() else mine.read_text() == "mine"
+    )
+
+
+def test_arguments_of_other_kinds_are_refused(run, tmp_path):
+    _, _, (train, val, test) = run
+    (tmp_path / "README.md").write_text("")
+    for arguments, message in (
+        (("face", train, val, tmp_path / "run"), r"`recipe` must be a `Recipe`.*training.RECIPES\['face'\]"),
+        ((None, train, val, tmp_path / "run"), "`recipe` must be a `Recipe`.*Received: recipe=None"),
+        ((SMALL, "pairs.txt", val, tmp_path / "run"), "`train` must be a `datasets.Pairs`.*'pairs.txt'"),
+        ((SMALL, train, None, tmp_path / "run"), "`val` must be a `datasets.Pairs`"),
+        ((SMALL, train, val, None), "`run_dir` must be the path of a folder. Received: run_dir=None"),
+        ((SMALL, train, val, tmp_path / "README.md/x"), r"`run_dir` must be a folder.*README\.md is a file"),
+        ((SMALL, train, val, tmp_path / "README.md"), r"`run_dir` must be a folder.*README\.md is a file"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            training.train(*arguments, test=test, verbose=0)
+    for photos in (["a.jpg"], {"Ada": "a.jpg"}, {"Ada": 3}):
+        with pytest.raises(ValueError, match="`photos` must give for each person a list"):
+            training.train(SMALL, train, val, tmp_path / "run", test=test, photos=photos, verbose=0)
+    with pytest.raises(ValueError, match="`test` must be a `datasets.Pairs`"):
+        training.train(SMALL, train, val, tmp_path / "run", test="test.txt", verbose=0)
+    assert os.listdir(tmp_path) == ["README.md"]
+
+
+def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monkeypatch):
+    shutil.copytree(toy_dir, tmp_path / "faces")
+    pairs = datasets.read_pairs(tmp_path / "faces/pairsDevTrain.txt", tmp_path / "faces/lfw2")
+    train, val = SMALL.split_pairs(pairs)
+    module = sys.modules["siamese_nn.training.data"]
+    # As where the photos are too many to be kept in memory.
+    monkeypatch.setattr(module, "pair_dataset", partial(datasets.pair_dataset, memory_limit=0))
+
+    class Lose(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            shutil.rmtree(tmp_path / "faces/lfw2")
+
+    with pytest.raises(datasets.ImageError, match=r"^[^\n]*\.jpg: no such image"):
+        training.train(SMALL, train, val, tmp_path / "run", callbacks=[Lose()], verbose=0)
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
+    unbroken, _, (train, val, test) = run
+    folder = tmp_path / "run"
+    for error in (
+        tf.errors.ResourceExhaustedError(
+            None, None, f"{folder}/logs/train/events.out; No space left on device"
+        ),
+        tf.errors.UnknownError(None, None, f"{folder}/logs/train/events.out; File too large"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ):
+
+        def full(*_, error=error):
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(tf.keras.callbacks.TensorBoard, "on_epoch_end", full)
+            with pytest.raises(OSError, match="run cannot be written .*goes on after the last whole epoch"):
+                training.train(SMALL, train, val, folder, test=test, verbose=0)
+    training.train(SMALL, train, val, folder, test=test, verbose=0)
+    assert not unlike(unbroken, folder)
 
 
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(run, tmp_path, monkeypatch):
