@@ -11,19 +11,20 @@ _KERAS_TAKES_DTYPE = "dtype" in inspect.signature(tf.keras.losses.Loss).paramete
 
 
 class Loss(tf.keras.losses.Loss):
-    """Keras 3's `Loss` on both stacks: Keras 2's has no `dtype`; and neither keeps it in the config.
+    """Keras 3's `Loss` on both stacks: Keras 2's has no `dtype`, and neither keeps it in the config.
 
-    Under `tf.distribute` each replica computes the loss of its share of the batch, and the step is that of the
-    mean of their losses: in `fit` by itself, and in a loop of one's own with `reduction="none"` and
-    `tf.nn.compute_average_loss`, or with `reduction="sum"`, divided by the size of the whole batch.
+    Under `tf.distribute` each replica computes the loss of its own share of the batch. The step is that of
+    the mean of their losses: in `fit` without more ado; in a loop of your own with `reduction="none"` and
+    `tf.nn.compute_average_loss`, or with `reduction="sum"`, divided by the size of the whole batch. (Of the
+    values there must be one for each photo, for Keras 3 does not divide a scalar by the number of replicas.)
 
     Args:
         name: of the loss.
-        reduction: what becomes of the values, one a photo, pair or triplet: `"sum_over_batch_size"` (their mean),
-            `"sum"`, `"none"`, or another one that this Keras knows.
-        dtype: what the embeddings (distances, cosines) and labels are cast to beforehand, and the loss afterwards, a
-            floating type or a dtype policy. `None` leaves both to Keras: Keras 3 casts them to `floatx`, which is
-            float32, and Keras 2 leaves them as they are.
+        reduction: what becomes of the values, one a photo, pair or triplet: `"sum_over_batch_size"` (their
+            mean), `"sum"`, `"none"`, or another one that this Keras knows.
+        dtype: what labels and outputs are cast to beforehand, and the loss afterwards: a floating type or a
+            dtype policy. `None` leaves it to Keras: Keras 3 casts them to `floatx`, which is float32, and
+            Keras 2 leaves them as they are.
 
     Raises:
         ValueError: if `dtype` is not floating, or Keras does not know `reduction`.

@@ -1,4 +1,4 @@
-"""What all ten losses share: `reduction`, `dtype`, the check of their numbers, and being saved, as class or function."""
+"""What all losses share: `reduction`, `dtype`, the check of numbers and labels, and functions that load."""
 
 import json
 import warnings
@@ -81,7 +81,7 @@ def test_each_value_has_its_own_gradient(loss, function, takes):
 
 
 @ten
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64", tf.float64])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", tf.float64])
 def test_the_loss_has_the_type_that_was_asked_for(loss, function, takes, dtype):
     labels, outputs = some_batch(takes)
     value = loss(dtype=dtype)(labels, outputs)
@@ -209,7 +209,12 @@ def test_a_label_that_is_nan_is_refused_by_a_monitor_or_makes_it_nan(monitor):
         monitor().update_state(labels, embeddings)
     for jit in (False, True):
         filled = monitor()
-        tf.function(filled.update_state, jit_compile=jit)(labels, embeddings)
+
+        @tf.function(jit_compile=jit)
+        def update(labels, embeddings):
+            filled.update_state(labels, embeddings)  # noqa: B023
+
+        update(labels, embeddings)
         assert np.isnan(filled.result())
 
 
