@@ -124,10 +124,10 @@ def triplet_semihard_loss(
     """FaceNet's triplet loss over all pairs of one person in the batch, each with a semi-hard negative.
 
     For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than
-    `p` is, or else the farthest of all; a triplet's loss is `max(0, d(a, p) - d(a, n) + margin)`. The mean has
-    the values and gradients of TensorFlow Addons' function of that name, which returns it as a scalar; but it
-    takes time of the order of batch^2 times photos a person and memory of batch^2, where that takes batch^3 of
-    both. Without any pair of one person it is 0, where that is NaN.
+    `p` is, or else the farthest of all; a triplet's loss is `max(0, d(a, p) - d(a, n) + margin)`. The mean
+    has the values and gradients of TensorFlow Addons' function of that name, which returns it as a scalar; but
+    it takes time of the order of batch^2 times photos a person and memory of batch^2, where that takes batch^3
+    of both. Without any pair of one person it is 0, where that is NaN.
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
@@ -215,7 +215,8 @@ def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
     The photos are brought into the order of their people, so that the next photo but s of the same person, in a circle, is found
     by arithmetic: step s of a loop then serves one positive of every anchor with batch x batch numbers. The loss is
     piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a
-    backward pass. An anchor's loss depends on its own row of the distances alone, so one matrix holds all gradients.
+    backward pass. An anchor's loss depends on its own row of the distances alone, so one matrix holds all
+    gradients.
     """
     order = tf.argsort(labels, stable=True)
     labels = tf.gather(labels, order)
