@@ -8,6 +8,7 @@ from numbers import Real
 import tensorflow as tf
 
 _KERAS_TAKES_DTYPE = "dtype" in inspect.signature(tf.keras.losses.Loss).parameters
+_HALF = ("float16", "bfloat16")
 
 
 class Loss(tf.keras.losses.Loss):
@@ -22,24 +23,25 @@ class Loss(tf.keras.losses.Loss):
         name: of the loss.
         reduction: what becomes of the values, one a photo, pair or triplet: `"sum_over_batch_size"` (their
             mean), `"sum"`, `"none"`, or another one that this Keras knows.
-        dtype: what labels and outputs are cast to beforehand, and the loss afterwards: a floating type or a
-            dtype policy. `None` leaves it to Keras: Keras 3 casts them to `floatx`, which is float32, and
-            Keras 2 leaves them as they are.
+        dtype: of the loss, a floating type or a dtype policy. Labels and outputs are cast to it before, but
+            for half precision to float32: in it, the numbers of people would run together. `None` leaves it
+            to Keras: Keras 3 casts to `floatx`, which is float32, and Keras 2 leaves all as it is.
 
     Raises:
         ValueError: if `dtype` is not floating, or Keras does not know `reduction`.
     """
 
     def __init__(self, name: str | None, reduction: str | None, dtype: str | tf.DType | None):
-        dtype = _floating(dtype)
-        super().__init__(name=name, reduction=reduction, **({"dtype": dtype} if _KERAS_TAKES_DTYPE else {}))
-        self._asked_dtype = dtype
+        self._asked_dtype = _floating(dtype)
+        self._computed_dtype = "float32" if self._asked_dtype in _HALF else self._asked_dtype
+        options = {"dtype": self._computed_dtype} if _KERAS_TAKES_DTYPE else {}
+        super().__init__(name=name, reduction=reduction, **options)
 
     def __call__(self, y_true, y_pred, sample_weight=None) -> tf.Tensor:
         if self._asked_dtype is None:
             return super().__call__(y_true, y_pred, sample_weight)
         # Keras 3 does the same, once more.
-        y_true, y_pred = tf.cast(y_true, self._asked_dtype), tf.cast(y_pred, self._asked_dtype)
+        y_true, y_pred = tf.cast(y_true, self._computed_dtype), tf.cast(y_pred, self._computed_dtype)
         return tf.cast(super().__call__(y_true, y_pred, sample_weight), self._asked_dtype)
 
     def get_config(self) -> dict:

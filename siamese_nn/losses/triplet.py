@@ -125,9 +125,9 @@ def triplet_semihard_loss(
 
     For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than
     `p` is, or else the farthest of all; a triplet's loss is `max(0, d(a, p) - d(a, n) + margin)`. The mean
-    has the values and gradients of TensorFlow Addons' function of that name, which returns it as a scalar; but
-    it takes time of the order of batch^2 times photos a person and memory of batch^2, where that takes batch^3
-    of both. Without any pair of one person it is 0, where that is NaN.
+    has the values and gradients of TensorFlow Addons' function of that name, which returns it as a scalar;
+    but it takes time of the order of batch^2 times photos a person and memory of batch^2, where that takes
+    batch^3 of both. Without any pair of one person it is 0, where that is NaN.
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
