@@ -8,37 +8,40 @@ from numbers import Real
 import tensorflow as tf
 
 _KERAS_TAKES_DTYPE = "dtype" in inspect.signature(tf.keras.losses.Loss).parameters
+_HALF = ("float16", "bfloat16")
 
 
 class Loss(tf.keras.losses.Loss):
-    """Keras 3's `Loss` on both stacks: Keras 2's has no `dtype`; and neither keeps it in the config.
+    """Keras 3's `Loss` on both stacks: Keras 2's has no `dtype`, and neither keeps it in the config.
 
-    Under `tf.distribute` each replica computes the loss of its share of the batch, and the step is that of the
-    mean of their losses: in `fit` by itself, and in a loop of one's own with `reduction="none"` and
-    `tf.nn.compute_average_loss`, or with `reduction="sum"`, divided by the size of the whole batch.
+    Under `tf.distribute` each replica computes the loss of its own share of the batch. The step is that of
+    the mean of their losses: in `fit` without more ado; in a loop of your own with `reduction="none"` and
+    `tf.nn.compute_average_loss`, or with `reduction="sum"`, divided by the size of the whole batch. (Of the
+    values there must be one for each photo, for Keras 3 does not divide a scalar by the number of replicas.)
 
     Args:
         name: of the loss.
-        reduction: what becomes of the values, one a photo, pair or triplet: `"sum_over_batch_size"` (their mean),
-            `"sum"`, `"none"`, or another one that this Keras knows.
-        dtype: what the embeddings (distances, cosines) and labels are cast to beforehand, and the loss afterwards, a
-            floating type or a dtype policy. `None` leaves both to Keras: Keras 3 casts them to `floatx`, which is
-            float32, and Keras 2 leaves them as they are.
+        reduction: what becomes of the values, one a photo, pair or triplet: `"sum_over_batch_size"` (their
+            mean), `"sum"`, `"none"`, or another one that this Keras knows.
+        dtype: of the loss, a floating type or a dtype policy. Labels and outputs are cast to it before, but
+            for half precision to float32: in it, the numbers of people would run together. `None` leaves it
+            to Keras: Keras 3 casts to `floatx`, which is float32, and Keras 2 leaves all as it is.
 
     Raises:
         ValueError: if `dtype` is not floating, or Keras does not know `reduction`.
     """
 
     def __init__(self, name: str | None, reduction: str | None, dtype: str | tf.DType | None):
-        dtype = _floating(dtype)
-        super().__init__(name=name, reduction=reduction, **({"dtype": dtype} if _KERAS_TAKES_DTYPE else {}))
-        self._asked_dtype = dtype
+        self._asked_dtype = _floating(dtype)
+        self._computed_dtype = "float32" if self._asked_dtype in _HALF else self._asked_dtype
+        options = {"dtype": self._computed_dtype} if _KERAS_TAKES_DTYPE else {}
+        super().__init__(name=name, reduction=reduction, **options)
 
     def __call__(self, y_true, y_pred, sample_weight=None) -> tf.Tensor:
         if self._asked_dtype is None:
             return super().__call__(y_true, y_pred, sample_weight)
         # Keras 3 does the same, once more.
-        y_true, y_pred = tf.cast(y_true, self._asked_dtype), tf.cast(y_pred, self._asked_dtype)
+        y_true, y_pred = tf.cast(y_true, self._computed_dtype), tf.cast(y_pred, self._computed_dtype)
         return tf.cast(super().__call__(y_true, y_pred, sample_weight), self._asked_dtype)
 
     def get_config(self) -> dict:

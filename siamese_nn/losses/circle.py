@@ -18,16 +18,16 @@ class CircleLoss(Loss):
     mean, as by `keras.losses.Circle` of Keras 3, which has the same values. Its gradients are others: it lets
     them through the weights, too, and they can be NaN where there is a photo without a loss.
 
-    Under `tf.distribute` each replica compares the photos of its own share of the batch, and the loss is the mean of
-    theirs.
+    Under `tf.distribute` each replica compares the photos of its own share of the batch, and the loss is the
+    mean of theirs.
 
     Args:
         gamma: factor of the similarities in the exponent, above 0.
         margin: the relaxation `m`, at least 0 and below 1: positives are drawn to a distance below `m`,
             negatives pushed beyond `1 - m`.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -68,9 +68,9 @@ def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margi
 
     With `d` = 1 - cosine, it is `softplus(logsumexp_p(gamma * (m + d_p) * (d_p - m)) + logsumexp_n(gamma *
     max(0, 1 + m - d_n) * (1 - m - d_n)))` for a photo with positives `p` and negatives `n`, and 0 for one
-    that lacks either. The weights, `m + d_p` and `max(0, 1 + m - d_n)`, are constants to the gradient, as in the
-    paper: they say how fast a similarity learns. (To `keras.losses.Circle` they are not: by it the gradients of
-    one photo are another mix of its pairs', and longer.)
+    that lacks either. The weights, `m + d_p` and `max(0, 1 + m - d_n)`, are constants to the gradient, as in
+    the paper: they say how fast a similarity learns. (To `keras.losses.Circle` they are not, so that it has
+    the same values, but other gradients.)
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to

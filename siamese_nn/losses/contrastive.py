@@ -15,8 +15,8 @@ class ContrastiveLoss(Loss):
         scale: factor of the loss, above 0: 1 for Hadsell's equation 4 without its halves, as Addons has it,
             and 0.5 for the report's equation 1, with its halves.
         name: of the loss.
-        reduction: what becomes of the values, one a pair, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a pair, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:

@@ -13,8 +13,8 @@ class CosineEmbeddingLoss(Loss):
     Args:
         margin: the cosine below which different people cost nothing, from -1 to 1; PyTorch suggests 0 to 0.5.
         name: of the loss.
-        reduction: what becomes of the values, one a pair, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a pair, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:

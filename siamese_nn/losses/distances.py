@@ -84,8 +84,8 @@ def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Returns the labels of a batch as a vector.
 
     Raises:
-        ValueError: unless there is one for each row of `y_pred`, as far as the shapes are known beforehand; if one is NaN,
-            outside a graph (inside one, see `nan_where_unknown`).
+        ValueError: unless there is one for each row of `y_pred`, as far as the shapes are known beforehand;
+            if one is NaN, outside a graph (inside one, see `nan_where_unknown`).
     """
     labels, batch = tf.convert_to_tensor(y_true), y_pred.shape[0]
     if not (labels.shape.is_compatible_with([batch]) or labels.shape.is_compatible_with([batch, 1])):

@@ -13,8 +13,8 @@ class TripletLoss(Loss):
     Args:
         margin: by how much the negative's squared distance shall be longer than the positive's, at least 0.
         name: of the loss.
-        reduction: what becomes of the values, one a triplet, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a triplet, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:

@@ -18,16 +18,16 @@ from .triplet import triplet_semihard_loss
 class HarmonicTripletLoss(Loss):
     """The semi-hard triplet loss over an old model's embeddings and a new one's; see `harmonic_triplet_loss`.
 
-    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the mean of
-    theirs.
+    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the
+    mean of theirs.
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
         distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 * batch,
             embedding_size)` to the distances `(2 * batch, 2 * batch)`; see `TripletSemiHardLoss` on saving it.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -89,8 +89,8 @@ def harmonic_triplet_loss(
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The loss of each photo, the mean of its old and its new embedding's as anchors, `(batch,)`: float32 for
-        half-precision embeddings too, else their type. Their mean is that over all triplets.
+        The loss of each photo, `(batch,)`: the mean of its old and its new embedding's as anchors, so that
+        the mean of all is that over the triplets. float32 for half-precision embeddings too, else their type.
 
     Raises:
         ValueError: if the last dimension is odd, on an unknown metric, or labels of another shape.

@@ -18,8 +18,8 @@ class CosFaceLoss(Loss):
         scale: factor of the cosines, above 0.
         margin: what the true class's cosine loses, at least 0.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -58,8 +58,8 @@ class ArcFaceLoss(Loss):
         scale: factor of the cosines, above 0.
         margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -98,8 +98,8 @@ class SphereFaceLoss(Loss):
         scale: factor of the cosines, above 0.
         margin: what the true class's angle is multiplied by, a whole number of at least 1.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -250,7 +250,8 @@ def _classes(labels: tf.Tensor, n_classes: int | None) -> tf.Tensor:
     """Returns labels as whole numbers.
 
     Raises:
-        ValueError: outside a graph, if one is no class. (In a graph, TensorFlow raises an error or makes the loss NaN.)
+        ValueError: outside a graph, if one is no class. (In a graph TensorFlow raises an error of its own, or
+            the loss is NaN.)
     """
     classes = tf.cast(labels, tf.int32)
     if labels.dtype.is_floating:
@@ -260,8 +261,8 @@ def _classes(labels: tf.Tensor, n_classes: int | None) -> tf.Tensor:
         wrong = np.flatnonzero((classes < 0) | (classes >= n_classes))
         if wrong.size:
             raise ValueError(
-                f"`y_true` must hold whole numbers from 0 to {n_classes - 1}, the classes of `y_pred`. Received: "
-                f"{labels[wrong[0]].numpy()} in row {wrong[0]}"
+                f"`y_true` must hold whole numbers from 0 to {n_classes - 1}, the classes of `y_pred`. "
+                f"Received: {labels[wrong[0]].numpy()} in row {wrong[0]}"
             )
     return classes
 

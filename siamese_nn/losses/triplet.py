@@ -19,8 +19,8 @@ from .distances import (
 class TripletSemiHardLoss(Loss):
     """The triplet loss of FaceNet; see `triplet_semihard_loss`.
 
-    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the mean of
-    theirs.
+    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the
+    mean of theirs.
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
@@ -28,8 +28,8 @@ class TripletSemiHardLoss(Loss):
             distances `(batch, batch)`. Register it with Keras if the model is to be saved: to load one with a function that is
             not, give `load_model` the function in `custom_objects`, or `compile=False`.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -68,16 +68,16 @@ class TripletSemiHardLoss(Loss):
 class TripletHardLoss(Loss):
     """The triplet loss of each anchor's farthest positive and nearest negative; see `triplet_hard_loss`.
 
-    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the mean of
-    theirs.
+    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the
+    mean of theirs.
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0; unused where `soft`.
         soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
         distance_metric: as in `TripletSemiHardLoss`.
         name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean), `"sum"` or
-            `"none"`.
+        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
+            `"sum"` or `"none"`.
         dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
 
     Raises:
@@ -123,10 +123,11 @@ def triplet_semihard_loss(
 ) -> tf.Tensor:
     """FaceNet's triplet loss over all pairs of one person in the batch, each with a semi-hard negative.
 
-    For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than `p` is, or else
-    the farthest of all; the loss is the mean of `max(0, d(a, p) - d(a, n) + margin)`. That mean has the values and
-    gradients of TensorFlow Addons' loss of that name, but takes time and memory of the order of batch^2 times photos a person, and
-    batch^2, where that takes batch^3 of both. Without any pair of one person it is 0, where that is NaN.
+    For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than
+    `p` is, or else the farthest of all; a triplet's loss is `max(0, d(a, p) - d(a, n) + margin)`. The mean
+    has the values and gradients of TensorFlow Addons' function of that name, which returns it as a scalar;
+    but it takes time of the order of batch^2 times photos a person and memory of batch^2, where that takes
+    batch^3 of both. Without any pair of one person it is 0, where that is NaN.
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
@@ -137,9 +138,9 @@ def triplet_semihard_loss(
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The loss of each photo as an anchor, `(batch,)`: the sum over its triplets, divided by the number of triplets that a
-        photo has on average, so that the mean of all is that over the triplets. float32 for half-precision embeddings too,
-        else their type.
+        The loss of each photo as an anchor, `(batch,)`: the sum over its triplets, divided by the number of
+        triplets that a photo has on average, so that the mean of all is that over the triplets. float32 for
+        half-precision embeddings too, else their type.
 
     Raises:
         ValueError: on an unknown metric, or labels of another shape.
@@ -164,7 +165,8 @@ def triplet_hard_loss(
 ) -> tf.Tensor:
     """The triplet loss of each anchor with its farthest positive and its nearest negative ("batch hard").
 
-    Its mean has the values and gradients of TensorFlow Addons' loss of that name; a soft loss that overflows there is finite here.
+    Its mean has the values and gradients of TensorFlow Addons' function of that name, which returns it as a
+    scalar; a soft loss that overflows there is finite here.
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
@@ -212,8 +214,9 @@ def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
 
     The photos are brought into the order of their people, so that the next photo but s of the same person, in a circle, is found
     by arithmetic: step s of a loop then serves one positive of every anchor with batch x batch numbers. The loss is
-    piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a backward pass. An
-    anchor's loss depends on its own row of the distances alone, so one matrix holds the gradients of all.
+    piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a
+    backward pass. An anchor's loss depends on its own row of the distances alone, so one matrix holds all
+    gradients.
     """
     order = tf.argsort(labels, stable=True)
     labels = tf.gather(labels, order)

@@ -81,7 +81,7 @@ def test_photos_without_a_loss_are_left_out_of_the_mean_as_keras_does():
 
 
 def slow_gradient(labels, embeddings, photo, gamma, margin):
-    """The gradient of a photo's loss by the paper: similarities are weighed by constants, and then passed down."""
+    """The gradient of a photo's loss by the paper, to which the weights of similarities are constants."""
     e, by_similarity = embeddings, {}
     logits = {True: {}, False: {}}
     for j in range(len(labels)):
