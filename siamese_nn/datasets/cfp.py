@@ -156,7 +156,7 @@ def read_names(file: str | os.PathLike) -> list[str]:
     first: dict[str, int] = {}
     for number, name in enumerate(people, 1):
         if not name or first.setdefault(name, number) != number:
-            fault = f"the name of line {first[name]} again: {name}" if name else "a line without a name"
+            fault = f"the name of line {first[name]} again: {name:.120}" if name else "a line without a name"
             raise PairFileError(f"{file}:{number}: {fault}. Correct the line")
     return people
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import pooch
 from requests.exceptions import RequestException
 
+from .photo_sources import require_folder
+
 
 class _Remote(NamedTuple):
     name: str
@@ -53,12 +55,14 @@ def download_lfw_a(output_dir: str | os.PathLike) -> Path:
         The path of the archive, to pass to `organize_lfw_a`.
 
     Raises:
+        FileExistsError: if `output_dir` is a file.
         ConnectionError: if neither can be fetched: what to fetch by hand, from where, and where to put it.
 
     Example:
         >>> archive = download_lfw_a("data")  # doctest: +SKIP
     """
     output_dir = Path(output_dir)
+    require_folder(output_dir)
     for remote in _LFW_A:
         if _is_whole(output_dir / remote.name, remote):
             return output_dir / remote.name
@@ -81,12 +85,14 @@ def download_pairs(output_dir: str | os.PathLike) -> list[Path]:
         The paths of the three files, in that order.
 
     Raises:
+        FileExistsError: if `output_dir` is a file.
         ConnectionError: if one cannot be fetched: what to fetch by hand, from where, and where to put it.
 
     Example:
         >>> train_pairs, test_pairs, ten_folds = download_pairs("data")  # doctest: +SKIP
     """
     output_dir = Path(output_dir)
+    require_folder(output_dir)
     failures = {}
     for remote in _PAIRS:
         try:

@@ -138,3 +138,13 @@ def test_pinned_sources():
         algorithm, _, digest = remote.known_hash.partition(":")
         assert len(digest) == hashlib.new(algorithm).digest_size * 2
         assert remote.url.startswith("https://") and remote.page.startswith("https://")
+
+
+def test_a_file_in_the_folders_place_is_named(server, sources, tmp_path):
+    (tmp_path / "file").touch()
+    for fetch in (download_lfw_a, download_pairs):
+        with pytest.raises(
+            FileExistsError, match=r"`output_dir` must be a folder.*data, and .*file is a file"
+        ):
+            fetch(tmp_path / "file" / "data")
+    assert not server.asked
