@@ -179,7 +179,8 @@ def _named_faults(path: str | os.PathLike) -> Iterator[None]:
             "convert it to JPEG or PNG; otherwise replace it"
         ) from error
     except _PILLOWS_ERRORS as error:
-        raise ImageError(f"{path}: not a whole JPEG or PNG image ({error}). Replace the file") from error
+        fault = str(error) or type(error).__name__
+        raise ImageError(f"{path}: not a whole JPEG or PNG image ({fault}). Replace the file") from error
 
 
 @contextmanager
