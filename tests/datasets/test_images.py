@@ -132,8 +132,8 @@ def png(width, height, data, *, interlaced=False, kinds=(8, 0), more=()):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
     header = struct.pack(">IIBBBBB", width, height, *kinds, 0, 0, interlaced)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
 
 
 def png_that_claims(width, height):
