@@ -4,6 +4,8 @@ import io
 import logging
 import math
 import os
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -23,6 +25,10 @@ _ORIENTATION = ExifTags.Base.Orientation
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
 _ASPECTS = 1.02  # how far the aspects of two photos may differ that are taken for one another
+_PILLOWS_ERRORS = (  # its words for a damaged file, and what slips out of its readers of EXIF data and the like
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
 
 
@@ -57,6 +63,10 @@ def load_image(
         ValueError: if an argument is out of range.
     """
     check_image_options(image_size, crop, channels, photo_size)
+    if not isinstance(source, (str, os.PathLike, bytes, Image.Image)):
+        raise ValueError(
+            f"`source` must be a photo's path, the bytes of its file, or a Pillow image. Received: {type(source).__name__}"
+        )
     path = _name_of(source)
     content = read_photo(source) if path is source else source
     ends = scan_ends(path, content) if isinstance(content, bytes) else []
@@ -168,8 +178,9 @@ def _named_faults(path: str | os.PathLike) -> Iterator[None]:
             f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, TIFF), "
             "convert it to JPEG or PNG; otherwise replace it"
         ) from error
-    except (OSError, SyntaxError, ValueError) as error:  # all are Pillow's words for it
-        raise ImageError(f"{path}: not a whole JPEG or PNG image ({error}). Replace the file") from error
+    except _PILLOWS_ERRORS as error:
+        fault = str(error) or type(error).__name__
+        raise ImageError(f"{path}: not a whole JPEG or PNG image ({fault}). Replace the file") from error
 
 
 @contextmanager

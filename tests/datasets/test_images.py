@@ -99,6 +99,20 @@ def test_options_are_checked(colours):
             datasets.load_image(colours, **option)
 
 
+@pytest.mark.parametrize("source", [None, 5, np.zeros((9, 9), np.uint8), ["a.jpg"]])
+def test_what_is_no_photo_is_refused(source):
+    with pytest.raises(ValueError, match=f"`source` must be .* Received: {type(source).__name__}"):
+        datasets.load_image(source)
+
+
+def test_errors_of_other_kinds_name_the_photo_too(tmp_path):
+    """Pillow lets an AssertionError out where a photo has opacity for its palette, but no palette."""
+    content = png(8, 8, 8 * (b"\0" + bytes(8)), kinds=(8, 3), more=[(b"tRNS", b"\0")])
+    (tmp_path / "photo.png").write_bytes(content)
+    with pytest.raises(ImageError, match=r"photo\.png: not a whole JPEG or PNG image .*Replace the file"):
+        datasets.load_image(tmp_path / "photo.png", channels=3)
+
+
 def test_bytes_and_pillow_images_are_photos_too(colours):
     options = {"image_size": (50, 40), "channels": 3}
     expected = datasets.load_image(colours, **options)
@@ -110,16 +124,16 @@ def test_bytes_and_pillow_images_are_photos_too(colours):
         datasets.load_image(colours.read_bytes()[:100])
 
 
-def png(width, height, data, *, interlaced=False, kinds=(8, 0)):
-    """A PNG of some dozens of bytes whose header claims a size, with these compressed rows."""
+def png(width, height, data, *, interlaced=False, kinds=(8, 0), more=()):
+    """A PNG of some dozens of bytes whose header claims a size, with these rows."""
 
     def chunk(kind, content):
         checksum = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
     header = struct.pack(">IIBBBBB", width, height, *kinds, 0, 0, interlaced)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    chunks = [(b"IHDR", header), *more, (b"IDAT", zlib.compress(data)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
 
 
 def png_that_claims(width, height):
