@@ -24,10 +24,11 @@ VERIFIER_FORMAT = 1  # of verifier.json
 RECIPE, STATE, HISTORY, LOGS = "recipe.json", "state.npz", "history.csv", "logs"
 MODEL, LAST, FINISHED = "model.keras", "last.keras", "finished.keras"
 SCORES, VERIFIER, RESULTS, PAGE = "scores.json", "verifier.json", "results.json", "report.html"
+HELD_OUT = "held_out_scores.npy"  # of a verifier
 PICTURES = ("accuracy.png", "loss.png", "auc.png", "pairs.png")
 
 TRAINED = (RECIPE, HISTORY, MODEL, LAST)  # only a training makes these again
-MEASURED = (FINISHED, SCORES, VERIFIER, *PICTURES, PAGE)  # made again from those and the photos
+MEASURED = (FINISHED, SCORES, VERIFIER, HELD_OUT, *PICTURES, PAGE)  # made again from those and the photos
 
 COLLAPSED = (
     "All validation pairs have the same score: the model has collapsed, and tells nobody apart. Its accuracy is that "

@@ -35,7 +35,7 @@ from ..run_folder import (
     read_results,
     require_no_links,
 )
-from ..safe_loading import load_model_safely
+from ..safe_loading import load_model_safely, read_verifier_settings
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
 from .data import image_options, training_data
 from .experiments import RECIPES
@@ -199,10 +199,14 @@ def _finished(
     for name in TRAINED:
         if name in faults:
             raise damaged(run_dir / name, "it is missing")
-    if not faults and (run_dir / VERIFIER).exists():
+    try:
+        read_verifier_settings(run_dir / VERIFIER)
+    except (OSError, ValueError) as error:  # missing, damaged, or of another version
+        faults.setdefault(VERIFIER, f"can't be used ({error})")
+    if not faults:
         logger.info("%s is finished already", run_dir)
         return results
-    lost = ", ".join(f"{name} {fault}" for name, fault in faults.items()) or f"{VERIFIER} is missing"
+    lost = ", ".join(f"{name} {fault}" for name, fault in faults.items())
     logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
     _prepare_device(recipe.seed)
     return measure(run_dir, recipe, sets, photos=photos, device=results["device"], status="finished")

@@ -39,7 +39,7 @@ from siamese_nn import datasets
 from siamese_nn.training import Recipe, sweep, sweep_worker
 measure = sys.modules["siamese_nn.training.measure"]
 measure._draw = lambda *a, **k: None
-measure.write_run_report = lambda *a, **k: None
+measure.write_page = lambda *a, **k: None
 class Log(tf.keras.callbacks.Callback):
     def __init__(self, run_dir):
         super().__init__()
@@ -437,6 +437,39 @@ def test_ctrl_c_stops_all_workers_and_leaves_nothing_running(toy_dir, tmp_path):
     assert "Traceback" not in err
     states = Counter(trial.state for trial in trials())
     assert states == {TrialState.FAIL: 2, TrialState.WAITING: 3} and len(runs()) == 2
+
+
+# A worker that neither looks around nor ends: it measures, or builds a model.
+BUSY = """
+import multiprocessing, time
+class Busy:
+    def work(self, tell_progress):
+        print("busy", flush=True)
+        time.sleep(600)
+def work():
+    from siamese_nn.training.sweep_worker import _worker_process
+    _worker_process(Busy())
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=work)
+    process.start()
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_do_not_outlive_the_process_that_started_them(tmp_path, how):
+    (tmp_path / "busy.py").write_text(BUSY)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "busy.py"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert process.stdout.readline() == "busy\n"
+        process.send_signal(how)  # to it alone
+        process.communicate(timeout=60)  # returns when nobody is left who could write
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -how
 
 
 def test_all_workers_are_told_to_stop_before_one_is_waited_for(sets, tmp_path, monkeypatch):

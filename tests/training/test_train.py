@@ -541,6 +541,11 @@ def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch
     for file in ("verifier.json", "scores.json", "pairs.png"):
         assert (copy / file).read_bytes() == (folder / file).read_bytes()
     assert "<html" in (copy / "report.html").read_text(encoding="utf-8") and RunFolder(copy).calibration
+    held = {name: value for name, value in again.items() if name not in ("files", "sha256")}
+    facts = json.loads((copy / "verifier.json").read_text())
+    (copy / "verifier.json").write_text(json.dumps(facts | {"format": 0}))
+    (copy / "results.json").write_text(json.dumps(held))  # both as an older version left them
+    assert training.train(SMALL, train, val, copy, test=test, verbose=0) == again
     before = (copy / "results.json").stat().st_mtime_ns
     assert training.train(SMALL, train, val, copy, test=test, verbose=0) == again
     assert (copy / "results.json").stat().st_mtime_ns == before
