@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .download import download_lfw_a, download_pairs
-from .images import ImageError, load_image, load_images
+from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
@@ -48,6 +48,7 @@ __all__ = [
     "organize_lfw_a",
     "pair_dataset",
     "photo_dataset",
+    "photo_sizes",
     "photos_by_identity",
     "propose_letters",
     "read_cfp_folds",

@@ -4,9 +4,9 @@ import io
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +21,7 @@ _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
 _DIGEST = sha256().digest_size
 _checked: set[tuple] = set()  # cache files that this process has found whole
+_ASPECTS = 1.02  # how far the aspects of two photos may differ that are taken for one another
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
 
 
@@ -34,64 +35,116 @@ def load_image(
     image_size: tuple[int, int] = (125, 125),
     crop: tuple[int, int] | None = None,
     channels: int = 1,
+    photo_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Decodes one photo, takes the middle of it, and resizes that.
 
     Args:
-        source: a JPEG or PNG file, grey or colour, of at most 64 million pixels: its path, its bytes, or a Pillow image.
+        source: a JPEG or PNG file, grey or colour, of at most 64 million pixels: its path, its bytes, or a Pillow
+            image.
         image_size: height and width of the result, in pixels. Resized with antialiasing, so the shape of the
             photo or crop should be that of `image_size`.
         crop: height and width of the middle part to take before resizing, in pixels; `None` takes all. The faces
             of LFW-a fill about the middle 125 x 125 of 250 x 250 pixels.
         channels: 1 for grey (ITU-R 601 luma), 3 for RGB.
+        photo_size: height and width of the photos that `crop` was chosen for, in pixels. A photo of another size
+            is treated as if it were resized to this one before the crop. Its aspect may differ by 2%, no more.
+            `None` takes `crop` in the pixels of the photo, whatever its size.
 
     Returns:
         uint8 of shape `(height, width, channels)`, in [0, 255].
 
     Raises:
-        ImageError: if the file is missing, is no regular file or no image, is cut off, is too large, or is smaller than
-            `crop`.
+        ImageError: if the file is missing, is no regular file or no image, is cut off, is too large, is smaller
+            than `crop`, or is of another aspect than `photo_size`.
         ValueError: if an argument is out of range.
     """
-    check_image_options(image_size, crop, channels)
-    path = "the photo"
-    if isinstance(source, (str, os.PathLike)):
-        path = source
-        if not os.path.isfile(path):  # to open a pipe would wait for its writer
-            no_file = "no file but a folder, a pipe or the like. Give a photo's file"
-            raise ImageError(f"{path}: {no_file if os.path.exists(path) else 'no such image'}")
-    try:
-        with _opened(source) as photo:
-            if photo.width * photo.height > _MOST_PIXELS:
-                raise ImageError(
-                    f"{path}: {photo.width:,} x {photo.height:,} pixels, more than the {_MOST_PIXELS:,} that are "
-                    "decoded. Make it smaller first"
-                )
-            if photo.mode.startswith(("I", "F")):
-                raise ImageError(
-                    f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits"
-                )
-            if photo.getexif().get(_ORIENTATION, 1) != 1:  # a camera that was held on its side
-                photo = ImageOps.exif_transpose(photo)
-            height, width = crop or (photo.height, photo.width)
-            if height > photo.height or width > photo.width:
-                raise ImageError(
-                    f"{path}: `crop` must fit into the photo of {photo.height} x {photo.width} pixels. "
-                    f"Received: crop={crop}, with the margin that an `Augmentation` may want around it"
-                )
-            # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost; twice of what is
-            # wanted is enough for the resizing below to make of it what it makes of the whole photo.
-            full_width, full_height = photo.size
-            wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
-            photo.draft(_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
-            across, down = width * photo.width / full_width, height * photo.height / full_height
-            left, top = (photo.width - across) / 2, (photo.height - down) / 2
-            if photo.mode != _MODES[channels]:
-                photo = photo.convert(_MODES[channels])
-            box = (left, top, left + across, top + down)
-            pixels = np.asarray(
-                photo.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR, box=box)
+    check_image_options(image_size, crop, channels, photo_size)
+    path = _name_of(source)
+    with _named_faults(path), _opened(source) as photo:
+        if photo.mode.startswith(("I", "F")):
+            raise ImageError(f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits")
+        if photo.getexif().get(_ORIENTATION, 1) != 1:  # a camera that was held on its side
+            photo = ImageOps.exif_transpose(photo)
+        height, width = _part(path, (photo.height, photo.width), crop, photo_size)
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of
+        # what is wanted is enough for the resizing below to make of it what it makes of the whole photo.
+        full_width, full_height = photo.size
+        wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
+        photo.draft(_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
+        across, down = width * photo.width / full_width, height * photo.height / full_height
+        left, top = (photo.width - across) / 2, (photo.height - down) / 2
+        if photo.mode != _MODES[channels]:
+            photo = photo.convert(_MODES[channels])
+        box = (left, top, left + across, top + down)
+        pixels = np.asarray(photo.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR, box=box))
+    return pixels.reshape(*image_size, channels)
+
+
+def photo_sizes(paths: Sequence[str | os.PathLike]) -> list[tuple[int, int]]:
+    """Returns the height and width of each photo as it is seen, without decoding JPEG files.
+
+    Args:
+        paths: the `n` JPEG or PNG files.
+
+    Returns:
+        For each file its height and width in pixels, after the turn that its EXIF data ask for.
+
+    Raises:
+        ImageError: if a file is missing, is no regular file, no image or too large; it is named.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "Ada_0001.png"
+        >>> Image.new("L", (80, 100)).save(file)
+        >>> photo_sizes([file])
+        [(100, 80)]
+    """
+
+    def size(path: str | os.PathLike) -> tuple[int, int]:
+        name = _name_of(path)
+        with _named_faults(name), _opened(path) as photo:
+            on_its_side = photo.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return (photo.width, photo.height) if on_its_side else (photo.height, photo.width)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(size, paths))
+
+
+def _part(
+    path: str | os.PathLike,
+    size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    photo_size: tuple[int, int] | None,
+) -> tuple[float, float]:
+    """How much of a photo of this size to take: height and width, in its own pixels."""
+    height, width = size
+    if photo_size is not None:
+        down, across = height / photo_size[0], width / photo_size[1]
+        if not 1 / _ASPECTS <= across / down <= _ASPECTS:
+            raise ImageError(
+                f"{path}: a photo must have the shape of `photo_size`, {photo_size[0]} x {photo_size[1]} pixels (height "
+                f"x width), within 2%. Received: {height} x {width}. Cut the photo to that shape around the face"
             )
+        part = crop or photo_size
+        return min(part[0] * down, height), min(part[1] * across, width)  # no rounding beyond the edge
+    if crop is not None and (crop[0] > height or crop[1] > width):
+        raise ImageError(
+            f"{path}: `crop` must fit into the photo of {height} x {width} pixels. "
+            f"Received: crop={crop}, with the margin that an `Augmentation` may want around it"
+        )
+    return crop or size
+
+
+def _name_of(source: str | os.PathLike | bytes | Image.Image) -> str | os.PathLike:
+    return source if isinstance(source, (str, os.PathLike)) else "the photo"
+
+
+@contextmanager
+def _named_faults(path: str | os.PathLike) -> Iterator[None]:
+    """Turns whatever a file's opening and decoding raise into an `ImageError` that names it."""
+    try:
+        yield
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -100,18 +153,32 @@ def load_image(
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, TIFF), convert it to "
-            "JPEG or PNG; otherwise replace it"
+            f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, TIFF), "
+            "convert it to JPEG or PNG; otherwise replace it"
         ) from error
     except (OSError, SyntaxError, ValueError) as error:  # all are Pillow's words for it
         raise ImageError(f"{path}: not a whole JPEG or PNG image ({error}). Replace the file") from error
-    return pixels.reshape(*image_size, channels)
 
 
-def _opened(source: str | os.PathLike | bytes | Image.Image) -> AbstractContextManager[Image.Image]:
+@contextmanager
+def _opened(source: str | os.PathLike | bytes | Image.Image) -> Iterator[Image.Image]:
+    """A photo whose header has been read, and nothing else of it yet."""
+    path = _name_of(source)
+    if path is source and not os.path.isfile(path):  # to open a pipe would wait for its writer
+        no_file = "no file but a folder, a pipe or the like. Give a photo's file"
+        raise ImageError(f"{path}: {no_file if os.path.exists(path) else 'no such image'}")
     if isinstance(source, Image.Image):
-        return nullcontext(source.copy())  # decoding at a smaller size would change the caller's
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("JPEG", "PNG"))
+        opened = nullcontext(source.copy())  # decoding at a smaller size would change the caller's
+    else:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        opened = Image.open(file, formats=("JPEG", "PNG"))
+    with opened as photo:
+        if photo.width * photo.height > _MOST_PIXELS:
+            raise ImageError(
+                f"{path}: {photo.width:,} x {photo.height:,} pixels, more than the {_MOST_PIXELS:,} that are "
+                "decoded. Make it smaller first"
+            )
+        yield photo
 
 
 def load_images(
@@ -120,6 +187,7 @@ def load_images(
     image_size: tuple[int, int] = (125, 125),
     crop: tuple[int, int] | None = None,
     channels: int = 1,
+    photo_size: tuple[int, int] | None = None,
     progress: bool = True,
 ) -> np.ndarray:
     """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
@@ -136,8 +204,8 @@ def load_images(
     Returns:
         uint8 of shape `(n, height, width, channels)`, in [0, 255]; read-only where it comes from the cache.
     """
-    check_image_options(image_size, crop, channels)
-    options = {"image_size": image_size, "crop": crop, "channels": channels}
+    check_image_options(image_size, crop, channels, photo_size)
+    options = {"image_size": image_size, "crop": crop, "channels": channels, "photo_size": photo_size}
     kept = _kept(paths, options)
     if kept is None:
         return _decode(paths, options, progress)
@@ -219,9 +287,14 @@ def _decode(paths: Sequence[str], options: dict, progress: bool) -> np.ndarray:
     return images
 
 
-def check_image_options(image_size: tuple[int, int], crop: tuple[int, int] | None, channels: int) -> None:
-    """Raises `ValueError` unless the three are what `load_image` takes."""
-    for name, size in (("image_size", image_size), ("crop", crop)):
+def check_image_options(
+    image_size: tuple[int, int],
+    crop: tuple[int, int] | None,
+    channels: int,
+    photo_size: tuple[int, int] | None = None,
+) -> None:
+    """Raises `ValueError` unless the arguments are what `load_image` takes."""
+    for name, size in (("image_size", image_size), ("crop", crop), ("photo_size", photo_size)):
         if (size is not None or name == "image_size") and not (
             isinstance(size, (tuple, list))
             and len(size) == 2
@@ -232,3 +305,8 @@ def check_image_options(image_size: tuple[int, int], crop: tuple[int, int] | Non
             )
     if channels not in _MODES:
         raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={channels!r}")
+    if crop and photo_size and (crop[0] > photo_size[0] or crop[1] > photo_size[1]):
+        raise ValueError(
+            f"`crop` must fit into `photo_size`. Received: {crop=}, with the margin that an `Augmentation` may want "
+            f"around it, {photo_size=}"
+        )

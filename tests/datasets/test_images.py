@@ -266,3 +266,65 @@ def test_a_file_and_its_pixels_give_the_same(tmp_path, side, tolerance):
     for options in ({"image_size": (125, 125)}, {"image_size": (64, 64), "crop": (140, 140)}):
         by_path = datasets.load_image(tmp_path / "photo.jpg", **options).astype(int)
         assert np.abs(by_path - datasets.load_image(pixels, **options)).max() <= tolerance
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+@pytest.mark.parametrize("crop", [(140, 120), None])
+def test_a_crop_belongs_to_a_size_of_photo(tmp_path, ending, crop):
+    """A photo of four times the size gives what the photo itself gives; in its own pixels the crop gives its eye."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (12, 10), np.uint8)).resize(
+        (200, 240), Image.Resampling.BICUBIC
+    )
+    options = {"image_size": (70, 60), "crop": crop}
+    expected = datasets.load_image(small, **options).astype(int)
+    for width, height in ((800, 960), (400, 480), (200, 240), (804, 952)):
+        path = tmp_path / f"{width}.{ending}"
+        small.resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
+        found = datasets.load_image(path, **options, photo_size=(240, 200)).astype(int)
+        assert np.abs(found - expected).mean() < 1.5
+        (listed,) = datasets.load_images([path], **options, photo_size=(240, 200))
+        assert np.array_equal(listed, found)
+    if crop:
+        pixels = datasets.load_image(tmp_path / f"800.{ending}", **options).astype(int)
+        assert np.abs(pixels - expected).mean() > 20
+
+
+def test_a_photo_of_another_shape_is_refused(tmp_path):
+    options = {"image_size": (40, 40), "photo_size": (250, 250)}
+    for width, height, fits in ((255, 250, True), (256, 250, False), (250, 256, False), (750, 1000, False)):
+        path = tmp_path / f"{width}x{height}.png"
+        Image.new("L", (width, height)).save(path)
+        for crop in ((125, 125), None):
+            if fits:
+                assert datasets.load_image(path, crop=crop, **options).shape == (40, 40, 1)
+                continue
+            with pytest.raises(
+                ImageError, match=rf"{path.name}: .*250 x 250.*Received: {height} x {width}. Cut"
+            ):
+                datasets.load_image(path, crop=crop, **options)
+    for wrong in ({"photo_size": (1.5, 2)}, {"photo_size": 250}, {"photo_size": (250, 0)}):
+        with pytest.raises(ValueError, match="`photo_size` must be"):
+            datasets.load_image(path, **wrong)
+    with pytest.raises(
+        ValueError, match=r"`crop` must fit into `photo_size`. Received: crop=\(125, 251\).*=\(250, 250\)"
+    ):
+        datasets.load_image(path, crop=(125, 251), photo_size=(250, 250))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_sizes_are_those_that_are_seen(tmp_path):
+    exif, paths = Image.Exif(), []
+    for orientation in (1, 3, 6, 8):
+        exif[0x0112] = orientation
+        for ending in ("jpg", "png"):
+            paths.append(tmp_path / f"{orientation}.{ending}")
+            Image.new("RGB", (80, 100)).save(paths[-1], exif=exif)
+    assert datasets.photo_sizes(paths) == [(100, 80)] * 4 + [(80, 100)] * 4
+    for path in paths:  # what is decoded agrees
+        assert datasets.load_image(path, crop=datasets.photo_sizes([path])[0]).shape == (125, 125, 1)
+    (tmp_path / "cut.jpg").write_bytes(paths[0].read_bytes()[:100])
+    (tmp_path / "bomb.png").write_bytes(png_that_claims(10_000, 10_000))
+    for name in ("absent.jpg", "cut.jpg", "bomb.png"):
+        with pytest.raises(ImageError, match=name):
+            datasets.photo_sizes([*paths, tmp_path / name])
