@@ -55,9 +55,7 @@ class Gallery:
         keep the photos. Only its owner may read it, where the system knows owners."""
         if Path(path).suffix != ".npz":
             raise ValueError(f"`path` must end in .npz. Received: path={os.fspath(path)!r}")
-        with replacing(path) as partial:
-            partial.touch(0o600)
-            partial.chmod(0o600)  # one that a killed process has left behind is not made anew
+        with replacing(path, mode=0o600) as partial:
             arrays = {"names": self.names, "embeddings": self.embeddings, "model": np.array(self.model)}
             np.savez(partial, format=np.array(_FORMAT), **arrays)
 

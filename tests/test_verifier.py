@@ -277,7 +277,7 @@ def test_a_gallery_from_a_folder_saved_and_loaded(cosine, toy_dir, toy_test, tmp
 
 def test_a_gallerys_file_is_its_owners_alone(tmp_path):
     gallery, path = Gallery(np.array(["a"]), np.ones((1, 2)), "x"), tmp_path / "people.npz"
-    leftover = tmp_path / ".partial-people.npz"
+    leftover = tmp_path / ".partial-0123abcd-people.npz"  # of a killed process
     for left_behind in (False, True):
         if left_behind:
             leftover.write_text("half")
