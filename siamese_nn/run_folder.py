@@ -11,7 +11,7 @@ import numpy as np
 from .evaluation import Calibration
 from .files import read_json
 
-VERIFIER_FORMAT = 1  # of verifier.json
+VERIFIER_FORMAT = 2  # of verifier.json
 _FILES = ("recipe.json", "history.csv", "scores.json", "results.json")
 _RESULTS = ("status", "split", "seed", "device", "epochs", "best_epoch", "seconds", "figures", "raw_pixels")
 _SCORES = ("left", "right", "left_identities", "right_identities", "same", "best")

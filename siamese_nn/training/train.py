@@ -18,7 +18,7 @@ from ..datasets import IdentityLeakError, Pairs, load_images, require_disjoint
 from ..files import read_json, replacing, write_text
 from ..models.pretrained import freeze
 from .callbacks import read_progress, standard_callbacks
-from .data import image_options, training_data
+from .data import common_photo_size, image_options, training_data
 from .measure import measure
 from .recipes import Recipe
 from .run_claim import PRETRAINING, alone_in, claim_folder
@@ -91,6 +91,8 @@ def train(
             if results["status"] == "finished":
                 logger.info("%s is finished already", run_dir)
                 return results
+        paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
+        common_photo_size(recipe, chain(paths, *own_photos.values()))  # else the crop cuts another part out of each
         device = _prepare_device(recipe.seed)
         logger.info("computing on %s", device)
         if recipe.pretraining is not None:
