@@ -25,7 +25,11 @@ from .run_folder import VERIFIER_FORMAT
 _MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 _PACKAGES = ("keras.src.models.", "keras.src.engine.", "keras.src.layers.", "keras.src.ops.", "siamese_nn.")
 _MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
-_MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]  # of a `.keras` file, which Keras doesn't compress
+_MEMBERS = [
+    "config.json",
+    "metadata.json",
+    "model.weights.h5",
+]  # of a `.keras` file, which Keras doesn't compress
 _MOST_CONFIG = 2**22  # bytes; that of Keras's largest networks is some 1.5 MB
 _REMEDY = "Train the run again"
 _ANEW = "Give the same `siamese-nn train` command again: it makes it anew"
@@ -36,8 +40,9 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     """Reads a run's `verifier.json`.
 
     Returns:
-        What it holds, with `"model"` a file name, `"crop"` and `"photo_size"` a tuple or `None`, finite `"threshold"` and
-        `"calibration"`, `"people"` lists of names, and `"held_out"` a file's name and digest, and how many photos of each person.
+        What it holds, with `"model"` a file name, `"crop"` and `"photo_size"` a tuple or `None`, finite
+        `"threshold"` and `"calibration"`, `"people"` lists of names, and `"held_out"` a file's name and
+        digest, and how many photos of each person.
 
     Raises:
         ValueError: if it is damaged or of another format.
@@ -46,7 +51,8 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     version = settings.get("format") if isinstance(settings, dict) else None
     if version != VERIFIER_FORMAT:
         raise ValueError(
-            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. {_ANEW}"
+            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. "
+            f"{_ANEW}"
         )
     try:
         name, calibration, held_out = settings["model"], settings["calibration"], settings["held_out"]
@@ -56,7 +62,10 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
         whole = (
             all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
             and calibration["slope"] >= 0
-            and all(len(size) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in size) for size in sizes)
+            and all(
+                len(size) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in size)
+                for size in sizes
+            )
             and type(settings["model_sha256"]) is str
             and all(type(names) is list and all(type(person) is str for person in names) for names in people)
             and type(held_out["sha256"]) is str
@@ -96,7 +105,13 @@ def read_held_out_scores(run_dir: str | os.PathLike, settings: dict[str, Any]) -
             raise ValueError("it is too short")
         scores = np.load(io.BytesIO(content), allow_pickle=False)
         return HeldOutScores(scores, np.repeat(np.arange(len(photos_each)), photos_each))
-    except (ValueError, AttributeError, EOFError, OSError, MemoryError) as error:  # all are NumPy's words for it
+    except (
+        ValueError,
+        AttributeError,
+        EOFError,
+        OSError,
+        MemoryError,
+    ) as error:  # all are NumPy's words for it
         raise ValueError(f"{path} is damaged ({error}). {_ANEW}") from error
 
 
@@ -107,13 +122,14 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
 
     Raises:
         FileNotFoundError: if it is missing.
-        ValueError: if it is damaged, could run code (Lambda layers, functions, other packages' classes, pickles), or holds weights
-            that are not finite.
+        ValueError: if it is damaged, could run code (Lambda layers, functions, other packages' classes,
+            pickles), or holds weights that are not finite.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is missing. {_REMEDY}")
     try:
-        # Checked here: what is no such archive, Keras would take for one of its older forms, which can hold code.
+        # Checked here: what is no such archive, Keras would take for one of its older forms, which can hold
+        # code.
         with zipfile.ZipFile(path) as archive:
             _require_plain(archive, os.path.getsize(path))
             config = json.loads(archive.read("config.json"))
@@ -134,22 +150,31 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
     for variable in model.variables:
         if not np.isfinite(np.asarray(variable.numpy(), np.float64)).all():
             raise ValueError(
-                f"{path} holds weights that are not finite numbers, in {getattr(variable, 'path', variable.name)}. It is damaged, or its "
-                f"training diverged. {_REMEDY}"
+                f"{path} holds weights that are not finite numbers, in {getattr(variable, 'path', variable.name)}. It "
+                f"is damaged, or its training diverged. {_REMEDY}"
             )
     return model
 
 
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
-    """Raises unless the archive holds what Keras writes, as Keras writes it: uncompressed, so that nothing can swell."""
+    """Raises unless the archive holds what Keras writes, uncompressed as Keras writes it: nothing can swell."""
     members = archive.infolist()
     if sorted(member.filename for member in members) != _MEMBERS:
-        raise ValueError(f"it must hold {', '.join(_MEMBERS)}. Received: {[member.filename for member in members][:5]}")
+        raise ValueError(
+            f"it must hold {', '.join(_MEMBERS)}. Received: {[member.filename for member in members][:5]}"
+        )
     for member in members:
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 or kind not in (0, stat.S_IFREG):
+        if (
+            member.compress_type != zipfile.ZIP_STORED
+            or member.flag_bits & 1
+            or kind not in (0, stat.S_IFREG)
+        ):
             raise ValueError(f"{member.filename} is compressed, encrypted, or no file")
-    if sum(member.file_size for member in members) > size or archive.getinfo("config.json").file_size > _MOST_CONFIG:
+    if (
+        sum(member.file_size for member in members) > size
+        or archive.getinfo("config.json").file_size > _MOST_CONFIG
+    ):
         raise ValueError("its members claim more than the file holds, or config.json is too long")
     cut = archive.testzip()
     if cut is not None:
@@ -157,7 +182,7 @@ def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def _count_weights(content: bytes) -> int:
-    """Counts the numbers in an HDF5 file of weights, which must all lie in the file itself, once and uncompressed."""
+    """Counts the numbers in an HDF5 file of weights, which must all lie in the file itself, uncompressed."""
     n_weights = 0
 
     def count(name: str, part: h5py.Group | h5py.Dataset) -> None:
@@ -177,7 +202,9 @@ def _count_weights(content: bytes) -> int:
 
 def _at_most(n_weights: int) -> AbstractContextManager:
     """Lets Keras make variables of about so many numbers: a configuration of a few bytes may ask for any size."""
-    left = 4 * n_weights + 2**16  # a model is built twice where it is in another, and has states that it doesn't keep
+    left = (
+        4 * n_weights + 2**16
+    )  # a model is built twice where it is in another, and has states that it doesn't keep
 
     def create(next_creator: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
         nonlocal left

@@ -35,6 +35,7 @@ Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 paths, counts as a list of photos."""
 
 _CHUNK = 256  # photos in memory at a time
+_MOST_PIXELS = 4096  # a side of what a model sees
 _MOST_NAMED = 10  # in a message
 _LFW_NAME = re.compile(r"(.+)_[0-9]{4}")
 
@@ -107,7 +108,9 @@ class Verifier:
         people = provenance["people"]
         self.seen_people = frozenset([*people["trained_on"], *people["chosen_on"]])
         self._image_shape = models.embedding_model(model).input_shape[1:]
-        self._gallery_thresholds: dict[tuple, GalleryThreshold] = {}  # found already: it takes some tenths of a second
+        self._gallery_thresholds: dict[
+            tuple, GalleryThreshold
+        ] = {}  # found already: it takes some tenths of a second
 
     @classmethod
     def load(cls, run_dir: str | os.PathLike) -> "Verifier":
@@ -144,7 +147,7 @@ class Verifier:
             )
         if not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
-                f"{run_dir} has no verifier.json: an older siamese_nn trained it. Train it again, into a new folder"
+                f"{run_dir} has no verifier.json. Give the same `siamese-nn train` command again: it makes it anew"
             )
         settings = read_verifier_settings(run_dir / "verifier.json")
         path = run_dir / settings["model"]
@@ -156,6 +159,11 @@ class Verifier:
                 f"{path} is not the model that the threshold in verifier.json was chosen for: its SHA-256 is {digest[:12]} "
                 f"instead of {settings['model_sha256'][:12]}. Where a training has gone on since, the same `siamese-nn train` "
                 "command ends it and chooses anew; otherwise bring the model back, or train the run again"
+            )
+        shape = models.embedding_model(model).input_shape
+        if len(shape) != 4 or None in shape[1:3] or max(shape[1:3]) > _MOST_PIXELS or shape[3] not in (1, 3):
+            raise ValueError(
+                f"{path} is no model of grey or RGB images: its input is {shape}. Train the run again"
             )
         return cls(
             model,
@@ -277,7 +285,9 @@ class Verifier:
                 + (f" of {_some(without)}. Leave these people out, or give a photo" if without else "")
             )
         names = np.repeat(np.array(list(people), np.str_), [len(photos) for photos in people.values()])
-        return Gallery(names, self.embed([photo for photos in people.values() for photo in photos]), self.digest)
+        return Gallery(
+            names, self.embed([photo for photos in people.values() for photo in photos]), self.digest
+        )
 
     def gallery_threshold(
         self, gallery: Gallery, *, fpir: float = 0.01, threshold: float | None = None
@@ -434,7 +444,9 @@ def photos_in(folder: str | os.PathLike) -> list[Path]:
     if not folder.is_dir():
         if folder.exists():
             raise ValueError(f"{folder} must be a folder with photos. Received: a file")
-        raise FileNotFoundError(f"{folder} does not exist. Give a folder with photos, or with folders of them")
+        raise FileNotFoundError(
+            f"{folder} does not exist. Give a folder with photos, or with folders of them"
+        )
     photos, left_out = [], []
     for entry in sorted(folder.iterdir()):
         person = entry.is_dir() and not entry.name.startswith(".")

@@ -41,7 +41,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="RATE",
         help="share of strangers that may get a name, at most (default: 0.01)",
     )
-    limit.add_argument("--threshold", type=float, metavar="SCORE", help="the score from which on a photo gets a name")
+    limit.add_argument(
+        "--threshold", type=float, metavar="SCORE", help="the score from which on a photo gets a name"
+    )
     command.set_defaults(run=_identify)
 
     command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")

@@ -1,4 +1,4 @@
-"""Thresholds for galleries: how often a stranger gets a name, and a known person none, estimated on held-out people."""
+"""Thresholds for galleries: how often strangers get a name, and known people none, by people held out."""
 
 import math
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ class GalleryThreshold:
 
     Args:
         threshold: the score.
-        fpir: the false positive identification rate: the share of strangers' photos that get somebody's name. `None` where too few
-            held-out people are so alike that it can be estimated.
-        fnir: the false negative identification rate: the share of known people's photos that don't get their own name, because their
-            score is too low, or somebody else's is higher. `None` where no held-out person has two photos, or the gallery has more
-            photos than there are held-out people.
+        fpir: the false positive identification rate: the share of strangers' photos that get somebody's name.
+            `None` where too few held-out people are so alike that it can be estimated.
+        fnir: the false negative identification rate: the share of known people's photos that don't get their
+            own name, because their score is too low, or somebody else's is higher. `None` where no held-out
+            person has two photos, or the gallery has more photos than there are held-out people.
     """
 
     threshold: float
@@ -42,10 +42,11 @@ class GalleryThreshold:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutScores:
-    """All scores among photos of people who had no part in a training: what a threshold for galleries is found by.
+    """All scores among photos of people who had no part in a training, to find thresholds for galleries by.
 
     Args:
-        scores: `(n, n)` finite floats, higher is more alike. Row: the photo that is asked for; column: the photo of the gallery.
+        scores: `(n, n)` finite floats, higher is more alike. Row: the photo that is asked for; column: the
+            photo of the gallery.
         people: who is on the photos, `n` names or numbers.
 
     Attributes: `n_people`, how many they are.
@@ -86,10 +87,11 @@ class HeldOutScores:
     ) -> GalleryThreshold:
         """Finds the threshold at which few strangers get a name in a gallery.
 
-        A photo meets every photo of the gallery, and the highest score counts. The estimate takes each held-out person in turn for the
-        stranger, and all galleries that the others can form with one photo each. A gallery with several photos of a person counts as
-        one of as many people: in truth fewer strangers get a name in it. For a gallery of more photos than there are held-out
-        people, the rate is an upper bound, made of the false match rate of pairs. The interval is a jackknife over people.
+        A photo meets every photo of the gallery, and the highest score counts. The estimate takes each
+        held-out person in turn for the stranger, and all galleries that the others can form with one photo
+        each. A gallery with several photos of a person counts as one of as many people: in truth fewer
+        strangers get a name in it. For a gallery of more photos than there are held-out people, the rate is
+        an upper bound, made of the false match rate of pairs. The interval is a jackknife over people.
 
         Args:
             n_photos: photos in the gallery, at least 1.
@@ -100,16 +102,20 @@ class HeldOutScores:
             The threshold, the lowest whose estimated rate is at most `fpir`, with its rates.
 
         Raises:
-            ValueError: if an argument is out of range, or that rate can't be promised: at such a threshold, fewer than 10 pairs of
-                held-out people would be left to estimate it by.
+            ValueError: if an argument is out of range, or that rate can't be promised: at such a threshold,
+                fewer than 10 pairs of held-out people would be left to estimate it by.
 
         Reference:
             ISO/IEC 19795-1:2021 (the rates).
-            Grother and Phillips, "Models of large population recognition performance", CVPR 2004 (from pairs to galleries).
-            Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 9(3), 1981 (on average not too small).
+            Grother and Phillips, "Models of large population recognition performance", CVPR 2004 (from pairs
+            to galleries).
+            Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 9(3), 1981 (on average
+            it is not too small).
         """
         if isinstance(n_photos, bool) or not isinstance(n_photos, (int, np.integer)) or n_photos < 1:
-            raise ValueError(f"`n_photos` must be a whole number of at least 1. Received: n_photos={n_photos!r}")
+            raise ValueError(
+                f"`n_photos` must be a whole number of at least 1. Received: n_photos={n_photos!r}"
+            )
         if threshold is None:
             threshold = self._threshold(n_photos, fpir)
         elif not _is_number(threshold) or not math.isfinite(threshold):
@@ -127,11 +133,11 @@ class HeldOutScores:
         least = 1.0 if self._highest is None else self._fpir(n_photos, self._highest).estimate
         if least > fpir:
             promised = math.ceil(1000 * least) / 1000
-            words = f"from {promised:g} on can" if promised < 1 else "of none can"
+            words = f"rates from {promised:g} on" if promised < 1 else "none"
             raise ValueError(
-                f"`fpir` must be a rate that can be promised: for a gallery of {n_photos} photos, by the run's {self.n_people} held-out "
-                f"people, rates {words}. Received: fpir={fpir:g}. Give a higher `fpir`, a `threshold` of your own, or a smaller "
-                "gallery; or train with more people held out for validation"
+                f"`fpir` must be a rate that can be promised. For a gallery of {n_photos} photos, the run's "
+                f"{self.n_people} held-out people can promise {words}. Received: fpir={fpir:g}. Give a higher `fpir`, "
+                "a `threshold` of your own, or a smaller gallery; or train with more people held out for validation"
             )
         scores = np.unique(self._meetings)
         scores = scores[(scores > -np.inf) & (scores <= self._highest)]
@@ -159,11 +165,12 @@ class HeldOutScores:
 
     @cached_property
     def _galleries(self) -> np.ndarray:
-        """Photos of galleries with one of each person, `(g, people)`; every photo comes up as often as the others of its person."""
+        """Photos of galleries with one of each person, `(g, people)`; a person's photos take turns."""
         rng = np.random.default_rng(0)
         own = [rng.permutation(np.flatnonzero(self.people == person)) for person in range(self.n_people)]
         n = min(_GALLERIES, max(map(len, own), default=0))
-        return np.array([[photos[i % len(photos)] for photos in own] for i in range(n)])
+        galleries = [[photos[i % len(photos)] for photos in own] for i in range(n)]
+        return np.array(galleries, np.int64).reshape(n, self.n_people)
 
     @cached_property
     def _meetings(self) -> np.ndarray:
@@ -198,7 +205,7 @@ class HeldOutScores:
 
 
 def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
-    """Picks photos for `HeldOutScores`, at most 1,000 of at most 800 people: first one of each, then a second of each, and so on.
+    """Picks photos for `HeldOutScores`, at most 1,000 of at most 800 people: one of each, then a second, and so on.
 
     Args:
         people: who is on the photos, `n` names.
@@ -217,11 +224,12 @@ def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
 def _rate(
     above: np.ndarray, people: np.ndarray, n: int, right: np.ndarray | float = 1.0, *, interval: bool = True
 ) -> Rate:
-    """The share of photos that meet somebody who is `above` among `n` others, or are not `right` in themselves.
+    """The share of photos that meet somebody who is `above` among `n` others, or are not `right` themselves.
 
     Args:
         above: `(photos, m)`, whether each of the m people is above; never the photo's own.
-        people: who is on the photos, from 0 to m - 1. Each person counts alike, however many photos they have.
+        people: who is on the photos, from 0 to m - 1. Each person counts alike, however many photos they
+            have.
         n: people that are drawn from the m - 1 others, without replacement; at most m - 2.
         right: `(photos,)`, 1 or 0.
         interval: whether it is wanted.
@@ -234,7 +242,8 @@ def _rate(
     estimate = float(np.clip(estimate, 0, 1))  # but for rounding it is
     if not interval or counted.sum() < 2:
         return Rate(estimate, None)
-    # Without one person: each photo's others are one fewer, and those above it, too, if that one was among them.
+    # Without one person: each photo's others are one fewer, and those above it, too, if that one was among
+    # them.
     one_other_fewer = weights * right * _none_drawn(n_above, m - 2, n)
     one_above_fewer = weights * right * _none_drawn(n_above - 1, m - 2, n)
     clear = one_other_fewer.sum() - np.bincount(people, one_other_fewer, minlength=m)
@@ -252,7 +261,9 @@ def _rate(
 def _none_drawn(n_above: np.ndarray, m: int, n: int) -> np.ndarray:
     """The chance that of `n` people, drawn from `m` without replacement, none is among the `n_above`."""
     n_below = m - n_above
-    ways = gammaln(n_below + 1) - gammaln(np.maximum(n_below - n, 0) + 1) - gammaln(m + 1) + gammaln(m - n + 1)
+    ways = (
+        gammaln(n_below + 1) - gammaln(np.maximum(n_below - n, 0) + 1) - gammaln(m + 1) + gammaln(m - n + 1)
+    )
     return np.where(n_below >= n, np.exp(ways), 0.0)
 
 

@@ -67,7 +67,10 @@ def embed_files(
     options = {"image_size": (height, width), "crop": crop, "channels": channels, "photo_size": photo_size}
     chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
     return np.concatenate(
-        [embed(model, load_images(chunk, **options, progress=False), batch_size=batch_size) for chunk in chunks]
+        [
+            embed(model, load_images(chunk, **options, progress=False), batch_size=batch_size)
+            for chunk in chunks
+        ]
     )
 
 

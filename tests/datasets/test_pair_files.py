@@ -145,3 +145,10 @@ def test_photos_without_a_name_or_no_photos_are_refused(tmp_path):
         datasets.photos_by_identity(tmp_path)
     with pytest.raises(FileNotFoundError, match="image_dir"):
         datasets.photos_by_identity(tmp_path / "none")
+
+
+def test_swapped_arguments_are_told_so(toy_dir):
+    with pytest.raises(
+        PairFileError, match=r"read_pairs\(pairs_file, image_dir\). Received: the folder .*lfw2"
+    ):
+        datasets.read_pairs(toy_dir / "lfw2", toy_dir / "pairsDevTrain.txt")
