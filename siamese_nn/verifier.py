@@ -1,8 +1,6 @@
 """A trained run as a tool: are two photos of one person, who is on a photo, and which photos show the same people."""
 
-import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,16 +16,14 @@ from scipy.spatial.distance import squareform
 
 from . import evaluation, models
 from .datasets.images import ImageError, load_image
-from .datasets.pair_files import IMAGE_ENDINGS
 from .datasets.pairs import Pairs
 from .evaluation.calibration import Calibration
 from .evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
 from .evaluation.search import top_scores
 from .files import read_json
 from .gallery import Gallery
+from .photo_folders import people_in, some
 from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
-
-logger = logging.getLogger(__name__)
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 """What counts as one photo: the path or the bytes of a JPEG or PNG file; an array `(height, width)`, `(height, width, 1)` or
@@ -36,8 +32,6 @@ paths, counts as a list of photos."""
 
 _CHUNK = 256  # photos in memory at a time
 _MOST_PIXELS = 4096  # a side of what a model sees
-_MOST_NAMED = 10  # in a message
-_LFW_NAME = re.compile(r"(.+)_[0-9]{4}")
 
 
 @dataclass(frozen=True)
@@ -61,10 +55,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Identification:
-    """Who is on a photo: the name of the first candidate, or `None` (unknown) where its score is below the threshold.
+    """Who is on a photo: the name of the first candidate, or `None` (unknown) where its score is too low.
 
-    Of strangers, a share of `fpir` get a name at this threshold in a gallery of this size, and of the people in it, a share of `fnir`
-    don't get their own; see `evaluation.GalleryThreshold`.
+    Of strangers, a share of `fpir` get a name at this threshold in a gallery of this size, and of the people
+    in it, a share of `fnir` don't get their own; see `evaluation.GalleryThreshold`.
     """
 
     name: str | None
@@ -77,12 +71,14 @@ class Identification:
 class Verifier:
     """A trained run as a tool; `Verifier.load` makes it.
 
-    Photos are brought to the model as in training (the middle, the size, grey or RGB). They may be larger or smaller than those of the
-    training, which they are scaled to, but must have their shape. Faces are not looked for: photos should be aligned as those that the
-    run was trained on.
+    Photos are brought to the model as in training (the middle, the size, grey or RGB). They may be larger or
+    smaller than those of the training, which they are scaled to, but must have their shape. Faces are not
+    looked for: photos should be aligned as those that the run was trained on.
 
-    Attributes: `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for the thresholds of galleries); `provenance` (what the run's `verifier.json` holds: on what the model was trained, on which pairs the
-        threshold was chosen, by which version); `seen_people` (the names of all on either, for `evaluation.require_unseen`).
+    Attributes: `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for the thresholds of
+        galleries); `provenance` (what the run's `verifier.json` holds: on what the model was trained, on
+        which pairs the threshold was chosen, by which version); `seen_people` (the names of all on either,
+        for `evaluation.require_unseen`).
     """
 
     def __init__(
@@ -117,12 +113,13 @@ class Verifier:
         """Loads the verifier of a run folder that `training.train` left. Nothing in the folder can run code.
 
         Args:
-            run_dir: the folder, with `verifier.json`, the model and the scores that it names, and `results.json`.
+            run_dir: the folder, with `verifier.json`, the model and the scores that it names, and
+                `results.json`.
 
         Raises:
             FileNotFoundError: if it is no run folder, or a part is missing.
-            ValueError: if a file is damaged, of another format, or could run code, or if the model is another than the one
-                that the threshold was chosen for.
+            ValueError: if a file is damaged, of another format, or could run code, or if the model is another
+                than the one that the threshold was chosen for.
 
         Example:
             >>> Verifier.load("nowhere")
@@ -217,12 +214,13 @@ class Verifier:
 
         Args:
             folds: `datasets.read_folds` or `datasets.read_cfp_folds`.
-            photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given, PLDA is fitted anew for
-                each fold, to the embeddings of the people of others: see `evaluation.cross_validate_plda`. The network stays as it is.
+            photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given,
+                PLDA is fitted anew for each fold, to the embeddings of the people of others: see
+                `evaluation.cross_validate_plda`. The network stays as it is.
 
         Returns:
-            The figures, each fold's at the threshold that is best on the others (with `photos`, on the next); the run's own threshold
-            plays no part.
+            The figures, each fold's at the threshold that is best on the others (with `photos`, on the next);
+            the run's own threshold plays no part.
 
         Raises:
             IdentityLeakError: if somebody in the folds is among `seen_people`, or in two folds.
@@ -267,8 +265,9 @@ class Verifier:
         """Makes a gallery of known people.
 
         Args:
-            people: photos by name; or a folder. In it, a folder of photos for each person, named like them; or photos alone, in LFW's
-                form (`First_Last_0001.jpg`), or of one person each, named like them. What is left out is named in the log.
+            people: photos by name; or a folder. In it, a folder of photos for each person, named like them;
+                or photos alone, in LFW's form (`First_Last_0001.jpg`), or of one person each, named like
+                them. What is left out is named in the log.
 
         Raises:
             FileNotFoundError: if the folder does not exist.
@@ -276,13 +275,13 @@ class Verifier:
             ValueError: if there are no photos, or somebody has none.
         """
         if not isinstance(people, Mapping):
-            people = _people_in(Path(people))
+            people = people_in(people)
         people = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
         without = [name for name, photos in people.items() if not photos]
         if without or not people:
             raise ValueError(
                 "`people` must hold at least one photo (JPEG or PNG) of each person. Received none"
-                + (f" of {_some(without)}. Leave these people out, or give a photo" if without else "")
+                + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
             )
         names = np.repeat(np.array(list(people), np.str_), [len(photos) for photos in people.values()])
         return Gallery(
@@ -292,7 +291,7 @@ class Verifier:
     def gallery_threshold(
         self, gallery: Gallery, *, fpir: float = 0.01, threshold: float | None = None
     ) -> GalleryThreshold:
-        """Finds the score from which on a photo gets a name in a gallery; see `evaluation.HeldOutScores.gallery_threshold`.
+        """Finds the score from which on a photo gets a name in a gallery; see `evaluation.HeldOutScores`.
 
         Args:
             gallery: the known people; the number of its photos counts.
@@ -300,7 +299,7 @@ class Verifier:
             threshold: a score of your own, to be measured; `fpir` plays no part then.
 
         Raises:
-            ValueError: if `fpir` is more than the run's held-out people can promise, or an argument is out of range.
+            ValueError: if `fpir` can't be promised by the run's held-out people, or an argument is out of range.
         """
         key = (len(gallery), fpir, threshold)
         if key not in self._gallery_thresholds:
@@ -320,9 +319,10 @@ class Verifier:
     ) -> Identification | list[Identification]:
         """Says who of a gallery is on a photo, or that nobody is.
 
-        A person counts by the most alike of their photos. Among many people somebody looks like a stranger by chance, and the more the
-        oftener. So the threshold is not that of pairs: it is found for a gallery of this size, by the scores of people whom the training
-        has not seen. The rates hold for people and photos like those.
+        A person counts by the most alike of their photos. Among many people somebody looks like a stranger by
+        chance, and the more the oftener. So the threshold is not that of pairs: it is found for a gallery of
+        this size, by the scores of people whom the training has not seen. The rates hold for people and
+        photos like those.
 
         Args:
             photos: a photo (see `Photo`), or a list of them.
@@ -336,8 +336,8 @@ class Verifier:
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
-            ValueError: if `fpir` can't be promised for this gallery, `k` or another argument is out of range, or `gallery` is none, or
-                was made with another model.
+            ValueError: if `fpir` can't be promised for this gallery, `k` or another argument is out of range,
+                or `gallery` is none, or was made with another model.
         """
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}")
@@ -375,22 +375,26 @@ class Verifier:
     def cluster(self, photos: Sequence[Photo]) -> np.ndarray:
         """Sorts photos into people, without knowing how many there are.
 
-        Clusters are joined as long as the mean score of their pairs is at least the threshold (average linkage, in which a pair alone
-        is judged as `verify` does; one chance likeness joins no two people, as it would with DBSCAN or single linkage, and one bad
-        photo splits none, as with complete linkage). Where the model minds which photo is left, the mean of both scores counts.
+        Clusters are joined as long as the mean score of their pairs is at least the threshold (average
+        linkage, in which a pair alone is judged as `verify` does; one chance likeness joins no two people, as
+        it would with DBSCAN or single linkage, and one bad photo splits none, as with complete linkage).
+        Where the model minds which photo is left, the mean of both scores counts.
 
         Args:
-            photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB for 13,000.
+            photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB
+                for 13,000.
 
         Returns:
-            For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first occur.
+            For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first
+            occur.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
             ValueError: if there are none.
 
         Reference:
-            Sokal and Michener, "A statistical method for evaluating systematic relationships", 1958 (average linkage).
+            Sokal and Michener, "A statistical method for evaluating systematic relationships", 1958 (average
+            linkage).
         """
         embeddings = self.embed(photos)
         n = len(embeddings)
@@ -426,76 +430,6 @@ class Verifier:
             if isinstance(photo, (str, os.PathLike)):
                 raise
             raise ImageError(f"photo {i} of those given: {str(error).removeprefix('the photo: ')}") from error
-
-
-def photos_in(folder: str | os.PathLike) -> list[Path]:
-    """Lists the JPEG and PNG files of a folder and of the folders in it.
-
-    Hidden files, files of other formats and deeper folders are left out, and named in the log.
-
-    Returns:
-        The files, sorted.
-
-    Raises:
-        FileNotFoundError: if the folder does not exist.
-        ValueError: if it is no folder, or holds no such file.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        if folder.exists():
-            raise ValueError(f"{folder} must be a folder with photos. Received: a file")
-        raise FileNotFoundError(
-            f"{folder} does not exist. Give a folder with photos, or with folders of them"
-        )
-    photos, left_out = [], []
-    for entry in sorted(folder.iterdir()):
-        person = entry.is_dir() and not entry.name.startswith(".")
-        for path in sorted(entry.iterdir()) if person else [entry]:
-            fits = path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".") and path.is_file()
-            (photos if fits else left_out).append(path)
-    if left_out:
-        logger.warning(
-            "%s: left out, being hidden, deeper, or no JPEG or PNG file: %s",
-            folder,
-            _some([str(path.relative_to(folder)) for path in left_out]),
-        )
-    if not photos:
-        raise ValueError(
-            f"{folder} must be a folder with photos ({', '.join(IMAGE_ENDINGS)}), or with folders of them. Received one without"
-        )
-    return photos
-
-
-def _people_in(folder: Path) -> dict[str, list[Path]]:
-    """The photos of a folder, person by person; of a folder without any an empty list."""
-    photos = photos_in(folder)
-    people: dict[str, list[Path]] = {
-        entry.name: []
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
-    alone = [path for path in photos if path.parent == folder]
-    of_lfw = [path for path in alone if _LFW_NAME.fullmatch(path.stem)]
-    if 0 < len(of_lfw) < len(alone):
-        other = next(path.name for path in alone if path not in of_lfw)
-        raise ValueError(
-            f"{folder}: photos outside of people's folders must all be named in LFW's form, First_Last_0001, or none. Received: "
-            f"{of_lfw[0].name} and {other}. Put each person's photos into a folder"
-        )
-    for path in photos:
-        name = path.parent.name
-        if path.parent == folder:
-            name = _LFW_NAME.fullmatch(path.stem)[1] if of_lfw else path.stem
-        people.setdefault(name, []).append(path)
-    if alone:
-        rule = "by their names in LFW's form" if of_lfw else "each of one person, named like the file"
-        logger.info("%s: %d photos outside of people's folders are taken %s", folder, len(alone), rule)
-    return people
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _identification(

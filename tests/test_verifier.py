@@ -351,7 +351,9 @@ def test_a_gallerys_file_is_its_owners_alone(tmp_path):
 
 def test_two_writers_and_a_reader_of_one_gallery(tmp_path):
     path = tmp_path / "people.npz"
-    galleries = [Gallery(np.full(n, name), np.full((n, 8), n), "x") for name, n in (("a", 3000), ("b", 2000))]
+    galleries = [
+        Gallery(np.full(n, name), np.full((n, 8), float(n)), "x") for name, n in (("a", 3000), ("b", 2000))
+    ]
     galleries[0].save(path)
 
     def save_often(gallery):
@@ -404,6 +406,7 @@ def test_photos_in_a_flat_folder_are_read_by_lfws_names_or_are_a_person_each(
     folders = {
         "lfw": (["Ada_Ek_0001.jpg", "Ada_Ek_0002.jpg", "Bea_0001.jpg"], ["Ada_Ek", "Ada_Ek", "Bea"]),
         "own": (["Ada Ek.jpg", "Bea_1.jpg", "people/c.jpg"], ["Ada Ek", "Bea_1", "people"]),
+        "camera": (["IMG_0001.jpg", "IMG_0002.jpg"], ["IMG_0001", "IMG_0002"]),
         "mixed": (["Ada_Ek_0001.jpg", "Bea.jpg"], None),
     }
     for folder, (files, names) in folders.items():
@@ -445,6 +448,13 @@ def test_a_gallery_that_claims_to_be_huge_is_refused(tmp_path, shape):
         archive.writestr("embeddings.npy", b"\x93NUMPY\x01\x00" + length + header.encode())
     with pytest.raises(ValueError, match=r"huge\.npz is no gallery"):
         Gallery.load(tmp_path / "huge.npz")
+
+
+def test_a_gallery_that_would_swell_is_refused(tmp_path):
+    parts = {"format": 1, "names": np.array(["a"] * 10**6), "model": "x"}
+    np.savez_compressed(tmp_path / "bomb.npz", embeddings=np.zeros((10**6, 8), np.float32), **parts)
+    with pytest.raises(ValueError, match=r"bomb\.npz is no gallery \(it is compressed"):
+        Gallery.load(tmp_path / "bomb.npz")
 
 
 def test_a_gallery_of_another_model_is_refused(runs, toy_test):

@@ -101,7 +101,8 @@ def _percent(rate: Any) -> str:
 
 
 def _cluster(options: argparse.Namespace) -> None:
-    from ..verifier import Verifier, photos_in
+    from ..photo_folders import photos_in
+    from ..verifier import Verifier
 
     photos = photos_in(options.folder)
     labels = Verifier.load(options.run_dir).cluster(photos).tolist()

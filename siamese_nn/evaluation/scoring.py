@@ -27,8 +27,8 @@ def score_pairs(
     """Scores pairs with a Siamese model; each distinct photo goes through its tower once.
 
     Args:
-        model: a model of `siamese_nn.models`. Its input shape says to what size the photos are brought, and whether they
-            are grey.
+        model: a model of `siamese_nn.models`. Its input shape says to what size the photos are brought, and
+            whether they are grey.
         pairs: the `n` pairs.
         crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
         photo_size: height and width of the photos that `crop` was chosen for; see `datasets.load_image`.
@@ -79,7 +79,8 @@ def embed(model: "tf.keras.Model", images: np.ndarray, *, batch_size: int = 128)
 
     Args:
         model: a model of `siamese_nn.models`.
-        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives them.
+        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives
+            them.
         batch_size: images that the model sees at a time.
 
     Returns:
@@ -108,8 +109,8 @@ def compare(
         batch_size: pairs that the model sees at a time.
 
     Returns:
-        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance negated; of an
-        embedding model or a classifier the cosine of its features.
+        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance
+        negated; of an embedding model or a classifier the cosine of its features.
     """
     if len(model.inputs) != 2:
         # For unit embeddings as good as any of their distances: all three order pairs alike.
@@ -144,8 +145,8 @@ def compare_all(
         memory_limit: bytes of working memory. Defaults to 256 MiB.
 
     Yields:
-        The first left one of the block, the first right one, and the scores, `(rows, columns)` float32. Take what you need of them
-        before the next block: it may come in the same memory.
+        The first left one of the block, the first right one, and the scores, `(rows, columns)` float32. Take
+        what you need of them before the next block: it may come in the same memory.
     """
     import tensorflow as tf
 
@@ -173,7 +174,7 @@ def compare_all(
 
 
 def score_matrix(model: "tf.keras.Model", embeddings: np.ndarray) -> np.ndarray:
-    """Scores every embedding with every other: `(n, features)` to `(n, n)` float32, the left ones in rows; see `compare_all`."""
+    """Scores all pairs of `(n, features)` embeddings, `(n, n)` float32, the left ones in rows; see `compare_all`."""
     scores = np.empty((len(embeddings), len(embeddings)), np.float32)
     for row, column, block in compare_all(model, embeddings, embeddings):
         scores[row : row + len(block), column : column + block.shape[1]] = block

@@ -35,8 +35,8 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
         paths: the photos.
 
     Returns:
-        Their height and width in pixels. Without a crop, photos of one shape suffice, and the commonest size is returned; `None` where
-        their shapes differ by more than 2%.
+        Their height and width in pixels. Without a crop, photos of one shape suffice, and the commonest size
+        is returned; `None` where their shapes differ by more than 2%.
 
     Raises:
         ImageError: if a photo cannot be read; it is named.
@@ -52,17 +52,18 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
         other = others[0][0]
         raise ValueError(
             "Where a recipe has a `crop`, its photos must be of one size. Received: "
-            f"crop={recipe.crop}, {paths[sizes.index(commonest)]} of {commonest[0]} x {commonest[1]} pixels (height x width), and "
-            f"{paths[sizes.index(other)]} of {other[0]} x {other[1]}. Bring all to one size, with the faces in one place"
+            f"crop={recipe.crop}, {paths[sizes.index(commonest)]} of {commonest[0]} x {commonest[1]} pixels (height x "
+            f"width), and {paths[sizes.index(other)]} of {other[0]} x {other[1]}. Bring all to one size, with the faces "
+            "in one place"
         )
     margin = 0 if recipe.augmentation is None else recipe.augmentation.margin
     wanted = [round(c * (s + 2 * margin) / s) for c, s in zip(recipe.crop, recipe.image_size, strict=True)]
     if wanted[0] > commonest[0] or wanted[1] > commonest[1]:
         around = f", with {margin} pixels of the image as the margin of `augmentation`" if margin else ""
         raise ValueError(
-            f"The recipe's `crop` must fit into its photos. Received: crop={recipe.crop}{around}, which is {wanted[0]} x {wanted[1]} "
-            f"pixels (height x width), and photos of {commonest[0]} x {commonest[1]}, such as {paths[0]}. Take a recipe with a "
-            "smaller `crop`, or enlarge the photos"
+            f"The recipe's `crop` must fit into its photos. Received: crop={recipe.crop}{around}, which is {wanted[0]} x "
+            f"{wanted[1]} pixels (height x width), and photos of {commonest[0]} x {commonest[1]}, such as {paths[0]}. Take "
+            "a recipe with a smaller `crop`, or enlarge the photos"
         )
     return commonest
 

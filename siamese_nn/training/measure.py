@@ -196,7 +196,7 @@ def _verifier(
 def _held_out_scores(
     run_dir: Path, model_file: Path, recipe: Recipe, val: Pairs, trained_on: Collection[str]
 ) -> dict[str, Any]:
-    """Writes all scores among photos of the validation people, less those in the training; returns file, digest and people."""
+    """Writes all scores among photos of the validation people, less those in the training; says where and of whom."""
     names = dict(zip(val.left.tolist(), val.left_identities.tolist(), strict=True))
     names |= dict(zip(val.right.tolist(), val.right_identities.tolist(), strict=True))
     photos = sorted((name, path) for path, name in names.items() if name not in set(trained_on))
