@@ -51,8 +51,11 @@ class Gallery:
         return len(self.names)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the gallery to `path`, which must end in `.npz`. Embeddings are biometric data: keep the file as you would
-        keep the photos. Only its owner may read it, where the system knows owners."""
+        """Writes the gallery to `path`, which must end in `.npz`.
+
+        Embeddings are biometric data: keep the file as you would keep the photos. Only its owner may read it, where
+        the system knows owners. Of several writers at a time the last one wins; readers see a whole gallery.
+        """
         if Path(path).suffix != ".npz":
             raise ValueError(f"`path` must end in .npz. Received: path={os.fspath(path)!r}")
         with replacing(path, mode=0o600) as partial:
@@ -64,6 +67,8 @@ class Gallery:
         """Reads a gallery that `save` wrote; a missing file is a `FileNotFoundError`, any other a `ValueError`."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
+                if any(member.file_size != member.compress_size for member in arrays.zip.infolist()):
+                    raise ValueError("it is compressed, and may be of any size")
                 if int(arrays["format"]) != _FORMAT:
                     raise ValueError(f"it has format {arrays['format']}, and this version reads {_FORMAT}")
                 return cls(arrays["names"], arrays["embeddings"], str(arrays["model"]))

@@ -19,7 +19,7 @@ import numpy as np
 from .evaluation import Calibration, choose_threshold, verification_report
 from .files import read_json, write_text
 
-VERIFIER_FORMAT = 1  # of verifier.json
+VERIFIER_FORMAT = 2  # of verifier.json
 
 RECIPE, STATE, HISTORY, LOGS = "recipe.json", "state.npz", "history.csv", "logs"
 MODEL, LAST, FINISHED = "model.keras", "last.keras", "finished.keras"

@@ -1,14 +1,23 @@
 """What a run folder holds for its verifier, read in a way that lets nothing in it run code."""
 
+import io
 import json
 import math
 import os
+import stat
 import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import tensorflow as tf
 
+from . import models  # noqa: F401, registers its layers
+from .evaluation.open_set import HeldOutScores
 from .files import read_json
 from .run_folder import VERIFIER_FORMAT
 
@@ -16,6 +25,14 @@ from .run_folder import VERIFIER_FORMAT
 _MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
 _PACKAGES = ("keras.src.models.", "keras.src.engine.", "keras.src.layers.", "keras.src.ops.", "siamese_nn.")
 _MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
+_MEMBERS = [
+    "config.json",
+    "metadata.json",
+    "model.weights.h5",
+]  # of a `.keras` file, which Keras doesn't compress
+_MOST_CONFIG = 2**22  # bytes; that of Keras's largest networks is some 1.5 MB
+_REMEDY = "Train the run again"
+_ANEW = "Give the same `siamese-nn train` command again: it makes it anew"
 _UNSAFE = ("function", "tfsmlayer", "torchmodulewrapper", "jaxlayer", "flaxlayer")
 
 
@@ -23,8 +40,9 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     """Reads a run's `verifier.json`.
 
     Returns:
-        What it holds, with `"model"` a file name, `"crop"` a tuple or `None`, finite `"threshold"` and `"calibration"`, and
-        `"people"` lists of names.
+        What it holds, with `"model"` a file name, `"crop"` and `"photo_size"` a tuple or `None`, finite
+        `"threshold"` and `"calibration"`, `"people"` lists of names, and `"held_out"` a file's name and
+        digest, and how many photos of each person.
 
     Raises:
         ValueError: if it is damaged or of another format.
@@ -33,65 +51,177 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     version = settings.get("format") if isinstance(settings, dict) else None
     if version != VERIFIER_FORMAT:
         raise ValueError(
-            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. Train the run again, "
-            "or take the siamese_nn that trained it"
+            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. "
+            f"{_ANEW}"
         )
     try:
-        name, crop, calibration = settings["model"], settings["crop"], settings["calibration"]
+        name, calibration, held_out = settings["model"], settings["calibration"], settings["held_out"]
+        sizes = [settings[size] for size in ("crop", "photo_size") if settings[size] is not None]
         people = [settings["people"][part] for part in ("trained_on", "chosen_on")]
-        numbers = [settings["threshold"], calibration["slope"], calibration["intercept"], *(crop or ())]
+        numbers = [settings["threshold"], calibration["slope"], calibration["intercept"]]
         whole = (
             all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
             and calibration["slope"] >= 0
-            and (
-                crop is None
-                or (len(crop) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in crop))
+            and all(
+                len(size) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in size)
+                for size in sizes
             )
             and type(settings["model_sha256"]) is str
             and all(type(names) is list and all(type(person) is str for person in names) for names in people)
-            and Path(name).name == name  # no way out of the folder
+            and type(held_out["sha256"]) is str
+            and all(type(n) is int and n > 0 for n in held_out["photos_each"])
+            and all(Path(file).name == file for file in (name, held_out["file"]))  # no way out of the folder
         )
     except (KeyError, TypeError):
         whole = False
     if not whole:
-        raise ValueError(
-            f"{path} is damaged, or of an older siamese_nn: a part is missing or out of range. Train the run again, into a "
-            "new folder"
-        )
-    return {**settings, "crop": None if crop is None else tuple(crop)}
+        raise ValueError(f"{path} is damaged: a part is missing or out of range. {_ANEW}")
+    return {
+        **settings,
+        **{name: settings[name] and tuple(settings[name]) for name in ("crop", "photo_size")},
+    }
+
+
+def read_held_out_scores(run_dir: str | os.PathLike, settings: dict[str, Any]) -> HeldOutScores:
+    """Reads the scores among held-out people that a run's `verifier.json` names.
+
+    Args:
+        run_dir: the folder of the run.
+        settings: `"held_out"` of `read_verifier_settings`.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is damaged.
+    """
+    path = Path(run_dir) / settings["file"]
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing. {_ANEW}")
+    content = path.read_bytes()
+    if sha256(content).hexdigest() != settings["sha256"]:
+        raise ValueError(f"{path} is damaged, or not the one that verifier.json names. {_ANEW}")
+    photos_each = settings["photos_each"]
+    try:
+        if len(content) < 4 * sum(photos_each) ** 2:
+            raise ValueError("it is too short")
+        scores = np.load(io.BytesIO(content), allow_pickle=False)
+        return HeldOutScores(scores, np.repeat(np.arange(len(photos_each)), photos_each))
+    except (
+        ValueError,
+        AttributeError,
+        EOFError,
+        OSError,
+        MemoryError,
+    ) as error:  # all are NumPy's words for it
+        raise ValueError(f"{path} is damaged ({error}). {_ANEW}") from error
 
 
 def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
     """Loads a `.keras` file of this package's layers and Keras's own, uncompiled.
 
+    Whatever the file holds, loading takes about as much memory as the file is long.
+
     Raises:
         FileNotFoundError: if it is missing.
-        ValueError: if it is damaged, or could run code: Lambda layers, functions, other packages' classes, pickles.
+        ValueError: if it is damaged, could run code (Lambda layers, functions, other packages' classes,
+            pickles), or holds weights that are not finite.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path} is missing. Train the run again")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is missing. {_REMEDY}")
     try:
-        # Checked here: what is no such archive, Keras would take for one of its older forms, which can hold code.
+        # Checked here: what is no such archive, Keras would take for one of its older forms, which can hold
+        # code.
         with zipfile.ZipFile(path) as archive:
-            cut = archive.testzip()
+            _require_plain(archive, os.path.getsize(path))
             config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged or no `.keras` file ({error}). Train the run again") from error
-    if cut is not None:
-        raise ValueError(f"{path} is damaged (in {cut}). Train the run again")
+            n_weights = _count_weights(archive.read("model.weights.h5"))
+        if not isinstance(config, dict):
+            raise ValueError("its config.json holds no model")
+    except Exception as error:  # zipfile, json and h5py have many words for it
+        raise ValueError(f"{path} is damaged or no `.keras` file ({_line(error)}). {_REMEDY}") from error
     config.pop("compile_config", None)  # the loss and the optimizer, which are not loaded
     _require_known_classes(path, config)
     try:
-        return tf.keras.models.load_model(path, compile=False, safe_mode=True)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OSError,
-        RecursionError,
-    ) as error:  # all are Keras's words for it
-        raise ValueError(f"{path} cannot be loaded ({error}). Train the run again") from error
+        with _at_most(n_weights):
+            model = tf.keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # its layers raise whatever they meet in a configuration that nobody wrote
+        raise ValueError(f"{path} cannot be loaded ({_line(error)}). {_REMEDY}") from error
+    if not isinstance(model, tf.keras.Model):
+        raise ValueError(f"{path} holds no model, but a {type(model).__name__}. {_REMEDY}")
+    for variable in model.variables:
+        if not np.isfinite(np.asarray(variable.numpy(), np.float64)).all():
+            raise ValueError(
+                f"{path} holds weights that are not finite numbers, in {getattr(variable, 'path', variable.name)}. It "
+                f"is damaged, or its training diverged. {_REMEDY}"
+            )
+    return model
+
+
+def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
+    """Raises unless the archive holds what Keras writes, uncompressed as Keras writes it: nothing can swell."""
+    members = archive.infolist()
+    if sorted(member.filename for member in members) != _MEMBERS:
+        raise ValueError(
+            f"it must hold {', '.join(_MEMBERS)}. Received: {[member.filename for member in members][:5]}"
+        )
+    for member in members:
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if (
+            member.compress_type != zipfile.ZIP_STORED
+            or member.flag_bits & 1
+            or kind not in (0, stat.S_IFREG)
+        ):
+            raise ValueError(f"{member.filename} is compressed, encrypted, or no file")
+    if (
+        sum(member.file_size for member in members) > size
+        or archive.getinfo("config.json").file_size > _MOST_CONFIG
+    ):
+        raise ValueError("its members claim more than the file holds, or config.json is too long")
+    cut = archive.testzip()
+    if cut is not None:
+        raise ValueError(f"in {cut}")
+
+
+def _count_weights(content: bytes) -> int:
+    """Counts the numbers in an HDF5 file of weights, which must all lie in the file itself, uncompressed."""
+    n_weights = 0
+
+    def count(name: str, part: h5py.Group | h5py.Dataset) -> None:
+        nonlocal n_weights
+        if isinstance(part, h5py.Dataset):
+            if part.chunks is not None or part.external or part.is_virtual or part.nbytes > len(content):
+                raise ValueError(f"its weights {name} are compressed, or lie elsewhere")
+            n_weights += part.size
+        elif any(not isinstance(part.get(key, getlink=True), h5py.HardLink) for key in part):
+            raise ValueError(f"its weights {name} hold a link")
+
+    with h5py.File(io.BytesIO(content), "r") as file:
+        count("/", file)
+        file.visititems(count)
+    return n_weights
+
+
+def _at_most(n_weights: int) -> AbstractContextManager:
+    """Lets Keras make variables of about so many numbers: a configuration of a few bytes may ask for any size."""
+    left = (
+        4 * n_weights + 2**16
+    )  # a model is built twice where it is in another, and has states that it doesn't keep
+
+    def create(next_creator: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
+        nonlocal left
+        value = options["initial_value"]
+        with tf.Graph().as_default():  # where nothing is computed
+            shape = tf.TensorShape(np.shape(value) if not callable(value) else value().shape)
+        left -= shape.num_elements()
+        if left < 0:
+            raise ValueError(f"its layers want more weights than the {n_weights:,} that it holds")
+        return next_creator(**options)
+
+    return tf.variable_creator_scope(create)
+
+
+def _line(error: Exception) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _require_known_classes(path: str | os.PathLike, config: Any) -> None:

@@ -1,7 +1,7 @@
 """A trained run as a tool: are two photos of one person, who is on a photo, and which photos show the same people."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,17 +13,17 @@ import tensorflow as tf
 from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
-from sklearn.metrics.pairwise import euclidean_distances
 
 from . import evaluation, models
 from .datasets.images import ImageError, load_image
-from .datasets.pair_files import IMAGE_ENDINGS
 from .datasets.pairs import Pairs
 from .evaluation.calibration import Calibration
-from .evaluation.search import score_blocks, top_scores
+from .evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
+from .evaluation.search import top_scores
 from .files import read_json
 from .gallery import Gallery
-from .safe_loading import load_model_safely, read_verifier_settings
+from .photo_folders import people_in, some
+from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 """What counts as one photo: the path or the bytes of a JPEG or PNG file; an array `(height, width)`, `(height, width, 1)` or
@@ -31,7 +31,7 @@ Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 paths, counts as a list of photos."""
 
 _CHUNK = 256  # photos in memory at a time
-_MEMORY = 2**28  # bytes, of a block of scores and what is made of it
+_MOST_PIXELS = 4096  # a side of what a model sees
 
 
 @dataclass(frozen=True)
@@ -47,30 +47,38 @@ class Verification:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A person of a gallery, with the score and the probability of the most alike of their photos."""
+    """A person of a gallery, with the score of the most alike of their photos."""
 
     name: str
     score: float
-    probability: float
 
 
 @dataclass(frozen=True)
 class Identification:
-    """Who is on a photo: the name of the first candidate, or `None` (unknown) where its score is below the threshold."""
+    """Who is on a photo: the name of the first candidate, or `None` (unknown) where its score is too low.
+
+    Of strangers, a share of `fpir` get a name at this threshold in a gallery of this size, and of the people
+    in it, a share of `fnir` don't get their own; see `evaluation.GalleryThreshold`.
+    """
 
     name: str | None
     threshold: float
+    fpir: Rate | None
+    fnir: Rate | None
     candidates: tuple[Candidate, ...]
 
 
 class Verifier:
     """A trained run as a tool; `Verifier.load` makes it.
 
-    Photos are brought to the model as in training (the middle, the size, grey or RGB). Faces are not looked for: photos should be
-    aligned as those that the run was trained on.
+    Photos are brought to the model as in training (the middle, the size, grey or RGB). They may be larger or
+    smaller than those of the training, which they are scaled to, but must have their shape. Faces are not
+    looked for: photos should be aligned as those that the run was trained on.
 
-    Attributes: `threshold`; `provenance` (what the run's `verifier.json` holds: on what the model was trained, on which pairs the
-        threshold was chosen, by which version); `seen_people` (the names of all on either, for `evaluation.require_unseen`).
+    Attributes: `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for the thresholds of
+        galleries); `provenance` (what the run's `verifier.json` holds: on what the model was trained, on
+        which pairs the threshold was chosen, by which version); `seen_people` (the names of all on either,
+        for `evaluation.require_unseen`).
     """
 
     def __init__(
@@ -78,35 +86,40 @@ class Verifier:
         model: tf.keras.Model,
         *,
         crop: tuple[int, int] | None,
+        photo_size: tuple[int, int] | None,
         threshold: float,
         calibration: Calibration,
+        held_out: HeldOutScores,
         digest: str,
         provenance: dict[str, Any],
     ):
         self.model = model
         self.crop = crop
+        self.photo_size = photo_size
         self.threshold = threshold
         self.calibration = calibration
+        self.held_out = held_out
         self.digest = digest
         self.provenance = provenance
         people = provenance["people"]
         self.seen_people = frozenset([*people["trained_on"], *people["chosen_on"]])
         self._image_shape = models.embedding_model(model).input_shape[1:]
-        last = None if len(model.inputs) != 2 else models.comparison_model(model).layers[-1]
-        self._by_cosine = last is None or isinstance(last, tf.keras.layers.Dot)
-        self._by_distance = isinstance(last, models.EuclideanDistance)
+        self._gallery_thresholds: dict[
+            tuple, GalleryThreshold
+        ] = {}  # found already: it takes some tenths of a second
 
     @classmethod
     def load(cls, run_dir: str | os.PathLike) -> "Verifier":
         """Loads the verifier of a run folder that `training.train` left. Nothing in the folder can run code.
 
         Args:
-            run_dir: the folder, with `verifier.json`, the model file that it names, and `results.json`.
+            run_dir: the folder, with `verifier.json`, the model and the scores that it names, and
+                `results.json`.
 
         Raises:
             FileNotFoundError: if it is no run folder, or a part is missing.
-            ValueError: if a file is damaged, of another format, or could run code, or if the model is another than the one
-                that the threshold was chosen for.
+            ValueError: if a file is damaged, of another format, or could run code, or if the model is another
+                than the one that the threshold was chosen for.
 
         Example:
             >>> Verifier.load("nowhere")
@@ -131,7 +144,7 @@ class Verifier:
             )
         if not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
-                f"{run_dir} has no verifier.json: an older siamese_nn trained it. Train it again, into a new folder"
+                f"{run_dir} has no verifier.json. Give the same `siamese-nn train` command again: it makes it anew"
             )
         settings = read_verifier_settings(run_dir / "verifier.json")
         path = run_dir / settings["model"]
@@ -144,11 +157,18 @@ class Verifier:
                 f"instead of {settings['model_sha256'][:12]}. Where a training has gone on since, the same `siamese-nn train` "
                 "command ends it and chooses anew; otherwise bring the model back, or train the run again"
             )
+        shape = models.embedding_model(model).input_shape
+        if len(shape) != 4 or None in shape[1:3] or max(shape[1:3]) > _MOST_PIXELS or shape[3] not in (1, 3):
+            raise ValueError(
+                f"{path} is no model of grey or RGB images: its input is {shape}. Train the run again"
+            )
         return cls(
             model,
             crop=settings["crop"],
+            photo_size=settings["photo_size"],
             threshold=float(settings["threshold"]),
             calibration=Calibration(calibration["slope"], calibration["intercept"]),
+            held_out=read_held_out_scores(run_dir, settings["held_out"]),
             digest=digest,
             provenance=settings,
         )
@@ -194,12 +214,13 @@ class Verifier:
 
         Args:
             folds: `datasets.read_folds` or `datasets.read_cfp_folds`.
-            photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given, PLDA is fitted anew for
-                each fold, to the embeddings of the people of others: see `evaluation.cross_validate_plda`. The network stays as it is.
+            photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given,
+                PLDA is fitted anew for each fold, to the embeddings of the people of others: see
+                `evaluation.cross_validate_plda`. The network stays as it is.
 
         Returns:
-            The figures, each fold's at the threshold that is best on the others (with `photos`, on the next); the run's own threshold
-            plays no part.
+            The figures, each fold's at the threshold that is best on the others (with `photos`, on the next);
+            the run's own threshold plays no part.
 
         Raises:
             IdentityLeakError: if somebody in the folds is among `seen_people`, or in two folds.
@@ -212,7 +233,8 @@ class Verifier:
             vectors = self.embed(paths)
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
-        scores = [evaluation.score_pairs(self.model, fold, crop=self.crop) for fold in folds]
+        options = {"crop": self.crop, "photo_size": self.photo_size}
+        scores = [evaluation.score_pairs(self.model, fold, **options) for fold in folds]
         return evaluation.cross_validate(scores, folds)
 
     def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
@@ -243,42 +265,79 @@ class Verifier:
         """Makes a gallery of known people.
 
         Args:
-            people: photos by name; or a folder, with a folder of photos for each person, named like them. A photo that lies in
-                it directly is of the person it is named like.
+            people: photos by name; or a folder. In it, a folder of photos for each person, named like them;
+                or photos alone, in LFW's form (`First_Last_0001.jpg`), or of one person each, named like
+                them. What is left out is named in the log.
 
         Raises:
+            FileNotFoundError: if the folder does not exist.
             ImageError: if a photo cannot be used; it is named.
-            ValueError: if there are no photos.
+            ValueError: if there are no photos, or somebody has none.
         """
         if not isinstance(people, Mapping):
-            people, folder = {}, Path(people)
-            for path in photos_in(folder):
-                people.setdefault(path.stem if path.parent == folder else path.parent.name, []).append(path)
-        photos = [(name, photo) for name, one_or_many in people.items() for photo in _listed(one_or_many)[0]]
-        if not photos:
-            raise ValueError("`people` must hold at least one photo. Received none")
-        names, photos = zip(*photos, strict=True)
-        return Gallery(np.array(names, np.str_), self.embed(list(photos)), self.digest)
+            people = people_in(people)
+        people = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
+        without = [name for name, photos in people.items() if not photos]
+        if without or not people:
+            raise ValueError(
+                "`people` must hold at least one photo (JPEG or PNG) of each person. Received none"
+                + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
+            )
+        names = np.repeat(np.array(list(people), np.str_), [len(photos) for photos in people.values()])
+        return Gallery(
+            names, self.embed([photo for photos in people.values() for photo in photos]), self.digest
+        )
+
+    def gallery_threshold(
+        self, gallery: Gallery, *, fpir: float = 0.01, threshold: float | None = None
+    ) -> GalleryThreshold:
+        """Finds the score from which on a photo gets a name in a gallery; see `evaluation.HeldOutScores`.
+
+        Args:
+            gallery: the known people; the number of its photos counts.
+            fpir: the share of strangers that may get a name, in (0, 1).
+            threshold: a score of your own, to be measured; `fpir` plays no part then.
+
+        Raises:
+            ValueError: if `fpir` can't be promised by the run's held-out people, or an argument is out of range.
+        """
+        key = (len(gallery), fpir, threshold)
+        if key not in self._gallery_thresholds:
+            self._gallery_thresholds[key] = self.held_out.gallery_threshold(
+                len(gallery), fpir=fpir, threshold=threshold
+            )
+        return self._gallery_thresholds[key]
 
     def identify(
-        self, photos: Photo | Sequence[Photo], gallery: Gallery, *, k: int = 1
+        self,
+        photos: Photo | Sequence[Photo],
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
     ) -> Identification | list[Identification]:
         """Says who of a gallery is on a photo, or that nobody is.
 
-        A person counts by the most alike of their photos. The threshold is that of pairs: among many people somebody looks like a
-        stranger by chance, and the more the oftener.
+        A person counts by the most alike of their photos. Among many people somebody looks like a stranger by
+        chance, and the more the oftener. So the threshold is not that of pairs: it is found for a gallery of
+        this size, by the scores of people whom the training has not seen. The rates hold for people and
+        photos like those.
 
         Args:
             photos: a photo (see `Photo`), or a list of them.
             gallery: the known people; see `Verifier.gallery`.
             k: candidates to return, at least 1; as many as there are people, if that is fewer.
+            fpir: the share of strangers that may get a name (false positive identification rate), in (0, 1).
+            threshold: a score of your own instead; `fpir` plays no part then.
 
         Returns:
             An `Identification`; of a list a list of them.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
-            ValueError: if `k` is out of range, or `gallery` is none, or was made with another model.
+            ValueError: if `fpir` can't be promised for this gallery, `k` or another argument is out of range,
+                or `gallery` is none, or was made with another model.
         """
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}")
@@ -297,6 +356,7 @@ class Verifier:
                 f"`gallery` must hold embeddings of {width} numbers, as this model's. Received: "
                 f"{gallery.embeddings.shape[1]}. Make it anew, with `Verifier.gallery`"
             )
+        decision = self.gallery_threshold(gallery, fpir=fpir, threshold=threshold)
         photos, many = _listed(photos)
         if not photos:
             return []
@@ -305,40 +365,42 @@ class Verifier:
         # So many photos are of at least k people, even if all photos of those with the most come first.
         k_photos = int(np.sort(counts)[::-1][: k - 1].sum()) + 1
         embeddings = self.embed(photos)
-        blocks = self._score_blocks(embeddings, gallery.embeddings)
+        blocks = evaluation.compare_all(self.model, embeddings, gallery.embeddings)
         scores, where = top_scores(blocks, len(photos), k_photos)
         results = [
-            self._identification(*found, k) for found in zip(gallery.names[where], scores, strict=True)
+            _identification(*found, k, decision) for found in zip(gallery.names[where], scores, strict=True)
         ]
         return results if many else results[0]
 
     def cluster(self, photos: Sequence[Photo]) -> np.ndarray:
         """Sorts photos into people, without knowing how many there are.
 
-        Clusters are joined as long as the mean score of their pairs is at least the threshold (average linkage, in which a pair alone
-        is judged as `verify` does; one chance likeness joins no two people, as it would with DBSCAN or single linkage, and one bad
-        photo splits none, as with complete linkage). Where the model minds which photo is left, the mean of both scores counts.
+        Clusters are joined as long as the mean score of their pairs is at least the threshold (average
+        linkage, in which a pair alone is judged as `verify` does; one chance likeness joins no two people, as
+        it would with DBSCAN or single linkage, and one bad photo splits none, as with complete linkage).
+        Where the model minds which photo is left, the mean of both scores counts.
 
         Args:
-            photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB for 13,000.
+            photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB
+                for 13,000.
 
         Returns:
-            For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first occur.
+            For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first
+            occur.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
             ValueError: if there are none.
 
         Reference:
-            Sokal and Michener, "A statistical method for evaluating systematic relationships", 1958 (average linkage).
+            Sokal and Michener, "A statistical method for evaluating systematic relationships", 1958 (average
+            linkage).
         """
         embeddings = self.embed(photos)
         n = len(embeddings)
         if n == 1:
             return np.zeros(1, np.int64)
-        scores = np.empty((n, n), np.float32)
-        for row, column, block in self._score_blocks(embeddings, embeddings):
-            scores[row : row + len(block), column : column + block.shape[1]] = block
+        scores = evaluation.score_matrix(self.model, embeddings)
         scores = squareform((scores + scores.T) / 2, checks=False).astype(np.float64)
         # A distance may not be negative: the largest score becomes 0.
         top = max(float(scores.max()), self.threshold)
@@ -357,56 +419,30 @@ class Verifier:
         if isinstance(photo, np.ndarray):
             source = _as_image(photo, i)
         try:
-            return load_image(source, image_size=(height, width), crop=self.crop, channels=channels)
+            return load_image(
+                source,
+                image_size=(height, width),
+                crop=self.crop,
+                channels=channels,
+                photo_size=self.photo_size,
+            )
         except ImageError as error:
             if isinstance(photo, (str, os.PathLike)):
                 raise
             raise ImageError(f"photo {i} of those given: {str(error).removeprefix('the photo: ')}") from error
 
-    def _score_blocks(self, left: np.ndarray, right: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-        """All scores of `(m, d)` and `(n, d)` embeddings, as `evaluation.search.score_blocks` gives inner products."""
-        if self._by_cosine:
-            for row, column, block in score_blocks(_unit(left), _unit(right), memory_limit=_MEMORY):
-                yield row, column, np.clip(block, -1, 1, out=block)  # as `evaluation.compare` does
-            return
-        # A learnt comparison wants both embeddings of each pair.
-        n_scores = _MEMORY // (100 if self._by_distance else 100 + 16 * left.shape[1])
-        columns = max(1, min(len(right), n_scores))
-        rows = max(1, min(len(left), n_scores // columns))
-        for row in range(0, len(left), rows):
-            for column in range(0, len(right), columns):
-                some, others = left[row : row + rows], right[column : column + columns]
-                if self._by_distance:
-                    scores = -euclidean_distances(some, others)
-                else:
-                    pairs = np.repeat(some, len(others), axis=0), np.tile(others, (len(some), 1))
-                    scores = evaluation.compare(self.model, *pairs, batch_size=1024)
-                yield row, column, scores.reshape(len(some), len(others))
 
-    def _identification(self, names: np.ndarray, scores: np.ndarray, k: int) -> Identification:
-        best = {}
-        for name, score in zip(names.tolist(), scores.tolist(), strict=True):
-            if name not in best and len(best) < k:
-                best[name] = score
-        probabilities = np.asarray(self.calibration.probability(np.array(list(best.values())))).tolist()
-        candidates = tuple(
-            Candidate(name, score, probability)
-            for (name, score), probability in zip(best.items(), probabilities, strict=True)
-        )
-        known = candidates[0].score >= self.threshold
-        return Identification(candidates[0].name if known else None, self.threshold, candidates)
-
-
-def photos_in(folder: str | os.PathLike) -> list[Path]:
-    """Returns the JPEG and PNG files of a folder and of the folders in it, sorted; a `ValueError` where there are none."""
-    folder = Path(folder)
-    paths = [*folder.glob("*"), *folder.glob("*/*")]
-    paths = sorted(path for path in paths if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
-    if not paths:
-        raise ValueError(
-            f"{folder} must be a folder with photos ({', '.join(IMAGE_ENDINGS)}), or with folders of them. Received one without"
-        )
-    return paths
+def _identification(
+    names: np.ndarray, scores: np.ndarray, k: int, decision: GalleryThreshold
+) -> Identification:
+    best: dict[str, float] = {}
+    for name, score in zip(names.tolist(), scores.tolist(), strict=True):
+        if name not in best and len(best) < k:
+            best[name] = score
+    candidates = tuple(Candidate(name, score) for name, score in best.items())
+    known = candidates[0].score >= decision.threshold
+    name = candidates[0].name if known else None
+    return Identification(name, decision.threshold, decision.fpir, decision.fnir, candidates)
 
 
 def _listed(photos: Photo | Sequence[Photo]) -> tuple[list[Photo], bool]:
@@ -433,8 +469,3 @@ def _as_image(photo: np.ndarray, i: int) -> Image.Image:
             f"photo {i} of those given must be uint8, or floats in [0, 1]. Received: {photo.dtype}"
         )
     return Image.fromarray(photo[..., 0] if photo.ndim == 3 and shape[2] == 1 else photo)
-
-
-def _unit(embeddings: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)

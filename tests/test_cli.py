@@ -53,6 +53,9 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
     assert "SHARE people" in capsys.readouterr().out
     claim = json.loads((tmp_path / "leaky" / "recipe.json").read_text())
     assert claim["recipe"]["precision"] == "mixed_bfloat16"
+    facts = json.loads((tmp_path / "leaky" / "verifier.json").read_text())
+    unseen = set(facts["people"]["chosen_on"]) - set(facts["people"]["trained_on"])
+    assert len(facts["held_out"]["photos_each"]) == len(unseen) < len(facts["people"]["chosen_on"])
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,8 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
             ["train", "--data", "nowhere"],
             "nowhere must be a folder that `organize_lfw_a` made, and does not exist",
         ),
-        (["train", "--data", "nowhere", "--recipe", "no"], "`--recipe` must be one of"),
+        (["train", "--data", "nowhere", "--recipe", "no"], "`--recipe` must be one of face, face-fast"),
+        (["train", "--data", "nowhere", "--recipe", "fcae"], "`--recipe` must be one of face, "),
         (["organize", "nowhere.zip", "out"], "Received: nowhere.zip, which does not exist"),
         (["organize", ".", "/dev/null/out"], "/dev/null is a file"),
         (
@@ -105,14 +109,23 @@ def run(tmp_path_factory):
     backbone = models.report_cnn((80, 80, 1), filters=2, units=16, initializer="he_normal")
     models.cosine_embedding(backbone).save(folder / "model.keras")
     calibration = {"slope": 1.0, "intercept": 0.0}
+    # Strangers are alike by up to 0.9999; a hundred pairs of them are.
+    scores = np.triu(np.linspace(0, 0.9999, 900, dtype=np.float32).reshape(30, 30), 1)
+    np.save(folder / "scores.npy", scores + scores.T + np.eye(30, dtype=np.float32))
     settings = {
-        "format": 1,
+        "format": 2,
         "model": "model.keras",
         "crop": None,
+        "photo_size": None,
         "threshold": 0.99999,
         "calibration": calibration,
         "model_sha256": sha256((folder / "model.keras").read_bytes()).hexdigest(),
         "people": {"trained_on": [], "chosen_on": []},
+        "held_out": {
+            "file": "scores.npy",
+            "sha256": sha256((folder / "scores.npy").read_bytes()).hexdigest(),
+            "photos_each": [1] * 30,
+        },
     }
     (folder / "verifier.json").write_text(json.dumps(settings))
     (folder / "recipe.json").write_text("{}")
@@ -148,19 +161,37 @@ def test_identify_says_known_or_unknown_by_its_exit_code(run, toy_dir, toy_test,
         (tmp_path / "people" / name / photo.name).write_bytes(photo.read_bytes())
     Verifier.load(run).gallery(tmp_path / "people").save(tmp_path / "people.npz")
     known, stranger = photo, toy_dir / "lfw2" / names[0] / f"{names[0]}_0002.jpg"
+    own = ["--threshold", "0.99999"]
     for gallery in ("people", "people.npz"):
-        assert cli.main(["identify", run, str(known), "--gallery", str(tmp_path / gallery)]) == 0
+        words = ["--gallery", str(tmp_path / gallery), *own]
+        assert cli.main(["identify", run, str(known), *words]) == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == names[2] and len(lines) == 5 and lines[2].split()[-1] == names[2]
-        assert cli.main(["identify", run, str(stranger), "--gallery", str(tmp_path / gallery)]) == 3
+        assert lines[0] == names[2] and len(lines) == 9 and lines[6].split()[-1] == names[2]
+        assert lines[1] == "Threshold 1.0000, for a gallery of 3 photos:"
+        assert lines[2] == "  strangers that get a name (FPIR): not known, too few people were held out"
+        assert cli.main(["identify", run, str(stranger), *words]) == 3
         assert capsys.readouterr().out.startswith("unknown\n")
     words = ["identify", run, str(stranger), "--gallery", str(tmp_path / "people.npz"), "--json"]
-    assert cli.main(words) == 3
+    assert cli.main([*words, *own]) == 3
     answer = json.loads(capsys.readouterr().out)
     assert answer["name"] is None and {candidate["name"] for candidate in answer["candidates"]} == set(names)
+    assert answer["fpir"] is None and set(answer["candidates"][0]) == {"name", "score"}
+    assert cli.main([*words, "--fpir", "0.3"]) in (0, 3)
+    answer = json.loads(capsys.readouterr().out)
+    low, high = answer["fpir"]["interval"]
+    assert low < answer["fpir"]["estimate"] <= 0.3 < high
+    assert cli.main(words) == 1
+    assert (
+        "For a gallery of 3 photos, the run's 30 held-out people can promise rates from"
+        in capsys.readouterr().err
+    )
+    with pytest.raises(SystemExit):
+        cli.main([*words, *own, "--fpir", "0.3"])
     (tmp_path / "empty").mkdir()
     assert cli.main(["identify", run, str(known), "--gallery", str(tmp_path / "empty")]) == 1
     assert "must be a folder with photos" in capsys.readouterr().err
+    assert cli.main(["identify", run, str(known), "--gallery", str(tmp_path / "nope")]) == 1
+    assert f"{tmp_path / 'nope'} does not exist. Give a folder" in capsys.readouterr().err
 
 
 def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):

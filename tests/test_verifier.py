@@ -1,11 +1,13 @@
 import io
 import json
+import os
 import pickle
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +18,6 @@ from PIL import Image
 
 import siamese_nn
 from siamese_nn import Verifier, datasets, evaluation, models
-from siamese_nn import verifier as module
 from siamese_nn.datasets import ImageError
 from siamese_nn.gallery import Gallery
 
@@ -30,10 +31,11 @@ MODELS = {
     "classifier": lambda backbone: models.classifier(backbone, 5),
 }
 SETTINGS = {
-    "format": 1,
+    "format": 2,
     "siamese_nn": siamese_nn.__version__,
     "model": "model.keras",
     "crop": [200, 200],
+    "photo_size": [250, 250],
     "threshold": 0.5,
     "calibration": {"slope": 4.0, "intercept": -2.0},
     "chosen_on": {"pairs": "validation", "same": 1, "different": 1, "people": 2},
@@ -43,12 +45,24 @@ SETTINGS = {
 }
 
 
-def write_run(folder, model, **settings):
+def held_out_scores():
+    """Made-up scores of 60 people, two photos each."""
+    people = np.repeat(np.arange(60), 2)
+    photos = np.random.default_rng(0).normal(size=(60, 8))[people]
+    photos += 0.2 * np.random.default_rng(1).normal(size=photos.shape)
+    photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+    return (photos @ photos.T).astype(np.float32)
+
+
+def write_run(folder, model, *, scores=None, **settings):
     folder.mkdir()
     model.save(folder / "model.keras")
     (folder / "recipe.json").write_text("{}")
-    digest = sha256((folder / "model.keras").read_bytes()).hexdigest()
-    (folder / "verifier.json").write_text(json.dumps(SETTINGS | {"model_sha256": digest} | settings))
+    np.save(folder / "scores.npy", held_out_scores() if scores is None else scores)
+    digests = [sha256((folder / file).read_bytes()).hexdigest() for file in ("model.keras", "scores.npy")]
+    held_out = {"file": "scores.npy", "sha256": digests[1], "photos_each": [2] * 60}
+    settings = SETTINGS | {"model_sha256": digests[0], "held_out": held_out} | settings
+    (folder / "verifier.json").write_text(json.dumps(settings))
     (folder / "results.json").write_text('{"status": "finished"}')
     return folder
 
@@ -64,8 +78,11 @@ def runs(tmp_path_factory, toy_pairs):
     folders = {}
     for name in MODELS:
         model = small_model(name)
-        threshold = float(evaluation.score_pairs(model, toy_pairs[::9], crop=(200, 200)).mean())
-        folders[name] = write_run(tmp_path_factory.mktemp("runs") / name, model, threshold=threshold)
+        scores = evaluation.score_pairs(model, toy_pairs[::9], crop=(200, 200))
+        # Strangers' scores as far apart as those of the pairs are.
+        held_out = (scores.mean() + scores.std() * held_out_scores()).astype(np.float32)
+        folder = tmp_path_factory.mktemp("runs") / name
+        folders[name] = write_run(folder, model, scores=held_out, threshold=float(scores.mean()))
     return folders
 
 
@@ -143,9 +160,8 @@ def test_arrays_of_photos_are_lists_of_them(cosine, toy_test):
         paths.tolist(), toy_test.right[:5].tolist()
     )
     assert cosine.cluster(paths).tolist() == cosine.cluster(paths.tolist()).tolist()
-    assert [len(answer.candidates) for answer in cosine.identify(paths, cosine.gallery({"a": paths}))] == [
-        1
-    ] * 5
+    answers = cosine.identify(paths, cosine.gallery({"a": paths}), threshold=0.5)
+    assert [len(answer.candidates) for answer in answers] == [1] * 5
     pixels = [np.asarray(Image.open(path)) for path in paths]
     for channels in (1, 3):
         images = np.repeat(np.stack(pixels)[..., None], channels, axis=3)
@@ -162,7 +178,7 @@ def test_bytearrays_are_bytes(cosine, toy_test):
 
 
 def test_colour_models_get_colour(tmp_path):
-    run = write_run(tmp_path / "run", small_model(channels=3), crop=None)
+    run = write_run(tmp_path / "run", small_model(channels=3), crop=None, photo_size=None)
     red, blue = (np.zeros((80, 80, 3), np.uint8) for _ in range(2))
     red[..., 0], blue[..., 2] = 255, 255
     verifier = Verifier.load(run)
@@ -171,9 +187,7 @@ def test_colour_models_get_colour(tmp_path):
     np.testing.assert_allclose(verifier.embed([red, blue]), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("memory", [2**20, 2**28])
-def test_identify_finds_the_most_alike_people(verifier, toy_test, monkeypatch, memory):
-    monkeypatch.setattr(module, "_MEMORY", memory)
+def test_identify_finds_the_most_alike_people(verifier, toy_test):
     paths = toy_test.distinct_images()[0].tolist()[:24]
     names = [path.rsplit("/", 2)[1] for path in paths]
     scores = score_matrix(verifier, paths)
@@ -182,7 +196,7 @@ def test_identify_finds_the_most_alike_people(verifier, toy_test, monkeypatch, m
     for name, path in zip(gallery_names, gallery_paths, strict=True):
         people.setdefault(name, []).append(path)
     gallery = verifier.gallery(people)
-    answers = verifier.identify(paths[:8], gallery, k=3)
+    answers = verifier.identify(paths[:8], gallery, k=3, fpir=0.5)
     for i, answer in enumerate(answers):
         best = {
             name: max(scores[i, 8 + j] for j, n in enumerate(gallery_names) if n == name) for name in people
@@ -192,31 +206,81 @@ def test_identify_finds_the_most_alike_people(verifier, toy_test, monkeypatch, m
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
         for candidate in answer.candidates:
             assert best[candidate.name] == pytest.approx(candidate.score, rel=1e-4, abs=1e-5)
-            assert candidate.probability == pytest.approx(1 / (1 + np.exp(-(4 * candidate.score - 2))))
         assert len({candidate.name for candidate in answer.candidates}) == 3
-        assert answer.name == (answer.candidates[0].name if found[0] >= verifier.threshold else None)
-    everybody = verifier.identify(paths[0], gallery, k=100)
+        assert answer.name == (answer.candidates[0].name if found[0] >= answer.threshold else None)
+    everybody = verifier.identify(paths[0], gallery, k=100, fpir=0.5)
     assert len(everybody.candidates) == len(people)
-    assert verifier.identify([], gallery) == []
+    assert verifier.identify([], gallery, fpir=0.5) == []
 
 
-def test_nobody_is_like_a_stranger(cosine, toy_test):
-    gallery = cosine.gallery({"somebody": toy_test.left[0]})
-    cosine_threshold = cosine.threshold
-    try:
-        cosine.threshold = 1.1
-        assert cosine.identify(toy_test.left[0], gallery).name is None
-    finally:
-        cosine.threshold = cosine_threshold
-    assert cosine.identify(toy_test.left[0], gallery).name == "somebody"
+def test_the_threshold_of_a_gallery_is_that_of_its_size(cosine, toy_test):
+    paths = toy_test.distinct_images()[0].tolist()
+    small, large = (cosine.gallery({str(i): path for i, path in enumerate(paths[:n])}) for n in (1, 20))
+    answers = [cosine.identify(paths[0], gallery, fpir=0.4) for gallery in (small, large)]
+    for answer, n in zip(answers, (1, 20), strict=True):
+        expected = cosine.held_out.gallery_threshold(n, fpir=0.4)
+        assert (answer.threshold, answer.fpir, answer.fnir) == (
+            expected.threshold,
+            expected.fpir,
+            expected.fnir,
+        )
+        assert answer.fpir.estimate <= 0.4 < answer.fpir.interval[1]
+    assert answers[0].threshold < answers[1].threshold
+    with pytest.raises(
+        ValueError, match="For a gallery of 20 photos, the run's 60 held-out people can promise rates from"
+    ):
+        cosine.identify(paths[0], large, fpir=0.001)
 
 
-def test_no_score_of_a_cosine_is_beyond_one(cosine, toy_test):
-    rng = np.random.default_rng(0)
-    embeddings = rng.normal(size=(300, 16)).astype(np.float32) * rng.uniform(0.1, 9, (300, 1)).astype("f4")
-    blocks = [block.copy() for _, _, block in cosine._score_blocks(embeddings, embeddings)]
-    assert all(np.abs(block).max() <= 1 for block in blocks)
-    assert sum((block == 1).sum() for block in blocks) > 50  # of which rounding puts many a little above
+def test_a_threshold_of_ones_own_is_taken_as_it_is(cosine, toy_test):
+    photo = toy_test.left[0]
+    gallery = cosine.gallery({"somebody": photo})
+    score = cosine.identify(photo, gallery, threshold=-2).candidates[0].score
+    for threshold, name in ((score, "somebody"), (np.nextafter(score, 2), None)):
+        answer = cosine.identify(photo, gallery, threshold=threshold)
+        assert answer.name == name and answer.threshold == threshold
+    everybody = cosine.identify(photo, gallery, threshold=-2)
+    assert everybody.name == "somebody" and everybody.fpir == evaluation.Rate(1.0, None)
+    nobody = cosine.identify(photo, gallery, threshold=1.1)
+    assert nobody.name is None and nobody.fpir is None
+
+
+def test_a_photo_of_another_size_is_the_same_photo(cosine, toy_test):
+    for path in toy_test.left[:5]:
+        with Image.open(path) as photo:
+            large = photo.resize((1000, 1000), Image.Resampling.BICUBIC)
+            wide = photo.resize((300, 250))
+        for other in (large, np.asarray(large)):
+            answer = cosine.verify(path, other)
+            assert answer.score > 0.995, answer
+        with pytest.raises(ImageError, match=r"shape of `photo_size`, 250 x 250.*Received: 250 x 300"):
+            cosine.verify(path, wide)
+        np.testing.assert_allclose(cosine.embed(large), cosine.embed(path), atol=0.05)
+
+
+def test_folds_may_be_of_another_size_than_the_training(cosine, toy_test, tmp_path):
+    def larger(path):
+        with Image.open(path) as photo:
+            photo.resize((500, 500), Image.Resampling.BICUBIC).save(tmp_path / Path(path).name, quality=95)
+        return str(tmp_path / Path(path).name)
+
+    people = sorted(toy_test.identities())
+    of_fold = [
+        np.isin(toy_test.left_identities, half) & np.isin(toy_test.right_identities, half)
+        for half in (people[::2], people[1::2])
+    ]
+    folds = [toy_test[np.flatnonzero(chosen)] for chosen in of_fold]
+    copies = [
+        datasets.Pairs(
+            [larger(p) for p in fold.left],
+            [larger(p) for p in fold.right],
+            fold.same,
+            fold.left_identities,
+            fold.right_identities,
+        )
+        for fold in folds
+    ]
+    assert cosine.cross_validate(copies).auc == pytest.approx(cosine.cross_validate(folds).auc, abs=0.05)
 
 
 def slow_average_linkage(scores, threshold):
@@ -269,10 +333,8 @@ def test_a_gallery_from_a_folder_saved_and_loaded(cosine, toy_dir, toy_test, tmp
     np.testing.assert_array_equal(loaded.names, gallery.names)
     np.testing.assert_array_equal(loaded.embeddings, gallery.embeddings)
     assert loaded.model == gallery.model == cosine.digest
-    assert cosine.identify(toy_test.left[0], loaded).name in (
-        "Jane_Doe",
-        toy_test.left_identities[0],
-    )
+    answer = cosine.identify(toy_test.left[0], loaded, threshold=0.9)
+    assert answer.name in ("Jane_Doe", toy_test.left_identities[0])
 
 
 def test_a_gallerys_file_is_its_owners_alone(tmp_path):
@@ -285,6 +347,89 @@ def test_a_gallerys_file_is_its_owners_alone(tmp_path):
         gallery.save(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert len(Gallery.load(path)) == 1 and not leftover.exists()
+
+
+def test_two_writers_and_a_reader_of_one_gallery(tmp_path):
+    path = tmp_path / "people.npz"
+    galleries = [
+        Gallery(np.full(n, name), np.full((n, 8), float(n)), "x") for name, n in (("a", 3000), ("b", 2000))
+    ]
+    galleries[0].save(path)
+
+    def save_often(gallery):
+        for _ in range(60):
+            gallery.save(path)
+
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(save_often, gallery) for gallery in galleries]
+        while not all(writer.done() for writer in writers):
+            names = Gallery.load(path).names
+            assert (len(names), set(names)) in ((3000, {"a"}), (2000, {"b"}))
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for writer in writers:
+        writer.result()
+    assert os.listdir(tmp_path) == ["people.npz"]
+
+
+def test_what_is_left_out_of_a_gallery_is_named(cosine, toy_test, tmp_path, caplog):
+    for name in (
+        "Ada/a.jpg",
+        "Bea/b.JPG",
+        "Bea/c.heic",
+        "Bea/.d.jpg",
+        "Bea/old/e.jpg",
+        ".cache/f.jpg",
+        "g.webp",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(toy_test.left[0], tmp_path / name)
+    gallery = cosine.gallery(tmp_path)
+    assert sorted(gallery.names) == ["Ada", "Bea"]
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    left_out = record.getMessage().split(": ")[-1].split(", ")
+    assert sorted(left_out) == [".cache", "Bea/.d.jpg", "Bea/c.heic", "Bea/old", "g.webp"]
+    for name in ("Cyd", "Dan"):
+        (tmp_path / name).mkdir()
+    shutil.copy(toy_test.left[0], tmp_path / "Cyd" / "h.heic")
+    with pytest.raises(
+        ValueError, match="at least one photo .*of each person. Received none of Cyd, Dan. Leave"
+    ):
+        cosine.gallery(tmp_path)
+    with pytest.raises(ValueError, match="at least one photo .*of each person. Received none of Eve"):
+        cosine.gallery({"Ada": toy_test.left[0], "Eve": []})
+
+
+def test_photos_in_a_flat_folder_are_read_by_lfws_names_or_are_a_person_each(
+    cosine, toy_test, tmp_path, caplog
+):
+    caplog.set_level("INFO")
+    folders = {
+        "lfw": (["Ada_Ek_0001.jpg", "Ada_Ek_0002.jpg", "Bea_0001.jpg"], ["Ada_Ek", "Ada_Ek", "Bea"]),
+        "own": (["Ada Ek.jpg", "Bea_1.jpg", "people/c.jpg"], ["Ada Ek", "Bea_1", "people"]),
+        "camera": (["IMG_0001.jpg", "IMG_0002.jpg"], ["IMG_0001", "IMG_0002"]),
+        "mixed": (["Ada_Ek_0001.jpg", "Bea.jpg"], None),
+    }
+    for folder, (files, names) in folders.items():
+        for file in files:
+            (tmp_path / folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(toy_test.left[0], tmp_path / folder / file)
+        if names:
+            caplog.clear()
+            assert sorted(cosine.gallery(tmp_path / folder).names) == names
+            rule = (
+                "by their names in LFW's form"
+                if folder == "lfw"
+                else "each of one person, named like the file"
+            )
+            assert rule in caplog.text
+    with pytest.raises(
+        ValueError, match="LFW's form, First_Last_0001, or none. Received: Ada_Ek_0001.jpg and Bea.jpg"
+    ):
+        cosine.gallery(tmp_path / "mixed")
+    with pytest.raises(FileNotFoundError, match="nope does not exist. Give a folder"):
+        cosine.gallery(tmp_path / "nope")
+    with pytest.raises(ValueError, match="must be a folder with photos. Received: a file"):
+        cosine.gallery(toy_test.left[0])
 
 
 def test_a_gallery_of_another_width_is_refused(cosine, toy_test):
@@ -303,6 +448,13 @@ def test_a_gallery_that_claims_to_be_huge_is_refused(tmp_path, shape):
         archive.writestr("embeddings.npy", b"\x93NUMPY\x01\x00" + length + header.encode())
     with pytest.raises(ValueError, match=r"huge\.npz is no gallery"):
         Gallery.load(tmp_path / "huge.npz")
+
+
+def test_a_gallery_that_would_swell_is_refused(tmp_path):
+    parts = {"format": 1, "names": np.array(["a"] * 10**6), "model": "x"}
+    np.savez_compressed(tmp_path / "bomb.npz", embeddings=np.zeros((10**6, 8), np.float32), **parts)
+    with pytest.raises(ValueError, match=r"bomb\.npz is no gallery \(it is compressed"):
+        Gallery.load(tmp_path / "bomb.npz")
 
 
 def test_a_gallery_of_another_model_is_refused(runs, toy_test):
@@ -351,8 +503,9 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
         with pytest.raises(FileNotFoundError, match=f"{folder.name} is no run folder.*Give the folder"):
             Verifier.load(folder)
     for file, message in (
+        ("scores.npy", "is missing. Give the same `siamese-nn train` command again"),
         ("model.keras", "is missing. Train the run again"),
-        ("verifier.json", "older siamese_nn"),
+        ("verifier.json", "has no verifier.json.*same `siamese-nn train` command again"),
         ("results.json", "half-written.*same `siamese-nn train` command again"),
     ):
         (run / file).unlink()
@@ -363,7 +516,15 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"format": 2}, "must have format 1.*Received: format 2"),
+        (
+            {"format": 1},
+            "must have format 2.*Received: format 1. Give the same `siamese-nn train` command again",
+        ),
+        ({"photo_size": [250]}, "damaged"),
+        ({"photo_size": [250, 0]}, "damaged"),
+        ({"held_out": {"file": "scores.npy", "sha256": ""}}, "damaged"),
+        ({"held_out": {"file": "../scores.npy", "sha256": "", "photos_each": [2]}}, "damaged"),
+        ({"held_out": {"file": "scores.npy", "sha256": "", "photos_each": [0]}}, "damaged"),
         ({"threshold": None}, "damaged.*: a part is missing or out of range"),
         ({"threshold": float("nan")}, "damaged"),
         ({"calibration": {"slope": 1}}, "damaged"),
@@ -372,7 +533,7 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
         ({"crop": [5]}, "damaged"),
         ({"crop": [100_001, 5]}, "damaged"),
         ({"calibration": {"slope": -0.1, "intercept": 0}}, "damaged"),
-        ({"model_sha256": None}, "damaged, or of an older siamese_nn.*Train the run again"),
+        ({"model_sha256": None}, "damaged: a part is missing or out of range. Give the same"),
         ({"people": {"trained_on": ["Ada"]}}, "damaged"),
         ({"people": {"trained_on": "Ada", "chosen_on": []}}, "damaged"),
         ({"people": {"trained_on": ["Ada", 7], "chosen_on": []}}, "damaged"),
@@ -396,6 +557,32 @@ def test_a_model_that_the_threshold_was_not_chosen_for_is_refused(run, runs):
         Verifier.load(run)
     shutil.copy(runs["cosine_embedding"] / "model.keras", run / "model.keras")
     Verifier.load(run)
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "nan", "other", "pickle", "claim"])
+def test_damaged_scores_of_held_out_people_are_refused(run, damage):
+    path, settings = run / "scores.npy", json.loads((run / "verifier.json").read_text())
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[:-1])
+    elif damage == "bit":
+        path.write_bytes(content[:999] + bytes([content[999] ^ 1]) + content[1000:])
+    else:  # by somebody who changes the digest, too
+        scores = {
+            "nan": np.full((120, 120), np.nan, np.float32),
+            "other": np.zeros((120, 121), np.float32),
+            "pickle": np.array([[{}] * 120] * 120),
+            "claim": np.zeros((120, 120), np.float32),
+        }
+        np.save(path, scores[damage], allow_pickle=True)
+        if damage == "claim":
+            path.write_bytes(path.read_bytes().replace(b"(120, 120), }", b"(10**9,120),}"))
+        settings["held_out"]["sha256"] = sha256(path.read_bytes()).hexdigest()
+        (run / "verifier.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        ValueError, match=r"scores\.npy is damaged.*Give the same `siamese-nn train` command again"
+    ):
+        Verifier.load(run)
 
 
 @pytest.mark.parametrize("text", ["", '{"sta', "[]", "{}", "3", "[" * 200_000])
@@ -508,7 +695,11 @@ def test_a_model_in_an_older_form_is_refused(run, suffix):
         (np.zeros((250, 250), np.int64), ImageError, "photo 0 .*uint8, or floats.*Received: int64"),
         (np.full((250, 250), 7.0), ImageError, r"photo 0 .*\[0, 1\]. Received: 7.0 to 7.0"),
         (np.full((250, 250), np.nan), ImageError, r"photo 0 .*\[0, 1\]. Received: nan"),
-        (np.zeros((90, 90), np.uint8), ImageError, r"photo 0 .*`crop` must fit"),
+        (
+            np.zeros((90, 80), np.uint8),
+            ImageError,
+            r"photo 0 .*`photo_size`, 250 x 250 pixels.*Received: 90 x 80",
+        ),
         (7, TypeError, "A photo must be .*photo 0: int"),
     ],
 )
@@ -527,7 +718,7 @@ def test_lists_must_fit(cosine, toy_test):
     for k in (0, -1, 1.5, 1.0, None):
         with pytest.raises(ValueError, match=f"`k` must be a whole number of at least 1. Received: k={k}"):
             cosine.identify(photo, gallery, k=k)
-    assert len(cosine.identify(photo, gallery, k=np.int64(2)).candidates) == 1
+    assert len(cosine.identify(photo, gallery, k=np.int64(2), threshold=0).candidates) == 1
     for wrong in ("folder", Path("folder"), {"a": photo}):
         with pytest.raises(
             ValueError, match=rf"verifier.gallery\(folder\)`. Received: {type(wrong).__name__}"

@@ -3,6 +3,7 @@
 import argparse
 import logging
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the parser."""
     command = commands.add_parser("train", help="train a recipe and measure it on people it has never seen")
     command.add_argument(
-        "--recipe", help="by name; a wrong one lists all (default: l1_sigmoid without --data, else 5.1)"
+        "--recipe",
+        help="by name; a wrong one is told the nearest (default: l1_sigmoid without --data, else 5.1)",
     )
     command.add_argument(
         "--data", default="toy", help="organised folder; toy, the default, draws one into data/toy"
@@ -111,7 +113,11 @@ def recipe_named(name: str) -> Any:
 
     recipes = training.RECIPES | training.REPORT_EXPERIMENTS
     if name not in recipes:
-        raise ValueError(f"`--recipe` must be one of {', '.join(recipes)}. Received: {name}")
+        nearest = get_close_matches(name, recipes, n=3) or list(training.RECIPES)
+        raise ValueError(
+            f"`--recipe` must be one of {', '.join(nearest)}, or another that the README lists, or the number of an experiment of the "
+            f"report, such as 5.1. Received: {name}"
+        )
     return recipes[name]
 
 

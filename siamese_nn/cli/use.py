@@ -4,6 +4,7 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -31,6 +32,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         required=True,
         metavar="FOLDER_OR_NPZ",
         help="a folder with a folder of photos for each person, or a file that Gallery.save wrote",
+    )
+    limit = command.add_mutually_exclusive_group()
+    limit.add_argument(
+        "--fpir",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="share of strangers that may get a name, at most (default: 0.01)",
+    )
+    limit.add_argument(
+        "--threshold", type=float, metavar="SCORE", help="the score from which on a photo gets a name"
     )
     command.set_defaults(run=_identify)
 
@@ -66,19 +78,31 @@ def _identify(options: argparse.Namespace) -> int:
     verifier = Verifier.load(options.run_dir)
     of_file = options.gallery.suffix == ".npz"
     gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
-    answer = verifier.identify(options.photo, gallery, k=5)
+    answer = verifier.identify(options.photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold)
     if options.json:
         print(json.dumps(asdict(answer)))
-    else:
-        print("unknown" if answer.name is None else answer.name)
-        print(f"Threshold {answer.threshold:.4f}; the most alike:")
-        for candidate in answer.candidates:
-            print(f"  {candidate.score:.4f}  {candidate.probability:6.1%}  {candidate.name}")
+        return 3 if answer.name is None else 0
+    print("unknown" if answer.name is None else answer.name)
+    print(f"Threshold {answer.threshold:.4f}, for a gallery of {len(gallery)} photos:")
+    print(f"  strangers that get a name (FPIR): {_percent(answer.fpir)}")
+    print(f"  people in it that don't get theirs (FNIR): {_percent(answer.fnir)}")
+    print(f"  by {verifier.held_out.n_people} people whom the training has not seen")
+    print("The most alike:")
+    for candidate in answer.candidates:
+        print(f"  {candidate.score:.4f}  {candidate.name}")
     return 3 if answer.name is None else 0
 
 
+def _percent(rate: Any) -> str:
+    if rate is None:
+        return "not known, too few people were held out"
+    interval = "" if rate.interval is None else " ({:.1%} to {:.1%})".format(*rate.interval)
+    return f"about {rate.estimate:.1%}{interval}"
+
+
 def _cluster(options: argparse.Namespace) -> None:
-    from ..verifier import Verifier, photos_in
+    from ..photo_folders import photos_in
+    from ..verifier import Verifier
 
     photos = photos_in(options.folder)
     labels = Verifier.load(options.run_dir).cluster(photos).tolist()

@@ -230,6 +230,11 @@ def _photos_by_stem(image_dir: Path) -> dict[str, list[str]]:
 
 def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, int], tuple[str, int]]]]]:
     """Returns, fold by fold, the line number and the two (name, number) photos of each pair."""
+    if pairs_file.is_dir():
+        raise PairFileError(
+            f"`pairs_file` must be a file, and come before the folder of the photos: read_pairs(pairs_file, image_dir). Received: the "
+            f"folder {pairs_file}"
+        )
     try:
         lines = pairs_file.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:

@@ -2,18 +2,23 @@
 
 from .calibration import Calibration, fit_platt
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
+from .open_set import GalleryThreshold, HeldOutScores, Rate, spread_photos
 from .plda import Plda, fit_plda
 from .protocols import FoldsReport, cross_validate, cross_validate_plda, require_unseen
-from .scoring import compare, embed, score_pairs, score_raw_pixels
+from .scoring import compare, compare_all, embed, score_matrix, score_pairs, score_raw_pixels
 from .search import nearest, pairs_above
 
 __all__ = [
     "Calibration",
     "FoldsReport",
+    "GalleryThreshold",
+    "HeldOutScores",
     "Plda",
+    "Rate",
     "VerificationReport",
     "choose_threshold",
     "compare",
+    "compare_all",
     "cross_validate",
     "cross_validate_plda",
     "embed",
@@ -23,7 +28,9 @@ __all__ = [
     "nearest",
     "pairs_above",
     "require_unseen",
+    "score_matrix",
     "score_pairs",
     "score_raw_pixels",
+    "spread_photos",
     "verification_report",
 ]

@@ -1,12 +1,14 @@
 """From a model and pairs to scores, each distinct photo embedded once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.metrics.pairwise import euclidean_distances
 
 from ..datasets.images import load_images
 from ..datasets.pairs import Pairs
+from .search import score_blocks
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -15,15 +17,21 @@ _CHUNK = 1024  # photos at a time: 64 MB as float32 at 125 x 125
 
 
 def score_pairs(
-    model: "tf.keras.Model", pairs: Pairs, *, crop: tuple[int, int] | None = None, batch_size: int = 128
+    model: "tf.keras.Model",
+    pairs: Pairs,
+    *,
+    crop: tuple[int, int] | None = None,
+    photo_size: tuple[int, int] | None = None,
+    batch_size: int = 128,
 ) -> np.ndarray:
     """Scores pairs with a Siamese model; each distinct photo goes through its tower once.
 
     Args:
-        model: a model of `siamese_nn.models`. Its input shape says to what size the photos are brought, and whether they
-            are grey.
+        model: a model of `siamese_nn.models`. Its input shape says to what size the photos are brought, and
+            whether they are grey.
         pairs: the `n` pairs.
         crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
+        photo_size: height and width of the photos that `crop` was chosen for; see `datasets.load_image`.
         batch_size: photos, and then pairs, that the model sees at a time.
 
     Returns:
@@ -31,12 +39,18 @@ def score_pairs(
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
+        TypeError: if `pairs` are none, as where the two are swapped.
         ValueError: if `model` has no tower, or there are no pairs.
     """
+    if not isinstance(pairs, Pairs):
+        raise TypeError(
+            "`pairs` must be a `datasets.Pairs`, and stand behind the model: score_pairs(model, pairs). "
+            f"Received: {type(model).__name__}, {type(pairs).__name__}"
+        )
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
     paths, where = pairs.distinct_images()
-    embeddings = embed_files(model, paths, crop=crop, batch_size=batch_size)
+    embeddings = embed_files(model, paths, crop=crop, photo_size=photo_size, batch_size=batch_size)
     return compare(model, embeddings[where[:, 0]], embeddings[where[:, 1]], batch_size=batch_size)
 
 
@@ -45,14 +59,18 @@ def embed_files(
     paths: Sequence[str],
     *,
     crop: tuple[int, int] | None = None,
+    photo_size: tuple[int, int] | None = None,
     batch_size: int = 128,
 ) -> np.ndarray:
     """Decodes photos, some at a time, and sends them through the tower of a model; see `score_pairs` and `embed`."""
     height, width, channels = _tower(model).input_shape[1:]
-    options = {"image_size": (height, width), "crop": crop, "channels": channels, "progress": False}
+    options = {"image_size": (height, width), "crop": crop, "channels": channels, "photo_size": photo_size}
     chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
     return np.concatenate(
-        [embed(model, load_images(chunk, **options), batch_size=batch_size) for chunk in chunks]
+        [
+            embed(model, load_images(chunk, **options, progress=False), batch_size=batch_size)
+            for chunk in chunks
+        ]
     )
 
 
@@ -61,7 +79,8 @@ def embed(model: "tf.keras.Model", images: np.ndarray, *, batch_size: int = 128)
 
     Args:
         model: a model of `siamese_nn.models`.
-        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives them.
+        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives
+            them.
         batch_size: images that the model sees at a time.
 
     Returns:
@@ -90,8 +109,8 @@ def compare(
         batch_size: pairs that the model sees at a time.
 
     Returns:
-        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance negated; of an
-        embedding model or a classifier the cosine of its features.
+        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance
+        negated; of an embedding model or a classifier the cosine of its features.
     """
     if len(model.inputs) != 2:
         # For unit embeddings as good as any of their distances: all three order pairs alike.
@@ -112,6 +131,54 @@ def compare(
         ]
     )
     return scores if sign < 0 else np.clip(scores, -1, 1)  # of probabilities it changes none
+
+
+def compare_all(
+    model: "tf.keras.Model", left: np.ndarray, right: np.ndarray, *, memory_limit: int = 2**28
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Scores every left embedding with every right one, block by block, as `compare` scores pairs.
+
+    Args:
+        model: a model of `siamese_nn.models`.
+        left: its embeddings of some photos, `(m, features)`.
+        right: those of others, `(n, features)`.
+        memory_limit: bytes of working memory. Defaults to 256 MiB.
+
+    Yields:
+        The first left one of the block, the first right one, and the scores, `(rows, columns)` float32. Take
+        what you need of them before the next block: it may come in the same memory.
+    """
+    import tensorflow as tf
+
+    from ..models import EuclideanDistance, comparison_model
+
+    last = comparison_model(model).layers[-1] if len(model.inputs) == 2 else None
+    if last is None or isinstance(last, tf.keras.layers.Dot):
+        for row, column, block in score_blocks(_unit(left), _unit(right), memory_limit=memory_limit):
+            yield row, column, np.clip(block, -1, 1, out=block)
+        return
+    # A learnt comparison wants both embeddings of each pair.
+    by_distance = isinstance(last, EuclideanDistance)
+    n_scores = memory_limit // (100 if by_distance else 100 + 16 * left.shape[1])
+    columns = max(1, min(len(right), n_scores))
+    rows = max(1, min(len(left), n_scores // columns))
+    for row in range(0, len(left), rows):
+        for column in range(0, len(right), columns):
+            some, others = left[row : row + rows], right[column : column + columns]
+            if by_distance:
+                scores = -euclidean_distances(some, others)
+            else:
+                pairs = np.repeat(some, len(others), axis=0), np.tile(others, (len(some), 1))
+                scores = compare(model, *pairs, batch_size=1024)
+            yield row, column, scores.reshape(len(some), len(others))
+
+
+def score_matrix(model: "tf.keras.Model", embeddings: np.ndarray) -> np.ndarray:
+    """Scores all pairs of `(n, features)` embeddings, `(n, n)` float32, the left ones in rows; see `compare_all`."""
+    scores = np.empty((len(embeddings), len(embeddings)), np.float32)
+    for row, column, block in compare_all(model, embeddings, embeddings):
+        scores[row : row + len(block), column : column + block.shape[1]] = block
+    return scores
 
 
 def score_raw_pixels(
@@ -142,3 +209,8 @@ def _tower(model: "tf.keras.Model") -> "tf.keras.Model":
     from ..models import embedding_model  # imports TensorFlow, which the model needed anyway
 
     return embedding_model(model)
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)

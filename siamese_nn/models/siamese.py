@@ -319,6 +319,11 @@ def _part(model: tf.keras.Model, name: str) -> tf.keras.Model:
 
 
 def _feature_inputs(backbone: tf.keras.Model) -> tuple[tf.Tensor, tf.Tensor]:
+    if not isinstance(backbone, tf.keras.Model):
+        raise ValueError(
+            "`backbone` must be a Keras model from an image to a feature vector, such as `models.report_cnn((80, 80, 1))`. "
+            f"Received: {backbone!r}"
+        )
     if len(backbone.inputs) != 1 or len(backbone.outputs) != 1 or len(backbone.output_shape) != 2:
         raise ValueError(
             "`backbone` must take one image and return one feature vector, (batch, features). Received: inputs "

@@ -1,7 +1,8 @@
 """From a recipe and photos to what `fit` is given."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..datasets import (
     load_images,
     pair_dataset,
     photo_dataset,
+    photo_sizes,
     triplet_dataset,
 )
 from ..datasets.people import plan_identity_batches
@@ -23,6 +25,47 @@ from .validation import ViolatingTriplets
 def image_options(recipe: Recipe) -> dict[str, Any]:
     """Returns how the recipe wants its photos decoded."""
     return {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
+
+
+def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] | None:
+    """Finds the size of a training's photos, to which the recipe's crop belongs.
+
+    Args:
+        recipe: the recipe.
+        paths: the photos.
+
+    Returns:
+        Their height and width in pixels. Without a crop, photos of one shape suffice, and the commonest size
+        is returned; `None` where their shapes differ by more than 2%.
+
+    Raises:
+        ImageError: if a photo cannot be read; it is named.
+        ValueError: if the recipe has a crop, and the photos differ in size, or it doesn't fit into them.
+    """
+    paths = sorted(set(map(str, paths)))
+    sizes = photo_sizes(paths)
+    (commonest, _), *others = Counter(sizes).most_common()
+    if recipe.crop is None:
+        aspects = [height / width for height, width in sizes]
+        return commonest if max(aspects) <= 1.02 * min(aspects) else None
+    if others:
+        other = others[0][0]
+        raise ValueError(
+            "Where a recipe has a `crop`, its photos must be of one size. Received: "
+            f"crop={recipe.crop}, {paths[sizes.index(commonest)]} of {commonest[0]} x {commonest[1]} pixels (height x "
+            f"width), and {paths[sizes.index(other)]} of {other[0]} x {other[1]}. Bring all to one size, with the faces "
+            "in one place"
+        )
+    margin = 0 if recipe.augmentation is None else recipe.augmentation.margin
+    wanted = [round(c * (s + 2 * margin) / s) for c, s in zip(recipe.crop, recipe.image_size, strict=True)]
+    if wanted[0] > commonest[0] or wanted[1] > commonest[1]:
+        around = f", with {margin} pixels of the image as the margin of `augmentation`" if margin else ""
+        raise ValueError(
+            f"The recipe's `crop` must fit into its photos. Received: crop={recipe.crop}{around}, which is {wanted[0]} x "
+            f"{wanted[1]} pixels (height x width), and photos of {commonest[0]} x {commonest[1]}, such as {paths[0]}. Take "
+            "a recipe with a smaller `crop`, or enlarge the photos"
+        )
+    return commonest
 
 
 def training_data(

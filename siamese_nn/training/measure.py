@@ -1,8 +1,10 @@
 """What a training has come to: scores, figures and pictures of a run."""
 
+import io
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +16,21 @@ from sklearn.metrics import roc_auc_score
 
 from .. import __version__, plots
 from ..datasets import Pairs, pair_dataset
-from ..evaluation import choose_threshold, fit_platt, score_pairs, score_raw_pixels, verification_report
+from ..evaluation import (
+    choose_threshold,
+    fit_platt,
+    score_matrix,
+    score_pairs,
+    score_raw_pixels,
+    spread_photos,
+    verification_report,
+)
+from ..evaluation.scoring import embed_files
 from ..files import read_json, replacing, write_text
 from ..run_folder import (
     COLLAPSED,
     FINISHED,
+    HELD_OUT,
     LAST,
     MODEL,
     PAGE,
@@ -37,6 +49,7 @@ from ..run_folder import (
 from ..run_report import write_page
 from ..safe_loading import load_model_safely
 from .callbacks import mode
+from .data import common_photo_size
 from .finish import finish
 from .recipes import Recipe
 from .run_claim import PRETRAINING
@@ -183,6 +196,7 @@ def _verifier(
         "model": model,
         "model_sha256": sha256((run_dir / model).read_bytes()).hexdigest(),
         "crop": recipe.crop,
+        "photo_size": common_photo_size(recipe, val.distinct_images()[0]),
         "threshold": float(choose_threshold(scores, val.same)),
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
         "chosen_on": {
@@ -194,6 +208,30 @@ def _verifier(
         "seed": recipe.seed,
         "trained_on": {**claim["data"]["train"], "photos": claim.get("photos")},
         "people": {"trained_on": sorted(trained_on), "chosen_on": sorted(val.identities())},
+        "held_out": _held_out_scores(run_dir, run_dir / model, recipe, val, trained_on),
+    }
+
+
+def _held_out_scores(
+    run_dir: Path, model_file: Path, recipe: Recipe, val: Pairs, trained_on: Collection[str]
+) -> dict[str, Any]:
+    """Writes all scores among photos of the validation people, less those in the training; says where and of whom."""
+    names = dict(zip(val.left.tolist(), val.left_identities.tolist(), strict=True))
+    names |= dict(zip(val.right.tolist(), val.right_identities.tolist(), strict=True))
+    photos = sorted((name, path) for path, name in names.items() if name not in set(trained_on))
+    photos = [photos[i] for i in spread_photos([name for name, _ in photos])]
+    scores = np.empty((0, 0), np.float32)
+    if photos:
+        model = load_model_safely(model_file)  # as the verifier does, which is to give these scores
+        scores = score_matrix(model, embed_files(model, [path for _, path in photos], crop=recipe.crop))
+    content = io.BytesIO()
+    np.save(content, scores)
+    with replacing(run_dir / HELD_OUT) as partial:
+        partial.write_bytes(content.getvalue())
+    return {
+        "file": HELD_OUT,
+        "sha256": sha256(content.getvalue()).hexdigest(),
+        "photos_each": list(Counter(name for name, _ in photos).values()),
     }
 
 

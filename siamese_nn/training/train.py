@@ -37,7 +37,7 @@ from ..run_folder import (
 )
 from ..safe_loading import load_model_safely, read_verifier_settings
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
-from .data import image_options, training_data
+from .data import common_photo_size, image_options, training_data
 from .experiments import RECIPES
 from .measure import measure
 from .recipes import Recipe
@@ -112,6 +112,10 @@ def train(
             results = read_results(run_dir)
             if results["status"] == "finished":
                 return _finished(run_dir, results, recipe, sets, own_photos)
+        paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
+        common_photo_size(
+            recipe, chain(paths, *own_photos.values())
+        )  # else the crop cuts another part out of each
         device = _prepare_device(recipe.seed)
         logger.info("computing on %s", device)
         if recipe.pretraining is not None:

@@ -199,3 +199,10 @@ def test_photos_of_whom_it_is_not_clear_who_is_on_them_are_refused(tmp_path, pla
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="image_dir"):
         datasets.photos_by_identity(tmp_path / "none")
+
+
+def test_swapped_arguments_are_told_so(toy_dir):
+    with pytest.raises(
+        PairFileError, match=r"read_pairs\(pairs_file, image_dir\). Received: the folder .*lfw2"
+    ):
+        datasets.read_pairs(toy_dir / "lfw2", toy_dir / "pairsDevTrain.txt")

@@ -97,3 +97,8 @@ def test_raw_pixels(toy_pairs):
 def test_no_pairs_are_refused(model, toy_pairs):
     with pytest.raises(ValueError, match="at least one pair"):
         evaluation.score_pairs(model, toy_pairs[:0])
+
+
+def test_swapped_arguments_are_told_so(toy_pairs):
+    with pytest.raises(TypeError, match=r"score_pairs\(model, pairs\). Received: Pairs, object"):
+        evaluation.score_pairs(toy_pairs, object())

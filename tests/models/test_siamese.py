@@ -272,3 +272,9 @@ def test_l1_distance_keeps_its_config():
     layer = models.L1Distance(name="d")
     assert models.L1Distance.from_config(layer.get_config()).name == "d"
     np.testing.assert_array_equal(layer([np.array([[1.0, 5.0]]), np.array([[4.0, 3.0]])]), [[3.0, 2.0]])
+
+
+@pytest.mark.parametrize("build", [models.l1_sigmoid, models.triplet_embedding, models.explicit_triplets])
+def test_a_shape_is_no_backbone(build):
+    with pytest.raises(ValueError, match=r"must be a Keras model .*Received: \(80, 80, 1\)"):
+        build((80, 80, 1))

@@ -386,6 +386,21 @@ def test_the_verifiers_settings_are_of_the_best_model_and_the_validation_pairs(r
         "trained_on": sorted(train.identities()),
         "chosen_on": sorted(val.identities()),
     }
+    assert facts["photo_size"] == [250, 250]
+
+
+def test_the_scores_of_held_out_people_are_those_of_the_validation_pairs(run):
+    folder, _, (_, val, _) = run
+    held_out = Verifier.load(folder).held_out
+    names = {
+        *zip(val.left_identities, val.left, strict=True),
+        *zip(val.right_identities, val.right, strict=True),
+    }
+    number = {path: i for i, (_, path) in enumerate(sorted(names))}
+    assert held_out.n_people == len(val.identities()) and len(held_out.people) == len(number)
+    scores = held_out.scores[[number[path] for path in val.left], [number[path] for path in val.right]]
+    expected = json.loads((folder / "scores.json").read_text())["validation"]["best"]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_finished_embedding_is_what_is_measured_and_used(toy_pairs, toy_test, tmp_path):

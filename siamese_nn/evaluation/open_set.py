@@ -1,0 +1,276 @@
+"""Thresholds for galleries: how often strangers get a name, and known people none, by people held out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy.special import expit, gammaln, logit
+from scipy.stats import t as student_t
+
+_MOST_PEOPLE, _MOST_PHOTOS = 800, 1000  # held-out: 4 MB of scores
+_LEAST_PAIRS = 10  # of two people, with scores at or above any threshold of which something is said
+_GALLERIES = 8  # with another photo of each person, as far as there are others
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share, in [0, 1], and its 95% interval over people, (low, high); `None` where they show no spread."""
+
+    estimate: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class GalleryThreshold:
+    """From which score on a photo gets a name in a gallery, and what comes of it.
+
+    Args:
+        threshold: the score.
+        fpir: the false positive identification rate: the share of strangers' photos that get somebody's name.
+            `None` where too few held-out people are so alike that it can be estimated.
+        fnir: the false negative identification rate: the share of known people's photos that don't get their
+            own name, because their score is too low, or somebody else's is higher. `None` where no held-out
+            person has two photos, or the gallery has more photos than there are held-out people.
+    """
+
+    threshold: float
+    fpir: Rate | None
+    fnir: Rate | None
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutScores:
+    """All scores among photos of people who had no part in a training, to find thresholds for galleries by.
+
+    Args:
+        scores: `(n, n)` finite floats, higher is more alike. Row: the photo that is asked for; column: the
+            photo of the gallery.
+        people: who is on the photos, `n` names or numbers.
+
+    Attributes: `n_people`, how many they are.
+
+    Raises:
+        ValueError: if the shapes don't fit, or a score is not finite.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> people = np.repeat(np.arange(200), 2)  # two photos each
+        >>> photos = rng.normal(size=(200, 16))[people] + 0.3 * rng.normal(size=(400, 16))
+        >>> photos /= np.linalg.norm(photos, axis=1, keepdims=True)
+        >>> found = HeldOutScores(photos @ photos.T, people).gallery_threshold(10, fpir=0.05)
+        >>> found.fpir.interval[0] < found.fpir.estimate <= 0.05 < found.fpir.interval[1]
+        True
+    """
+
+    scores: np.ndarray = field(repr=False)
+    people: np.ndarray = field(repr=False)
+    n_people: int = field(init=False)
+
+    def __post_init__(self):
+        scores, people = np.asarray(self.scores), np.asarray(self.people)
+        if people.ndim != 1 or scores.shape != (len(people), len(people)) or scores.dtype.kind != "f":
+            raise ValueError(
+                "`scores` must be floats of shape (n, n), and `people` n names. Received: scores "
+                f"{scores.dtype} {scores.shape}, people {people.shape}"
+            )
+        if not np.isfinite(scores).all():
+            raise ValueError("`scores` must be finite. Received: some that are not")
+        names, people = np.unique(people, return_inverse=True)
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "people", people)
+        object.__setattr__(self, "n_people", len(names))
+
+    def gallery_threshold(
+        self, n_photos: int, *, fpir: float = 0.01, threshold: float | None = None
+    ) -> GalleryThreshold:
+        """Finds the threshold at which few strangers get a name in a gallery.
+
+        A photo meets every photo of the gallery, and the highest score counts. The estimate takes each
+        held-out person in turn for the stranger, and all galleries that the others can form with one photo
+        each. A gallery with several photos of a person counts as one of as many people: in truth fewer
+        strangers get a name in it. For a gallery of more photos than there are held-out people, the rate is
+        an upper bound, made of the false match rate of pairs. The interval is a jackknife over people.
+
+        Args:
+            n_photos: photos in the gallery, at least 1.
+            fpir: the false positive identification rate to keep to, in (0, 1).
+            threshold: a score of your own, which is taken as it is and measured; `fpir` plays no part then.
+
+        Returns:
+            The threshold, the lowest whose estimated rate is at most `fpir`, with its rates.
+
+        Raises:
+            ValueError: if an argument is out of range, or that rate can't be promised: at such a threshold,
+                fewer than 10 pairs of held-out people would be left to estimate it by.
+
+        Reference:
+            ISO/IEC 19795-1:2021 (the rates).
+            Grother and Phillips, "Models of large population recognition performance", CVPR 2004 (from pairs
+            to galleries).
+            Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 9(3), 1981 (on average
+            it is not too small).
+        """
+        if isinstance(n_photos, bool) or not isinstance(n_photos, (int, np.integer)) or n_photos < 1:
+            raise ValueError(
+                f"`n_photos` must be a whole number of at least 1. Received: n_photos={n_photos!r}"
+            )
+        if threshold is None:
+            threshold = self._threshold(n_photos, fpir)
+        elif not _is_number(threshold) or not math.isfinite(threshold):
+            raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold!r}")
+        known = self._highest is not None and threshold <= self._highest
+        return GalleryThreshold(
+            float(threshold),
+            self._fpir(n_photos, threshold) if known else None,
+            self._fnir(n_photos, threshold),
+        )
+
+    def _threshold(self, n_photos: int, fpir: float) -> float:
+        if not _is_number(fpir) or not 0 < fpir < 1:
+            raise ValueError(f"`fpir` must be a rate in (0, 1). Received: fpir={fpir!r}")
+        least = 1.0 if self._highest is None else self._fpir(n_photos, self._highest).estimate
+        if least > fpir:
+            promised = math.ceil(1000 * least) / 1000
+            words = f"rates from {promised:g} on" if promised < 1 else "none"
+            raise ValueError(
+                f"`fpir` must be a rate that can be promised. For a gallery of {n_photos} photos, the run's "
+                f"{self.n_people} held-out people can promise {words}. Received: fpir={fpir:g}. Give a higher `fpir`, "
+                "a `threshold` of your own, or a smaller gallery; or train with more people held out for validation"
+            )
+        scores = np.unique(self._meetings)
+        scores = scores[(scores > -np.inf) & (scores <= self._highest)]
+        # The rate falls as the threshold rises; the highest is known to keep to it.
+        low, high = 0, len(scores) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if self._fpir(n_photos, scores[middle], interval=False).estimate <= fpir:
+                high = middle
+            else:
+                low = middle + 1
+        return float(scores[high])
+
+    @cached_property
+    def _highest(self) -> float | None:
+        """The highest threshold of which something can be said; `None` where there are too few people."""
+        if self.n_people * (self.n_people - 1) // 2 < _LEAST_PAIRS:
+            return None
+        order = np.argsort(self.people, kind="stable")
+        first = np.searchsorted(self.people[order], np.arange(self.n_people))
+        pairs = np.maximum.reduceat(self.scores[np.ix_(order, order)], first, axis=0)
+        pairs = np.maximum.reduceat(pairs, first, axis=1)
+        pairs = np.maximum(pairs, pairs.T)[np.triu_indices(self.n_people, 1)]
+        return float(np.partition(pairs, -_LEAST_PAIRS)[-_LEAST_PAIRS])
+
+    @cached_property
+    def _galleries(self) -> np.ndarray:
+        """Photos of galleries with one of each person, `(g, people)`; a person's photos take turns."""
+        rng = np.random.default_rng(0)
+        own = [rng.permutation(np.flatnonzero(self.people == person)) for person in range(self.n_people)]
+        n = min(_GALLERIES, max(map(len, own), default=0))
+        galleries = [[photos[i % len(photos)] for photos in own] for i in range(n)]
+        return np.array(galleries, np.int64).reshape(n, self.n_people)
+
+    @cached_property
+    def _meetings(self) -> np.ndarray:
+        """All photos' scores in each of these galleries, `(g * n, people)`, -inf with their own person."""
+        scores = np.concatenate([self.scores[:, gallery] for gallery in self._galleries])
+        scores[np.arange(len(scores)), self._probes] = -np.inf
+        return scores
+
+    @property
+    def _probes(self) -> np.ndarray:
+        """Who is on the photo of each row of `_meetings`."""
+        return np.tile(self.people, len(self._galleries))
+
+    def _fpir(self, n_photos: int, threshold: float, *, interval: bool = True) -> Rate:
+        above = self._meetings >= threshold
+        if n_photos <= self.n_people - 2:
+            return _rate(above, self._probes, n_photos, interval=interval)
+        # 1 - (1 - x)^n bends downwards: its mean over strangers is at most its value at their mean.
+        match = _rate(above, self._probes, 1, interval=interval)
+        bounds = None if match.interval is None else tuple(_of_many(end, n_photos) for end in match.interval)
+        return Rate(_of_many(match.estimate, n_photos), bounds)
+
+    def _fnir(self, n_photos: int, threshold: float) -> Rate | None:
+        photos = np.arange(len(self.people))
+        mates = self._galleries[:, self.people]  # the photo of the same person in each gallery
+        others = (mates != photos).ravel()
+        if n_photos >= self.n_people or not others.any():
+            return None
+        scores = self.scores[photos, mates].ravel()[others]
+        above = self._meetings[others] >= scores[:, None]
+        return _rate(above, self._probes[others], n_photos - 1, scores >= threshold)
+
+
+def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
+    """Picks photos for `HeldOutScores`, at most 1,000 of at most 800 people: one of each, then a second, and so on.
+
+    Args:
+        people: who is on the photos, `n` names.
+        seed: of the choice, where there are more.
+
+    Returns:
+        The photos' indices, in ascending order.
+    """
+    rng = np.random.default_rng(seed)
+    names, numbers = np.unique(np.asarray(people, np.str_), return_inverse=True)
+    own = [rng.permutation(np.flatnonzero(numbers == i)) for i in rng.permutation(len(names))[:_MOST_PEOPLE]]
+    rounds = [photos[i] for i in range(max(map(len, own), default=0)) for photos in own if i < len(photos)]
+    return np.sort(np.array(rounds[:_MOST_PHOTOS], np.int64))
+
+
+def _rate(
+    above: np.ndarray, people: np.ndarray, n: int, right: np.ndarray | float = 1.0, *, interval: bool = True
+) -> Rate:
+    """The share of photos that meet somebody who is `above` among `n` others, or are not `right` themselves.
+
+    Args:
+        above: `(photos, m)`, whether each of the m people is above; never the photo's own.
+        people: who is on the photos, from 0 to m - 1. Each person counts alike, however many photos they
+            have.
+        n: people that are drawn from the m - 1 others, without replacement; at most m - 2.
+        right: `(photos,)`, 1 or 0.
+        interval: whether it is wanted.
+    """
+    m = above.shape[1]
+    weights = 1 / np.bincount(people, minlength=m)[people]
+    counted = np.bincount(people, minlength=m) > 0
+    n_above = above.sum(axis=1)
+    estimate = 1 - (weights * right * _none_drawn(n_above, m - 1, n)).sum() / counted.sum()
+    estimate = float(np.clip(estimate, 0, 1))  # but for rounding it is
+    if not interval or counted.sum() < 2:
+        return Rate(estimate, None)
+    # Without one person: each photo's others are one fewer, and those above it, too, if that one was among
+    # them.
+    one_other_fewer = weights * right * _none_drawn(n_above, m - 2, n)
+    one_above_fewer = weights * right * _none_drawn(n_above - 1, m - 2, n)
+    clear = one_other_fewer.sum() - np.bincount(people, one_other_fewer, minlength=m)
+    clear += (one_above_fewer - one_other_fewer) @ above
+    left_out = 1 - clear / (counted.sum() - counted)
+    error = math.sqrt((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())
+    if error == 0 or not 0 < estimate < 1:
+        return Rate(estimate, None)
+    # By the delta method, the log-odds have the rate's error over estimate * (1 - estimate).
+    reach = student_t.ppf(0.975, m - 1) * error / (estimate * (1 - estimate))
+    low, high = expit(logit(estimate) + np.array([-reach, reach]))
+    return Rate(estimate, (float(low), float(high)))
+
+
+def _none_drawn(n_above: np.ndarray, m: int, n: int) -> np.ndarray:
+    """The chance that of `n` people, drawn from `m` without replacement, none is among the `n_above`."""
+    n_below = m - n_above
+    ways = (
+        gammaln(n_below + 1) - gammaln(np.maximum(n_below - n, 0) + 1) - gammaln(m + 1) + gammaln(m - n + 1)
+    )
+    return np.where(n_below >= n, np.exp(ways), 0.0)
+
+
+def _of_many(share: float, n: int) -> float:
+    """The chance of at least one in `n`."""
+    return 1.0 if share >= 1 else -math.expm1(n * math.log1p(-share))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

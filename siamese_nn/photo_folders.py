@@ -1,0 +1,100 @@
+"""Folders of photos: what lies in them, of whom, and what is left out."""
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .datasets.pair_files import IMAGE_ENDINGS
+
+logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 10
+# Cameras number their photos as LFW numbers a person's.
+_LFW_NAME = re.compile(r"(?!(?:DSC|DSCF|DSCN|IMG|PICT)_)(.*[^\W\d_].*)_[0-9]{4}")
+
+
+def photos_in(folder: str | os.PathLike) -> list[Path]:
+    """Lists the JPEG and PNG files of a folder and of the folders in it.
+
+    Hidden files, files of other formats and deeper folders are left out, and named in the log.
+
+    Returns:
+        The files, sorted.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it is no folder, or holds no such file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        if folder.exists():
+            raise ValueError(f"{folder} must be a folder with photos. Received: a file")
+        raise FileNotFoundError(
+            f"{folder} does not exist. Give a folder with photos, or with folders of them"
+        )
+    photos, left_out = [], []
+    for entry in sorted(folder.iterdir()):
+        person = entry.is_dir() and not entry.name.startswith(".")
+        for path in sorted(entry.iterdir()) if person else [entry]:
+            fits = path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".") and path.is_file()
+            (photos if fits else left_out).append(path)
+    if left_out:
+        logger.warning(
+            "%s: left out, being hidden, deeper, or no JPEG or PNG file: %s",
+            folder,
+            ", ".join(str(path.relative_to(folder)) for path in left_out),
+        )
+    if not photos:
+        raise ValueError(
+            f"{folder} must be a folder with photos ({', '.join(IMAGE_ENDINGS)}), or with folders of them. "
+            "Received one without"
+        )
+    return photos
+
+
+def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
+    """Lists the photos of a folder, person by person.
+
+    Args:
+        folder: with a folder of photos for each person, named like them. Photos that lie in it directly are named in
+            LFW's form, `First_Last_0001.jpg`; or each is of another person, named like the photo.
+
+    Returns:
+        For each person their photos; of a person's folder without any an empty list.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it is no folder or holds no photo, or only some photos outside of people's folders are named in
+            LFW's form.
+    """
+    photos, folder = photos_in(folder), Path(folder)
+    people: dict[str, list[Path]] = {
+        entry.name: []
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".")
+    }
+    alone = [path for path in photos if path.parent == folder]
+    of_lfw = [path for path in alone if _LFW_NAME.fullmatch(path.stem)]
+    if 0 < len(of_lfw) < len(alone):
+        other = next(path.name for path in alone if path not in of_lfw)
+        raise ValueError(
+            f"{folder}: photos outside of people's folders must all be named in LFW's form, First_Last_0001, or none. "
+            f"Received: {of_lfw[0].name} and {other}. Put each person's photos into a folder"
+        )
+    for path in photos:
+        name = path.parent.name
+        if path.parent == folder:
+            name = _LFW_NAME.fullmatch(path.stem)[1] if of_lfw else path.stem
+        people.setdefault(name, []).append(path)
+    if alone:
+        rule = "by their names in LFW's form" if of_lfw else "each of one person, named like the file"
+        logger.info("%s: %d photos outside of people's folders are taken %s", folder, len(alone), rule)
+    return people
+
+
+def some(names: Sequence[str]) -> str:
+    """Returns the first names, and how many more there are."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nn import datasets, training
+from siamese_nn.training import Recipe
+from siamese_nn.training.data import common_photo_size
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Makes photos of given sizes, (height, width)."""
+
+    def make(*sizes):
+        paths = [str(tmp_path / f"Ada_{i:04}.png") for i in range(len(sizes))]
+        for path, (height, width) in zip(paths, sizes, strict=True):
+            Image.new("L", (width, height)).save(path)
+        return paths
+
+    return make
+
+
+def test_a_crop_belongs_to_photos_of_one_size(photos):
+    cropped = Recipe(crop=(60, 50), image_size=(60, 50))
+    assert common_photo_size(cropped, photos((100, 80), (100, 80))) == (100, 80)
+    with pytest.raises(
+        ValueError,
+        match=r"of one size.*crop=\(60, 50\), .*Ada_0000.png of 100 x 80 .*Ada_0002.png of 200 x 160",
+    ):
+        common_photo_size(cropped, photos((100, 80), (100, 80), (200, 160)))
+    with pytest.raises(
+        ValueError, match=r"`crop` must fit.*crop=\(60, 50\), .*photos of 59 x 80, such as .*Ada_0000.png"
+    ):
+        common_photo_size(cropped, photos((59, 80)))
+    assert common_photo_size(cropped, photos((60, 50))) == (60, 50)
+    augmented = Recipe(crop=(60, 50), image_size=(60, 50), augmentation=datasets.Augmentation(margin=4))
+    with pytest.raises(
+        ValueError, match="with 4 pixels of the image as the margin of `augmentation`, which is 68 x 58"
+    ):
+        common_photo_size(augmented, photos((67, 58)))
+    assert common_photo_size(augmented, photos((68, 58))) == (68, 58)
+
+
+def test_without_a_crop_photos_of_one_shape_suffice(photos):
+    whole = Recipe()
+    assert common_photo_size(whole, photos((100, 80), (200, 160), (201, 160), (200, 160))) == (200, 160)
+    assert common_photo_size(whole, photos((100, 80), (80, 100))) is None
+
+
+def test_photos_of_other_sizes_are_refused_before_a_training_starts(toy_pairs, tmp_path):
+    recipe = Recipe(crop=(140, 140), image_size=(32, 32), filters=2, units=8, epochs=1)
+    train, val = recipe.split_pairs(toy_pairs)
+    larger = str(tmp_path / "larger.png")
+    with Image.open(val.left[0]) as photo:
+        photo.resize((500, 500)).save(larger)
+    left = np.where(val.left == val.left[0], larger, val.left)
+    other = datasets.Pairs(left, val.right, val.same, val.left_identities, val.right_identities)
+    with pytest.raises(ValueError, match=r"must be of one size.*larger.png of 500 x 500"):
+        training.train(recipe, train, other, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match=r"`crop` must fit into its photos. Received: crop=\(300, 140\)"):
+        training.train(Recipe(crop=(300, 140), image_size=(32, 32)), train, val, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
