@@ -15,10 +15,37 @@ from .outcome import Outcome, judge, worst
 from .process import run
 
 _NAMES = (
-    *("", "/", "..", ".", "../escaped.jpg", "/tmp/escaped-from-trial.jpg", "lfw2/A_B/../../../escaped.jpg", "a\\b.jpg"),
-    *("C:\\x.jpg", "lfw2/A_B/A_B_0001.jpg\0.txt", "lfw2/" + "x" * 300 + "/y_0001.jpg", "x/" * 2000 + "y.jpg", "\n"),
-    *("lfw2/Ж_Ж/Ж_Ж_0001.exe", "lfw2/\udcff_\udcfe/\udcff_\udcfe_0001.jpg", "lfw2/A_B", "lfw2/A_B/", " ", "lfw2//x"),
-    *("lfw2/A_B/A_B_0001.JPG/inside.jpg", "lfw2/CON/CON_0001.jpg.", "lfw2/A_B/A_C_0001.jpg", "con:stream.jpg"),
+    *(
+        "",
+        "/",
+        "..",
+        ".",
+        "../escaped.jpg",
+        "/tmp/escaped-from-trial.jpg",
+        "lfw2/A_B/../../../escaped.jpg",
+        "a\\b.jpg",
+    ),
+    *(
+        "C:\\x.jpg",
+        "lfw2/A_B/A_B_0001.jpg\0.txt",
+        "lfw2/" + "x" * 300 + "/y_0001.jpg",
+        "x/" * 2000 + "y.jpg",
+        "\n",
+    ),
+    *(
+        "lfw2/Ж_Ж/Ж_Ж_0001.exe",
+        "lfw2/\udcff_\udcfe/\udcff_\udcfe_0001.jpg",
+        "lfw2/A_B",
+        "lfw2/A_B/",
+        " ",
+        "lfw2//x",
+    ),
+    *(
+        "lfw2/A_B/A_B_0001.JPG/inside.jpg",
+        "lfw2/CON/CON_0001.jpg.",
+        "lfw2/A_B/A_C_0001.jpg",
+        "con:stream.jpg",
+    ),
 )
 _TYPES = (
     *(tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.CONTTYPE),
@@ -41,8 +68,15 @@ def hostile_archive(ground: Ground, draw: random.Random, folder: Path) -> Outcom
         told = _hostile_tar(made["sources"][kind], source, draw)
     ending = run(lambda: ground.organize(source, output), folder / "scratch", SHORT)
     names = (source.name, str(output))
-    outcomes = [judge(ending, lambda counts: fault_of_organized(ground, output, counts), names)]
-    escaped = [path for path in (folder / "escaped.jpg", Path("/tmp/escaped-from-trial.jpg")) if path.exists()]
+
+    def fault(counts: dict[str, int]) -> str | None:
+        # Changed before it was packed: a tar has no checksum of a photo, so this is an archive of another photo.
+        return None if "inside" in told else fault_of_organized(ground, output, counts)
+
+    outcomes = [judge(ending, fault, names)]
+    escaped = [
+        path for path in (folder / "escaped.jpg", Path("/tmp/escaped-from-trial.jpg")) if path.exists()
+    ]
     if escaped:
         outcomes.append(Outcome("wrong", f"written outside: {escaped}"))
     if ending.kind == "error":
@@ -69,7 +103,9 @@ def _hostile_zip(source: Path, target: Path, draw: random.Random) -> str:
             raw = name.encode("utf-8", "surrogateescape")
             archive.writestr("#" * max(len(raw), 1), members[first])
         elif how == "twice":
-            archive.writestr(draw.choice([first, first.upper(), first.replace(".jpg", ".png")]), b"\xff\xd8\xff")
+            archive.writestr(
+                draw.choice([first, first.upper(), first.replace(".jpg", ".png")]), b"\xff\xd8\xff"
+            )
         elif how == "link":
             info = zipfile.ZipInfo("lfw2/Li_Nk/Li_Nk_0001.jpg")
             info.external_attr = draw.choice([0o120777, 0o020666, 0o010666]) << 16
@@ -90,7 +126,9 @@ def _hostile_zip(source: Path, target: Path, draw: random.Random) -> str:
     elif how in ("claim", "encrypted"):
         # In the directory at the end: a member's flags, or the size that it claims.
         at = content.rindex(b"PK\x01\x02") + (8 if how == "encrypted" else 24)
-        content[at : at + (1 if how == "encrypted" else 4)] = b"\x01" if how == "encrypted" else draw.randbytes(4)
+        content[at : at + (1 if how == "encrypted" else 4)] = (
+            b"\x01" if how == "encrypted" else draw.randbytes(4)
+        )
     target.write_bytes(content)
     return f"{how} {name[:40]!r}" if how == "name" else how
 

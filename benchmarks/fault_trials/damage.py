@@ -145,9 +145,7 @@ def _drawn(
     return made, run_dir, draw.choice(there)
 
 
-def _harm(
-    file: Path, draw: random.Random, harm: Callable[[bytes, random.Random], tuple[str, bytes]]
-) -> str:
+def _harm(file: Path, draw: random.Random, harm: Callable[[bytes, random.Random], tuple[str, bytes]]) -> str:
     told, harmed = harm(file.read_bytes(), draw)
     file.write_bytes(harmed)
     return f"{file.name}, {told}"
@@ -159,4 +157,3 @@ def _name_of(ground: Ground, made: Run) -> str:
 
 def _told(outcome: Outcome, told: str) -> Outcome:
     return Outcome(outcome.word, f"{told}: {outcome.detail}")
-

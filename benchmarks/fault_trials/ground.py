@@ -4,12 +4,11 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,29 @@ RECIPES = {
     "pairs": Recipe(**_TINY, epochs=2),
     "people": Recipe(**_TINY, **_PEOPLE | {"epochs": 2}, model="cosface", mirror=True, back_end="plda"),
     "stages": Recipe(
-        **_TINY, **_PEOPLE, model="triplet", margin=0.2, pretraining=Recipe(**_TINY, **_PEOPLE, model="softmax")
+        **_TINY,
+        **_PEOPLE,
+        model="triplet",
+        margin=0.2,
+        pretraining=Recipe(**_TINY, **_PEOPLE, model="softmax"),
     ),
 }
 SPACE = {"units": [4, 6]}
 SEARCH = Recipe(**_TINY, epochs=1)
 LONG = 300  # seconds; a training takes some 5 on an idle core
 SHORT = 60
-_RESULTS = ("status", "split", "seed", "epochs", "best_epoch", "monitor", "people", "figures", "raw_pixels", "leak")
+_RESULTS = (
+    "status",
+    "split",
+    "seed",
+    "epochs",
+    "best_epoch",
+    "monitor",
+    "people",
+    "figures",
+    "raw_pixels",
+    "leak",
+)
 
 
 class StopHere(Exception):
@@ -102,7 +116,14 @@ class Ground:
         recipe = RECIPES[name]
         photos = None if recipe.kind == "pairs" and recipe.pretraining is None else self.photos
         return training.train(
-            recipe, self.train, self.val, run_dir, test=self.test, photos=photos, callbacks=callbacks, verbose=0
+            recipe,
+            self.train,
+            self.val,
+            run_dir,
+            test=self.test,
+            photos=photos,
+            callbacks=callbacks,
+            verbose=0,
         )
 
     def verify(self, run_dir: Path) -> list[dict[str, Any]]:
@@ -147,7 +168,13 @@ class Ground:
             steps[kind] = made["steps"]
         files = tree(folder)
         photos = {name: digest for name, digest in files.items() if name.endswith(".jpg")}
-        return {"sources": sources, "steps": steps, "counts": made["counts"], "names": set(files), "photos": photos}
+        return {
+            "sources": sources,
+            "steps": steps,
+            "counts": made["counts"],
+            "names": set(files),
+            "photos": photos,
+        }
 
     def organize(self, source: Path, output: Path) -> dict[str, int]:
         """Organises the drawn faces: the call that every trial repeats."""
@@ -201,7 +228,9 @@ def summary(run_dir: Path) -> dict[str, Any]:
             found[f"weights of {name}"] = weights(path)
         elif path.name == "history.csv":
             with path.open(encoding="utf-8", newline="") as file:
-                found[name] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+                found[name] = [
+                    {k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+                ]
         elif path.name == "results.json":
             found[name] = figures(json.loads(path.read_text(encoding="utf-8")))
         elif path.name == "scores.json":
@@ -222,9 +251,9 @@ def weights(path: Path) -> str:
     found = hashlib.sha256()
     with h5py.File(content, "r") as file:
         file.visititems(
-            lambda name, part: found.update(name.encode() + part[()].tobytes())
-            if isinstance(part, h5py.Dataset)
-            else None
+            lambda name, part: (
+                found.update(name.encode() + part[()].tobytes()) if isinstance(part, h5py.Dataset) else None
+            )
         )
     return found.hexdigest()
 
@@ -251,7 +280,3 @@ def _required(ending: Any) -> Any:
     if ending.kind != "answer":
         raise RuntimeError(f"What the trials stand on could not be made: {ending}")
     return ending.value
-
-
-Trial = Callable[..., Any]
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

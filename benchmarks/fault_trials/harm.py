@@ -17,7 +17,23 @@ STRANGE = (
     *([], {}, [[]], {"a": 1}, [None], "9" * 5000, "ж" * 300),
 )
 _WORDS = (
-    *("-1", "0", "1e999", "NaN", "9" * 400, "null", '"', "{", "[" * 3000, "\0", "\t", "\r\n", "\n\n", "\ufeff", ","),
+    *(
+        "-1",
+        "0",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        "null",
+        '"',
+        "{",
+        "[" * 3000,
+        "\0",
+        "\t",
+        "\r\n",
+        "\n\n",
+        "\ufeff",
+        ",",
+    ),
     *("é", "\U0001f600", "x" * 20000, "\\ud800", "1_000", "٣", "=", "'''"),
 )
 
@@ -123,9 +139,11 @@ def harm_weights(path: Path, draw: random.Random, values: tuple[float, ...]) -> 
         with h5py.File(stream, "r+") as file:
             found: list[Any] = []
             file.visititems(
-                lambda name, part: found.append(part)
-                if isinstance(part, h5py.Dataset) and part.dtype.kind == "f" and "optimizer" not in name
-                else None
+                lambda name, part: (
+                    found.append(part)
+                    if isinstance(part, h5py.Dataset) and part.dtype.kind == "f" and "optimizer" not in name
+                    else None
+                )
             )
             part = draw.choice(found)
             told = f"{part.name} {part.shape}"

@@ -27,7 +27,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA", "P
 
 def hostile_image(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     """Decodes a hostile photo as a training does."""
-    way = draw.choice([_harmed, _harmed, _cut, _cut, _claim, _scans, _mode, _chunks, _exif])
+    way = draw.choice(_WAYS)
     told, name, content, must_be = way(ground, draw)
     file = folder / name
     file.write_bytes(content)
@@ -142,3 +142,6 @@ def _exif(ground: Ground, draw: random.Random) -> tuple[str, str, bytes, bytes |
     exif[0x0112] = turn
     _, block = harm_bytes(exif.tobytes() + draw.randbytes(draw.choice([0, 20_000])), draw)
     return f"turn {turn}, harmed", "photo.jpg", _saved(image, "JPEG", exif=block[:60_000]), None
+
+
+_WAYS = (_harmed, _harmed, _cut, _cut, _claim, _scans, _mode, _chunks, _exif)

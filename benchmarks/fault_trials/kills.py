@@ -1,5 +1,6 @@
 """Kills at a step or a moment of an operation, the same call again, and a comparison with the unbroken one."""
 
+import os
 import random
 import shutil
 import signal
@@ -9,22 +10,36 @@ from typing import Any
 
 import numpy as np
 
+from siamese_nn import datasets
 from siamese_nn.gallery import Gallery
 
 from .ground import LONG, SHORT, Ground, digest, summary, tree
 from .outcome import Ending, Outcome, difference, worst
 from .process import Blow, run
 
+TOO_LATE = "(too late)"
+_WEIGHTS = {
+    "os.rename": 5,
+    "open": 4,
+    "os.remove": 2,
+}  # before one file takes another's place; while one is written
 _SIGNALS = (signal.SIGKILL,) * 6 + (signal.SIGTERM, signal.SIGINT)
 
 
 def draw_blow(draw: random.Random, steps: list[str], seconds: float) -> Blow:
-    """Draws a step, each kind as often as any other, and in half of the cases a moment after it."""
+    """Draws a kind of step, then one of these steps, and in half of the cases a moment after it."""
     kinds = sorted({step.split()[0] for step in steps})
-    kind = draw.choice(kinds)
+    kind = draw.choices(kinds, [_WEIGHTS.get(kind, 1) for kind in kinds])[0]
     step = draw.choice([i for i, name in enumerate(steps) if name.split()[0] == kind])
-    delay = draw.choice([0.0, 0.0, draw.uniform(0, 0.01), draw.uniform(0, seconds / 4)])
+    left = seconds * (1 - step / len(steps))
+    delay = draw.choice([0.0, 0.0, draw.uniform(0, 0.01), draw.uniform(0, left / 2)])
     return Blow(step, delay, draw.choice(_SIGNALS))
+
+
+def words_of(blow: Blow, ending: Ending, step: str = "") -> str:
+    """Says what the blow was, and whether it came too late."""
+    late = f" {TOO_LATE}" if ending.kind == "answer" else ""
+    return f"{signal.Signals(blow.signal).name} at step {blow.step} ({step}) and {blow.delay:.4f} s{late}"
 
 
 def kill_train(name: str, ground: Ground, draw: random.Random, folder: Path) -> Outcome:
@@ -38,12 +53,10 @@ def kill_train(name: str, ground: Ground, draw: random.Random, folder: Path) -> 
     told = []
     for _ in range(draw.choice([1, 1, 2])):
         blow = draw_blow(draw, made.steps, made.seconds)
-        told.append(f"{signal.Signals(blow.signal).name} at step {blow.step} ({made.steps[blow.step]})")
         ending = run(again, folder / "scratch", LONG, watched=run_dir, blow=blow)
+        told.append(words_of(blow, ending, made.steps[blow.step]))
         if ending.kind == "hang":
-            return Outcome("hang", f"{', '.join(told)}: {ending.message}")
-        if blow.delay:
-            told[-1] += f" and {blow.delay:.4f} s"
+            return with_words(Outcome("hang", ending.message), told)
     ending = run(again, folder / "scratch", LONG)
     return with_words(after_kill(ending, lambda: difference(summary(run_dir), made.summary, "the run")), told)
 
@@ -77,8 +90,10 @@ def kill_organize(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     told = []
     for _ in range(draw.choice([1, 1, 2])):
         blow = draw_blow(draw, made["steps"][kind], 0.5)
-        told.append(f"{signal.Signals(blow.signal).name} at step {blow.step} of {kind}")
-        run(lambda: ground.organize(source, output), folder / "scratch", SHORT, watched=output, blow=blow)
+        ending = run(
+            lambda: ground.organize(source, output), folder / "scratch", SHORT, watched=output, blow=blow
+        )
+        told.append(words_of(blow, ending, f"of {kind}"))
     ending = run(lambda: ground.organize(source, output), folder / "scratch", SHORT)
     if kind == "folder" and tree(source) != before:
         return with_words(Outcome("lost", "the source is no longer what it was"), told)
@@ -126,9 +141,9 @@ def kill_gallery(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     """Kills `Gallery.save` over an older gallery; the file must hold the old or the new one, whole, for its owner alone."""
     path, known = folder / "known" / "people.npz", galleries()
     known["a"].save(path)
-    blow = Blow(draw.randrange(5), draw.choice([0.0, draw.uniform(0, 0.02)]))
-    told = [f"SIGKILL at step {blow.step} and {blow.delay:.4f} s"]
-    run(lambda: known["b"].save(path), folder / "scratch", SHORT, watched=path.parent, blow=blow)
+    blow = Blow(draw.randrange(4), draw.choice([0.0, draw.uniform(0, 0.005)]))
+    ending = run(lambda: known["b"].save(path), folder / "scratch", SHORT, watched=path.parent, blow=blow)
+    told = [words_of(blow, ending)]
     ending = run(lambda: which_gallery(path), folder / "scratch", SHORT)
     between = after_kill(ending, lambda: None if ending.value in ("a", "b") else "a torn gallery")
     open_to_all = [file.name for file in path.parent.iterdir() if file.stat().st_mode & 0o077]
@@ -149,8 +164,10 @@ def kill_search(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     """Kills a search; the same call must end with the unbroken one's trials, each once."""
     made, search_dir = ground.search, folder / "search"
     blow = draw_blow(draw, made["steps"], made["seconds"])
-    told = [f"{signal.Signals(blow.signal).name} at step {blow.step} ({made['steps'][blow.step]}) and {blow.delay:.2f} s"]
-    run(lambda: ground.search_in(search_dir), folder / "scratch", LONG, watched=search_dir, blow=blow)
+    ending = run(
+        lambda: ground.search_in(search_dir), folder / "scratch", LONG, watched=search_dir, blow=blow
+    )
+    told = [words_of(blow, ending, made["steps"][blow.step])]
     ending = run(lambda: ground.search_in(search_dir), folder / "scratch", LONG)
     return with_words(
         after_kill(ending, lambda: difference(ending.value, made["trials"], "the trials")), told
@@ -160,9 +177,9 @@ def kill_search(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
 def kill_cache(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     """Kills a process that fills the image cache; the next must get the photos' own pixels."""
     cache = folder / "cache"
-    blow = Blow(draw.randrange(4), draw.choice([0.0, draw.uniform(0, 0.05)]))
-    told = [f"SIGKILL at step {blow.step} and {blow.delay:.4f} s"]
-    run(lambda: cached_photos(ground, cache), folder / "scratch", SHORT, watched=cache, blow=blow)
+    blow = Blow(draw.randrange(3), draw.choice([0.0, draw.uniform(0, 0.005)]))
+    ending = run(lambda: cached_photos(ground, cache), folder / "scratch", SHORT, watched=cache, blow=blow)
+    told = [words_of(blow, ending)]
     expected = run(lambda: cached_photos(ground, None), folder / "scratch", SHORT).value
     ending = run(lambda: cached_photos(ground, cache), folder / "scratch", SHORT)
     return with_words(after_kill(ending, lambda: difference(ending.value, expected, "the pixels")), told)
@@ -170,11 +187,9 @@ def kill_cache(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
 
 def cached_photos(ground: Ground, cache: Path | None) -> str:
     """Returns the digest of all photos, through the cache."""
-    import os
-
-    from siamese_nn import datasets
-
     os.environ.pop("SIAMESE_NN_IMAGE_CACHE", None)
     if cache is not None:
         os.environ["SIAMESE_NN_IMAGE_CACHE"] = str(cache)
-    return digest(np.ascontiguousarray(datasets.load_images(ground.all_photos, image_size=(64, 64))).tobytes())
+    return digest(
+        np.ascontiguousarray(datasets.load_images(ground.all_photos, image_size=(64, 64))).tobytes()
+    )

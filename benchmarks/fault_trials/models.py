@@ -22,7 +22,13 @@ from .process import run
 _BOMB = 1500 * 2**20  # bytes; three times that is beyond the limit of memory
 _CLASSES = (
     *(("os", "system"), ("builtins", "eval"), ("subprocess", "Popen"), ("keras.layers", "Lambda")),
-    *(("keras.layers", "TFSMLayer"), ("keras.utils", "get_file"), ("keras", "Model"), ("pickle", "loads"), (None, "")),
+    *(
+        ("keras.layers", "TFSMLayer"),
+        ("keras.utils", "get_file"),
+        ("keras", "Model"),
+        ("pickle", "loads"),
+        (None, ""),
+    ),
     *(("siamese_nn.files", "write_text"), ("keras.src.models.functional", "Functional"), (3, [])),
 )
 
@@ -175,7 +181,9 @@ def _odd_members(path: Path, draw: random.Random, canary: Path) -> str:
         for name, content in more.get(how, []):
             archive.writestr(name, content)
     if how == "encrypted":
-        path.write_bytes(path.read_bytes().replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"))
+        path.write_bytes(
+            path.read_bytes().replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+        )
     if how == "no zip":
         path.write_bytes(draw.choice([b"", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n" + bytes(500), b"\x80\x04N."]))
     return how

@@ -17,9 +17,46 @@ from .outcome import Outcome, judge
 from .process import command, run
 
 _ODD = (
-    *("Zoë_Åström", "李_明", "محمد", "\u202egnitide", "e\u0301", "\U0001f600", "\udcff\udcfe", "A\udc80_B", "x" * 120),
-    *("-rf", "--help", "...", "a b  c", " lead", "trail ", "new\nline", "tab\tbed", "quo\"te'", "<b>&amp;", "{0}", "%s"),
-    *("$HOME", "a;b", "C:x", "back\\slash", "*?[x]", "CON", "name.", ".hidden", "a.npz", "1", "_", "__", "0001_0001"),
+    *(
+        "Zoë_Åström",
+        "李_明",
+        "محمد",
+        "\u202egnitide",
+        "e\u0301",
+        "\U0001f600",
+        "\udcff\udcfe",
+        "A\udc80_B",
+        "x" * 120,
+    ),
+    *(
+        "-rf",
+        "--help",
+        "...",
+        "a b  c",
+        " lead",
+        "trail ",
+        "new\nline",
+        "tab\tbed",
+        "quo\"te'",
+        "<b>&amp;",
+        "{0}",
+        "%s",
+    ),
+    *(
+        "$HOME",
+        "a;b",
+        "C:x",
+        "back\\slash",
+        "*?[x]",
+        "CON",
+        "name.",
+        ".hidden",
+        "a.npz",
+        "1",
+        "_",
+        "__",
+        "0001_0001",
+    ),
 )
 
 

@@ -107,7 +107,8 @@ def cache_in_use(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
         return digest(images.tobytes())
 
     return with_words(
-        judge(run(hold, folder / "scratch", SHORT), expected, (str(cache),)), [f"cut to {share:.2f} while in use"]
+        judge(run(hold, folder / "scratch", SHORT), expected, (str(cache),)),
+        [f"cut to {share:.2f} while in use"],
     )
 
 

@@ -40,7 +40,9 @@ def _harmed(path: Path, content: bytes, draw: random.Random, harms: tuple = (har
 def _pair_file(ground: Ground, draw: random.Random, folder: Path) -> tuple[Outcome, str]:
     path = folder / "pairs.txt"
     told = _harmed(path, ground.pair_files[draw.choice(["train_pairs", "test_pairs"])].read_bytes(), draw)
-    ending = run(lambda: _listed([datasets.read_pairs(path, ground.faces / "lfw2")]), folder / "scratch", SHORT)
+    ending = run(
+        lambda: _listed([datasets.read_pairs(path, ground.faces / "lfw2")]), folder / "scratch", SHORT
+    )
     return judge(ending, lambda found: _fault_of_pairs(path, found, 1), (path.name,)), told
 
 
