@@ -21,6 +21,7 @@ from .harm import harm_bytes
 from .outcome import Outcome, judge
 from .process import run
 
+_NOTHING = b""  # no image at all is right
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F")
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO", "TGA", "PCX")
 
@@ -39,7 +40,7 @@ def hostile_image(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     channels = draw.getstate()
     ending = run(decode, folder / "scratch", SHORT)
     whole = None
-    if must_be is not None:
+    if must_be:
         file.write_bytes(must_be)
         draw.setstate(channels)
         whole = run(decode, folder / "scratch", SHORT).value
@@ -90,16 +91,16 @@ def _cut(ground: Ground, draw: random.Random) -> tuple[str, str, bytes, bytes | 
 
 def _claim(ground: Ground, draw: random.Random) -> tuple[str, str, bytes, bytes | None]:
     """A small photo whose header claims another size."""
-    size = draw.choice([(7900, 7900), (65500, 65500), (251, 250), (1, 65500), (2**31 - 1, 2**31 - 1), (0, 5)])
+    size = draw.choice([(7900, 7900), (65500, 65500), (2510, 250), (1, 65500), (2**31 - 1, 2**31 - 1), (0, 5)])
     if draw.random() < 0.5:
         content = bytearray(_png(ground, draw))
         content[16:24] = struct.pack(">II", *size)
         content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
-        return f"a PNG claims {size}", "photo.png", bytes(content), b"never right"
+        return f"a PNG claims {size}", "photo.png", bytes(content), _NOTHING
     content = bytearray(_photo(ground, draw))
     at = max(content.find(b"\xff\xc0"), content.find(b"\xff\xc2"))
     content[at + 5 : at + 9] = struct.pack(">HH", size[0] % 65536, size[1] % 65536)
-    return f"a JPEG claims {size}", "photo.jpg", bytes(content), b"never right"
+    return f"a JPEG claims {size}", "photo.jpg", bytes(content), _NOTHING
 
 
 def _scans(ground: Ground, draw: random.Random) -> tuple[str, str, bytes, bytes | None]:
