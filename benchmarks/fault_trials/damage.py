@@ -1,6 +1,5 @@
 """Damage in the files of a run; then the run is used: right answers, or a clear refusal."""
 
-import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from typing import Any
 
 from siamese_nn.gallery import Gallery
 
-from .ground import LONG, SHORT, VERIFIED, Ground, Run, copy, figures, summary, write_page
+from .ground import LONG, SHORT, VERIFIED, Ground, Run, copy, figures, seal, summary, write_page
 from .harm import harm_arrays, harm_bytes, harm_json, harm_text, harm_weights
 from .kills import galleries
 from .outcome import Outcome, judge, worst
@@ -66,8 +65,7 @@ def not_finite(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     settings = json.loads((run_dir / "verifier.json").read_text(encoding="utf-8"))
     file = run_dir / settings["model"]
     told = harm_weights(file, draw, _NOT_FINITE)
-    settings["model_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    (run_dir / "verifier.json").write_text(json.dumps(settings), encoding="utf-8")
+    seal(run_dir)
     ending = run(lambda: ground.verify(run_dir), folder / "scratch", SHORT)
     return _told(judge(ending, made.answer, (file.name, str(run_dir))), f"{file.name}, {told}")
 

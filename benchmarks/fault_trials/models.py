@@ -1,6 +1,5 @@
 """Hostile `.keras` files: loaded as harmless, or refused; never run, never hung, never past the memory's limit."""
 
-import hashlib
 import io
 import json
 import math
@@ -14,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from .ground import LONG, SHORT, Ground, copy
+from .ground import LONG, SHORT, Ground, copy, seal
 from .harm import STRANGE, change_members, harm_bytes, harm_json, harm_text
 from .outcome import Outcome, judge
 from .process import run
@@ -38,13 +37,12 @@ def hostile_model(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     before = draw.random() < 0.25  # the first stage's model, which the second stage's training loads
     made = ground.runs["stages" if before else draw.choice(sorted(ground.runs))]
     run_dir = copy(made.half if before else made.folder, folder / "hurt")
-    settings_file = (run_dir / "pretraining" if before else run_dir) / "verifier.json"
-    settings = json.loads(settings_file.read_text(encoding="utf-8"))
-    file, canary = settings_file.parent / settings["model"], folder / "canary"
+    part = run_dir / "pretraining" if before else run_dir
+    file = part / json.loads((part / "verifier.json").read_text(encoding="utf-8"))["model"]
+    canary = folder / "canary"
     way = draw.choice(_WAYS)
     told = f"{'first stage' if before else 'model'}, {way.__name__.strip('_')}: {way(file, draw, canary)}"
-    settings["model_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    settings_file.write_text(json.dumps(settings), encoding="utf-8")
+    seal(part)
 
     def use() -> Any:
         return len(ground.train_in("stages", run_dir)) if before else ground.verify(run_dir)
