@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-# Logical devices are set before TensorFlow first looks for any: in a process of their own.
+# Logical devices are set before TensorFlow first looks for any.
 _SCRIPT = """
 import sys
 import numpy as np, tensorflow as tf
@@ -105,9 +105,8 @@ for make, units, y, function in LOSSES:
 """
 
 
-@pytest.mark.parametrize(
-    "replicas", [1, 2, 4]
-)  # a process each, for TensorFlow's groups of devices cannot change
+# Each number in a process of its own, for TensorFlow's groups of devices cannot change.
+@pytest.mark.parametrize("replicas", [1, 2, 4])
 def test_loss_and_step_are_those_of_the_mean_of_the_replicas(replicas):
     script = [sys.executable, "-c", _SCRIPT, str(replicas)]
     done = subprocess.run(script, capture_output=True, text=True)
