@@ -216,7 +216,7 @@ def load_images(
     With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there in a file, and
     read when the same photos are asked for again, by whatever process. A photo whose size or times of change have
     changed since is decoded anew. A kept file ends with its SHA-256, which each reading checks: where it is damaged, all
-    are decoded anew. The images are read into memory and not mapped, so whatever happens to the file afterwards changes
+    are decoded anew. Each process has a copy of its own in memory, so whatever happens to the file afterwards changes
     nothing. Files are put in place whole and never changed. Remove the folder when it is no longer of use.
 
     Args:
