@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from .pairs import Pairs, photo_keys
-from .photo_files import read_photo, require_photo_file
+from .photo_files import ImageError, read_photo
 
 
 def pairs_digest(pairs: Pairs) -> str:
@@ -81,8 +81,10 @@ def _facts(paths: list[str], people: list[str]) -> list[tuple[str, str, int, str
 
 
 def _content(path: str) -> tuple[int, str]:
-    require_photo_file(path)
-    facts = os.stat(path)
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        raise ImageError(f"{path}: no such image") from error
     return facts.st_size, _sha256(path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
