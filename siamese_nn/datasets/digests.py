@@ -1,4 +1,4 @@
-"""What stands for data in a run folder: it changes when people, photos or pairs do, and not when a folder is moved."""
+"""Digests of data: they change when people, photos or pairs do, and not when a folder is moved."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from .pairs import Pairs, photo_keys
-from .photo_files import read_photo, require_photo_file
+from .photo_files import ImageError, read_photo
 
 
 def pairs_digest(pairs: Pairs) -> str:
@@ -33,7 +33,8 @@ def pairs_digest(pairs: Pairs) -> str:
                     f"A photo is of one person. Received {path} as one of {people[path]} and of {name}"
                 )
     facts = _facts(paths.tolist(), [people[path] for path in paths.tolist()])
-    # A training depends on the order of its pairs, and where photos are changed at random on left and right, too.
+    # A training depends on the order of its pairs. Where photos are changed at random, it depends on their
+    # sides, too.
     return _digest([facts, where.tolist(), pairs.same.tolist()])
 
 
@@ -54,8 +55,8 @@ def people_digest(photos: Mapping[str, Sequence[str]]) -> str:
         >>> from siamese_nn import datasets
         >>> import tempfile
         >>> one, other = (
-        ...     datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6, n_test_identities=6,
-        ...         images_per_identity=4, train_pairs=8, test_pairs=8, seed=seed)
+        ...     datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6,
+        ...         n_test_identities=6, images_per_identity=4, train_pairs=8, test_pairs=8, seed=seed)
         ...     for seed in (0, 1)
         ... )
         >>> own, others = (datasets.photos_by_identity(folder / "lfw2") for folder in (one, other))
@@ -81,8 +82,10 @@ def _facts(paths: list[str], people: list[str]) -> list[tuple[str, str, int, str
 
 
 def _content(path: str) -> tuple[int, str]:
-    require_photo_file(path)
-    facts = os.stat(path)
+    try:
+        facts = os.stat(path)
+    except OSError as error:
+        raise ImageError(f"{path}: no such image") from error
     return facts.st_size, _sha256(path, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 

@@ -25,7 +25,7 @@ _ORIENTATION = ExifTags.Base.Orientation
 _MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
 _ASPECTS = 1.02  # how far the aspects of two photos may differ that are taken for one another
-_PILLOWS_ERRORS = (  # its words for a damaged file, and what slips out of its readers of EXIF data and the like
+_PILLOWS_ERRORS = (  # for a damaged file, and what slips out of its readers of EXIF data and the like
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
@@ -43,29 +43,30 @@ def load_image(
     """Decodes one photo, takes the middle of it, and resizes that.
 
     Args:
-        source: a JPEG or PNG file, grey or colour, of at most 64 million pixels: its path, its bytes, or a Pillow
-            image.
+        source: a JPEG or PNG file, grey or colour, of at most 64 million pixels: its path, its bytes, or a
+            Pillow image.
         image_size: height and width of the result, in pixels. Resized with antialiasing, so the shape of the
             photo or crop should be that of `image_size`.
         crop: height and width of the middle part to take before resizing, in pixels; `None` takes all. The faces
             of LFW-a fill about the middle 125 x 125 of 250 x 250 pixels.
         channels: 1 for grey (ITU-R 601 luma), 3 for RGB.
-        photo_size: height and width of the photos that `crop` was chosen for, in pixels. A photo of another size
-            is treated as if it were resized to this one before the crop. Its aspect may differ by 2%, no more.
-            `None` takes `crop` in the pixels of the photo, whatever its size.
+        photo_size: height and width of the photos that `crop` was chosen for, in pixels. A photo of another
+            size is treated as if it were resized to this one before the crop. Its aspect may differ by 2%, no
+            more. `None` takes `crop` in the pixels of the photo, whatever its size.
 
     Returns:
         uint8 of shape `(height, width, channels)`, in [0, 255].
 
     Raises:
-        ImageError: if the file is missing, is no regular file or no image, is cut off, is too large, is smaller
-            than `crop`, or is of another aspect than `photo_size`.
+        ImageError: if the file is missing, is no regular file or no image, is cut off, is too large, is
+            smaller than `crop`, or is of another aspect than `photo_size`.
         ValueError: if an argument is out of range.
     """
     check_image_options(image_size, crop, channels, photo_size)
     if not isinstance(source, (str, os.PathLike, bytes, Image.Image)):
         raise ValueError(
-            f"`source` must be a photo's path, the bytes of its file, or a Pillow image. Received: {type(source).__name__}"
+            "`source` must be a photo's path, the bytes of its file, or a Pillow image. "
+            f"Received: {type(source).__name__}"
         )
     path = _name_of(source)
     content = read_photo(source) if path is source else source
@@ -75,8 +76,8 @@ def load_image(
             raise ImageError(f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits")
         full_height, full_width = _seen_size(photo)
         height, width = _part(path, (full_height, full_width), crop, photo_size)
-        # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of what
-        # is wanted is enough for the resizing below to make of it what it makes of the whole photo.
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of
+        # what is wanted is enough for the resizing below to make of it what it makes of the whole photo.
         wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
         if _on_its_side(photo):
             wanted = wanted[::-1]
@@ -145,8 +146,9 @@ def _part(
         down, across = height / photo_size[0], width / photo_size[1]
         if not 1 / _ASPECTS <= across / down <= _ASPECTS:
             raise ImageError(
-                f"{path}: a photo must have the shape of `photo_size`, {photo_size[0]} x {photo_size[1]} pixels (height "
-                f"x width), within 2%. Received: {height} x {width}. Cut the photo to that shape around the face"
+                f"{path}: a photo must have the shape of `photo_size`, {photo_size[0]} x {photo_size[1]} "
+                f"pixels (height x width), within 2%. Received: {height} x {width}. Cut the photo to that "
+                "shape around the face"
             )
         part = crop or photo_size
         return min(part[0] * down, height), min(part[1] * across, width)  # no rounding beyond the edge
@@ -175,8 +177,8 @@ def _named_faults(path: str | os.PathLike) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, TIFF), "
-            "convert it to JPEG or PNG; otherwise replace it"
+            f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, "
+            "TIFF), convert it to JPEG or PNG; otherwise replace it"
         ) from error
     except _PILLOWS_ERRORS as error:
         fault = str(error) or type(error).__name__
@@ -213,11 +215,12 @@ def load_images(
 ) -> np.ndarray:
     """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
 
-    With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there in a file, and
-    read when the same photos are asked for again, by whatever process. A photo whose size or times of change have
-    changed since is decoded anew. A kept file ends with its SHA-256, which each reading checks: where it is damaged, all
-    are decoded anew. The images are read into memory and not mapped, so whatever happens to the file afterwards changes
-    nothing. Files are put in place whole and never changed. Remove the folder when it is no longer of use.
+    With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there in a
+    file. It is read when the same photos are asked for again, by whatever process. A photo whose size or
+    times of change are others is decoded anew. A kept file ends with its SHA-256, which each reading checks:
+    where it is damaged, all are decoded anew. Each process has a copy of its own in memory, so whatever
+    happens to the file afterwards changes nothing. Files are put in place whole and never changed. Remove the
+    folder when it is no longer of use.
 
     Args:
         paths: the `n` files.
@@ -333,6 +336,6 @@ def check_image_options(
         raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={channels!r}")
     if crop and photo_size and (crop[0] > photo_size[0] or crop[1] > photo_size[1]):
         raise ValueError(
-            f"`crop` must fit into `photo_size`. Received: {crop=}, with the margin that an `Augmentation` may want "
-            f"around it, {photo_size=}"
+            f"`crop` must fit into `photo_size`. Received: {crop=}, with the margin that an `Augmentation` "
+            f"may want around it, {photo_size=}"
         )

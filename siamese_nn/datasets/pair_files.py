@@ -37,8 +37,8 @@ def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> P
         The pairs in the file's order.
 
     Raises:
-        PairFileError: on a malformed line, a wrong count, a pair given twice (mirrored counts as twice), missing
-            photos, all of them listed, or a photo that is there twice.
+        PairFileError: on a malformed line, a wrong count, a pair given twice (mirrored counts as twice),
+            missing photos, all of them listed, or a photo that is there twice.
         FileNotFoundError: if `pairs_file` or `image_dir` does not exist.
 
     Reference:
@@ -59,8 +59,8 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
                 missing.setdefault(stem, line)
             elif len(photos[stem]) > 1:
                 raise PairFileError(
-                    f"{pairs_file}:{line}: the photo {stem} must be there once. Received: {' and '.join(photos[stem])}. "
-                    "Remove all but one"
+                    f"{pairs_file}:{line}: the photo {stem} must be there once. "
+                    f"Received: {' and '.join(photos[stem])}. Remove all but one"
                 )
     if missing:
         listed = "\n".join(f"  {stem} (line {line})" for stem, line in missing.items())
@@ -84,19 +84,21 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
     """Lists all photos of a folder, person by person.
 
     Args:
-        image_dir: a folder with a folder for each person, `Ada Lovelace/any name.jpg`; or a flat folder of photos in LFW's
-            naming, `Ada_Lovelace_0001.jpg`. Of an organised LFW-a take `train/`, which holds all photos of the people
-            in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. What begins with a dot is not looked at.
+        image_dir: a folder with a folder for each person, `Ada Lovelace/any name.jpg`; or a flat folder of
+            photos in LFW's naming, `Ada_Lovelace_0001.jpg`. Of an organised LFW-a take `train/`, which holds
+            all photos of the people in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. What
+            begins with a dot is not looked at.
 
     Returns:
-        For each person, in alphabetical order, the paths of their photos in alphabetical order. A person's name is
-        that of the folder, or in a flat folder what comes before the photo's number.
+        For each person, in alphabetical order, the paths of their photos in alphabetical order. A person's
+        name is that of the folder, or in a flat folder what comes before the photo's number.
 
     Raises:
         FileNotFoundError: if `image_dir` does not exist.
-        ValueError: if it is not clear of each photo who is on it: in a flat folder one that isn't named as LFW's are, photos
-            beside folders of photos, or photos deeper in a person's folder; if there is no photo, in the folder or in
-            a person's; or if there is one of another format, such as `.heic` or `.webp`.
+        ValueError: if it is not clear of each photo who is on it: in a flat folder one that isn't named as
+            LFW's are, photos beside folders of photos, or photos deeper in a person's folder; if there is no
+            photo, in the folder or in a person's; or if there is one of another format, such as `.heic` or
+            `.webp`.
 
     Example:
         >>> import tempfile
@@ -116,7 +118,8 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
             for below, _, names in os.walk(place):
                 if any(name.lower().endswith(IMAGE_ENDINGS + OTHER_IMAGE_ENDINGS) for name in names):
                     raise ValueError(
-                        f"A person's photos must lie in the person's folder, not deeper. Received some in {below}. Move them up"
+                        "A person's photos must lie in the person's folder, not deeper. "
+                        f"Received some in {below}. Move them up"
                     )
         if own and flat:
             raise ValueError(

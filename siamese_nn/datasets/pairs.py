@@ -83,10 +83,10 @@ class Pairs:
         return set(self.left_identities.tolist()) | set(self.right_identities.tolist())
 
     def keys(self) -> list[tuple[str, str]]:
-        """Returns what stands for each pair in this set, wherever its photos lie, and whichever of them is on the left.
+        """Returns what stands for each pair, wherever its photos lie, and whichever is on the left.
 
         Returns:
-            For each pair its photos' paths below the folder that holds all photos of the set, in alphabetical order.
+            For each pair its photos' paths below the folder that holds all of the set, in alphabetical order.
 
         Example:
             >>> pairs = Pairs(["people/Ada/2.jpg"], ["people/Bob/1.jpg"], [0], ["Ada"], ["Bob"])

@@ -57,7 +57,7 @@ def read_photo(path: str | os.PathLike) -> bytes:
 
 
 def scan_ends(name: str | os.PathLike, content: bytes) -> list[int]:
-    """Finds where the data of each scan of a JPEG end, in a moment, before a decoder would take minutes over them.
+    """Finds where the data of each scan of a JPEG end: at once, where a decoder would take minutes.
 
     Args:
         name: how to call the photo in an error.
@@ -67,8 +67,8 @@ def scan_ends(name: str | os.PathLike, content: bytes) -> list[int]:
         For each scan the position behind its data. None for another format.
 
     Raises:
-        ImageError: if there are more than 100 scans; or on arithmetic coding, which no camera writes, and which can't be
-            found to be whole.
+        ImageError: if there are more than 100 scans; or on arithmetic coding, which no camera writes, and
+            which can't be found to be whole.
     """
     ends: list[int] = []
     position = 2 if content.startswith(b"\xff\xd8") else len(content)
@@ -99,10 +99,10 @@ def require_whole(
 ) -> None:
     """Makes sure that a decoded photo's pixels come from its file, all of them.
 
-    Pillow refuses a file that ends too soon. But where the data end too soon and the file properly, it makes up the rest:
-    mid-grey in a JPEG, zeros in a PNG. A PNG says how many bytes its rows take. A JPEG does not, but bytes put behind
-    its data change nothing where they are whole, and are taken for what is lacking where they are not. Both are looked at
-    where the last pixel may be made up.
+    Pillow refuses a file that ends too soon. But where the data end too soon and the file properly, it makes
+    up the rest: mid-grey in a JPEG, zeros in a PNG. A PNG says how many bytes its rows take. A JPEG does not.
+    But bytes put behind its data change nothing where the data are whole, and are taken for what is lacking
+    where they are not. Both are looked at where the last pixel may be made up.
 
     Args:
         name: how to call the photo in an error.

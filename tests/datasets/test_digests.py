@@ -1,10 +1,13 @@
+import json
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from siamese_nn import datasets
 from siamese_nn.datasets import ImageError, Pairs
 from siamese_nn.datasets.digests import pairs_digest, people_digest
 
@@ -88,3 +91,21 @@ def test_a_photo_that_is_missing_or_of_two_people_is_named(folder):
     for digest, data in ((people_digest, own), (pairs_digest, pairs)):
         with pytest.raises(ImageError, match="2.png: no such image"):
             digest(data)
+
+
+@pytest.mark.filterwarnings("ignore::siamese_nn.datasets.IdentityLeakWarning")
+@pytest.mark.parametrize("name", ["1.1-256-report-0", "2.1-256-identities-1"])
+def test_the_runs_that_are_kept_are_of_the_real_photos(lfw_a_dir, name):
+    """Or a sweep would take them for the runs of other data."""
+    kept = Path(__file__).parents[2] / "docs" / "report_runs" / name / "recipe.json"
+    held = json.loads(kept.read_text(encoding="utf-8"))
+    pairs, test = datasets.load_lfw_a(lfw_a_dir)
+    train, val = datasets.split_by_letter(pairs)
+    if held["recipe"]["split"] == "identities":
+        train, val = datasets.split_identities(pairs, seed=held["recipe"]["seed"], exclude=test)
+    digests = {set_: held["data"][set_]["sha256"] for set_ in ("train", "validation", "test")}
+    assert digests == {
+        "train": pairs_digest(train),
+        "validation": pairs_digest(val),
+        "test": pairs_digest(test),
+    }

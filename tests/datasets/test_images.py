@@ -431,7 +431,7 @@ def test_a_file_and_its_pixels_give_the_same(tmp_path, side, tolerance):
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 @pytest.mark.parametrize("crop", [(140, 120), None])
 def test_a_crop_belongs_to_a_size_of_photo(tmp_path, ending, crop):
-    """A photo of four times the size gives what the photo itself gives; in its own pixels the crop gives its eye."""
+    """A photo of four times the size gives what the photo itself gives; in its own pixels, its eye."""
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(0, 256, (12, 10), np.uint8)).resize(
         (200, 240), Image.Resampling.BICUBIC
