@@ -4,6 +4,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ except ImportError:  # Windows, which lets nobody rename an open file
 
 @contextmanager
 def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
-    """Gives a new, empty file beside `path`, which takes its place once the block has ended without an error.
+    """Gives a new, empty file, which takes the place of `path` once the block has ended without an error.
 
     Each writer has a file of its own, so that of several the last one wins, and readers see one whole content or
     the other. The file is written through to the disk before it takes its place. What a killed process left half
@@ -30,7 +31,7 @@ def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
         mode: the permissions that the file has from its first byte on, less the process's umask.
 
     Yields:
-        The path to write to. It ends like `path`, so that writers who look at the ending are content.
+        The path to write to: a file of the same name, in a hidden folder beside `path`.
 
     Example:
         >>> import tempfile
@@ -43,33 +44,37 @@ def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    partial, lock = _new_partial(path, mode)
+    folder, lock = _own_folder(path)
+    partial = folder / path.name
     try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
 
 
-def _new_partial(path: Path, mode: int) -> tuple[Path, int | None]:
-    """Makes a file that nobody else has, and locks it for as long as this process lives."""
+def _own_folder(path: Path) -> tuple[Path, int | None]:
+    """Makes a folder that nobody else has, and locks it for as long as this process lives.
+
+    The lock is on the folder, for HDF5 puts one of its own on the file that it writes.
+    """
     while True:
-        partial = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
-        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
+        folder = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
+        folder.mkdir(mode=0o700)
         if fcntl is None:
-            os.close(descriptor)
-            return partial, None
-        with suppress(OSError):  # a file system without locks: nobody can lock it, then, and remove it
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if partial.exists():
-            return partial, descriptor
-        os.close(descriptor)  # another process has locked and removed it in the moment before
+            return folder, None
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: nobody can lock it, then, and remove it
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)  # another process has locked and removed it in the moment before
 
 
 def _remove_abandoned(path: Path) -> None:
@@ -78,13 +83,13 @@ def _remove_abandoned(path: Path) -> None:
         return
     for entry in path.parent.iterdir():
         if re.fullmatch(rf"\.partial-[0-9a-f]{{8}}-{re.escape(path.name)}", entry.name):
-            with suppress(OSError):  # somebody else's, just replaced, or locked: its writer is alive
-                descriptor = os.open(entry, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with suppress(OSError):  # no folder, just removed, or locked: its writer is alive
+                lock = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    entry.unlink()
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(entry)
                 finally:
-                    os.close(descriptor)
+                    os.close(lock)
 
 
 @contextmanager

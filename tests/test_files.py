@@ -30,7 +30,7 @@ def test_two_writers_of_one_file_have_files_of_their_own(tmp_path):
     with replacing(path) as first:
         first.write_text("first")
         with replacing(path) as second:
-            assert second != first and second.suffix == first.suffix == ".txt"
+            assert second != first and second.name == first.name == "notes.txt"
             second.write_text("second")
         assert path.read_text() == "second"
         assert first.read_text() == "first"  # it is locked: no other writer takes it for abandoned
@@ -59,12 +59,21 @@ def test_readers_see_one_whole_content_while_many_write(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_hdf5_which_locks_what_it_writes_can_write(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    for number in range(2):
+        with replacing(tmp_path / "weights.h5") as partial, h5py.File(partial, "w") as file:
+            file["number"] = number
+    with h5py.File(tmp_path / "weights.h5") as file:
+        assert file["number"][()] == 1
+
+
 KILLED = """
 import os, signal, sys
 from siamese_nn.files import replacing
 with replacing(sys.argv[1]) as partial:
     partial.write_text("half")
-    print(partial.name, flush=True)
+    print(partial, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -77,15 +86,18 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
         [sys.executable, "-c", KILLED, str(path)], env=CHILD_ENVIRONMENT, capture_output=True, text=True
     )
     assert child.returncode == -signal.SIGKILL
-    left = tmp_path / child.stdout.strip()
+    left = Path(child.stdout.strip())
     assert left.read_text() == "half" and path.read_text() == "old"
     others = [".partial-notes.txt", ".partial-mine-notes.txt", ".partial-0123abcd-other.txt", "target"]
     for name in others:
         (tmp_path / name).write_text("mine")
-    (tmp_path / ".partial-89abcdef-notes.txt").symlink_to("target")  # a link is neither followed nor removed
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").touch()
+    (tmp_path / ".partial-89abcdef-notes.txt").symlink_to("folder")  # a link is not followed
     write_text(path, "new")
-    assert not left.exists() and path.read_text() == "new"
+    assert not left.parent.exists() and path.read_text() == "new"
     assert [(tmp_path / name).read_text() for name in others] == ["mine"] * 4
+    assert (tmp_path / "folder" / "mine").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="owners and permissions")

@@ -339,14 +339,14 @@ def test_a_gallery_from_a_folder_saved_and_loaded(cosine, toy_dir, toy_test, tmp
 
 def test_a_gallerys_file_is_its_owners_alone(tmp_path):
     gallery, path = Gallery(np.array(["a"]), np.ones((1, 2)), "x"), tmp_path / "people.npz"
-    leftover = tmp_path / ".partial-0123abcd-people.npz"  # of a killed process
+    leftover = tmp_path / ".partial-0123abcd-people.npz" / "people.npz"  # of a killed process
     for left_behind in (False, True):
         if left_behind:
+            leftover.parent.mkdir()
             leftover.write_text("half")
-            leftover.chmod(0o666)
         gallery.save(path)
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert len(Gallery.load(path)) == 1 and not leftover.exists()
+        assert len(Gallery.load(path)) == 1 and not leftover.parent.exists()
 
 
 def test_two_writers_and_a_reader_of_one_gallery(tmp_path):

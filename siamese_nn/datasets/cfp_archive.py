@@ -18,7 +18,16 @@ from .cfp import FOLDS, NAMES, TASKS, VIEWS, read_cfp_folds, read_names, read_ph
 from .cfp_alignment import align_jpeg, read_fiducials
 from .images import load_image
 from .pair_files import IMAGE_ENDINGS, PairFileError
-from .photo_sources import BROKEN, Member, damage, listed, refusing_damage, require_folder, zip_members
+from .photo_sources import (
+    BROKEN,
+    Member,
+    damage,
+    listed,
+    refusing_damage,
+    require_folder,
+    require_same_source,
+    zip_members,
+)
 
 _PROTOCOL = (
     *(f"Protocol/Pair_list_{side}.txt" for side in VIEWS),
@@ -55,8 +64,8 @@ def organize_cfp(
 
     Raises:
         ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in one message.
-            Nothing is left behind. Or if `output_dir` was organised with another `align` or files were added or removed
-            since, or another process is organising into it.
+            Nothing is left behind. Or if `output_dir` was organised from another source or with another `align`, or
+            files were added or removed since, or another process is organising into it.
         FileExistsError: if `output_dir` holds something else.
         FileNotFoundError: if `source` does not exist.
         OSError: if the files can't be written, as on a full disk.
@@ -76,7 +85,7 @@ def organize_cfp(
         )
     require_folder(output_dir)
     if (output_dir / _PROOF).is_file():
-        return _organized_before(output_dir, align)
+        return _organized_before(output_dir, source, align)
     # One rename fills the folder: what is in it is not ours, unless another process has finished it this moment.
     if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / _PROOF).is_file():
         raise FileExistsError(
@@ -91,7 +100,7 @@ def organize_cfp(
         try:
             if (output_dir / _PROOF).is_file():  # another process has finished it a moment ago
                 shutil.rmtree(staging)
-                return _organized_before(output_dir, align)
+                return _organized_before(output_dir, source, align)
             for left in [
                 entry for entry in staging.iterdir() if entry.name != _LOCK
             ]:  # of an interrupted call
@@ -107,7 +116,8 @@ def organize_cfp(
 def _stage(files: dict, source: Path, output_dir: Path, staging: Path, align: bool) -> dict[str, int]:
     try:
         counts = _gather(files, source, staging, align)
-        proof = {"counts": counts, "align": align, "files_sha256": _digest(_listing(staging))}
+        proof = {"counts": counts, "align": align, "source": source.resolve().name}
+        proof["files_sha256"] = _digest(_listing(staging))
         write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")
         if output_dir.exists():
             output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
@@ -131,12 +141,13 @@ def cfp_is_aligned(cfp_dir: str | os.PathLike) -> bool:
     return isinstance(content, dict) and content.get("align") is True
 
 
-def _organized_before(folder: Path, align: bool) -> dict[str, int]:
+def _organized_before(folder: Path, source: Path, align: bool) -> dict[str, int]:
     proof = read_json(folder / _PROOF)
     if not isinstance(proof, dict) or not isinstance(proof.get("counts"), dict):
         raise ValueError(
             f"{folder / _PROOF} must be as `organize_cfp` left it. Delete {folder}, and organise it again"
         )
+    require_same_source(folder, proof, source)
     if proof.get("align") != align:
         raise ValueError(f"{folder} was not organised with align={align}. Choose another `output_dir`")
     if _digest(_listing(folder)) != proof.get("files_sha256"):

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from ..files import locked, read_json, write_text
 from .pair_files import IMAGE_ENDINGS, PairFileError, parse_pair_file, photo_stem, read_pairs
 from .pairs import Pairs
-from .photo_sources import listed, read_photos, require_folder, source_kind
+from .photo_sources import listed, read_photos, require_folder, require_same_source, source_kind
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
 _GROUPS = (*_PAIR_FILES, "unused")
@@ -47,7 +47,7 @@ def organize_lfw_a(
     Raises:
         ValueError: before anything is written, if the source is damaged or holds anything but photos in
             people's folders, a person is in both pair files, a photo of theirs is missing, or the folder was
-            made from other pair files or was changed since. Or if another process is organising into `output_dir`.
+            made from another source or other pair files, or was changed since. Or if another process is organising into `output_dir`.
         FileExistsError: if `output_dir` holds a folder or pair file of that name that isn't from here.
         FileNotFoundError: if `source` or a pair file does not exist.
         OSError: if the photos can't be written, as on a full disk.
@@ -78,11 +78,13 @@ def organize_lfw_a(
             f"{output_dir} was organised with other pair files than {given['train']} and {given['test']}. "
             "Pass those, or choose another `output_dir`"
         )
+    if proof:
+        require_same_source(output_dir, proof, source)
     if not (output_dir / _PROOF).exists():
         foreign = _foreign(output_dir, pair_bytes)
         if foreign and not (output_dir / _LOCK).exists():  # a folder that is not ours gets no lock
             raise foreign
-        gathered = None if proof else _gather(source, output_dir, given)
+        gathered = None if proof else (source, *_gather(source, output_dir, given))
         busy = f"Another process is organising into {output_dir}. Wait for it, or choose another `output_dir`"
         with locked(output_dir / _LOCK, ValueError(busy)):
             _write(output_dir, gathered, pair_bytes)
@@ -159,9 +161,9 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
     return counts
 
 
-def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[str, dict, dict[str, str]]:
-    """Reads the source, with all checks; returns its kind, the photos, and the place of each in `output_dir`."""
-    kind, inside, outside = source_kind(source), source.resolve(), output_dir.resolve()
+def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dict, dict[str, str]]:
+    """Reads the source, with all checks; returns the photos, and the place of each in `output_dir`."""
+    inside, outside = source.resolve(), output_dir.resolve()
     if outside.is_relative_to(inside) or inside.is_relative_to(outside / _STAGING):
         raise ValueError(f"`source` and `output_dir` must lie apart. Received: {source}, {output_dir}")
     group_of, asked = _read_pair_files(given)
@@ -172,7 +174,7 @@ def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[str
             f"{source} must hold every photo that {given['train']} and {given['test']} ask for. "
             f"Unpack or fetch it again. Received it without {len(missing)}:{listed(missing)}"
         )
-    return kind, photos, {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in photos}
+    return photos, {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in photos}
 
 
 def _write(output_dir: Path, gathered: tuple | None, pair_bytes: dict[str, bytes]) -> None:
@@ -202,7 +204,7 @@ def _write(output_dir: Path, gathered: tuple | None, pair_bytes: dict[str, bytes
 
 
 def _stage(
-    staging: Path, kind: str, photos: dict, places: dict[str, str], pair_bytes: dict[str, bytes]
+    staging: Path, source: Path, photos: dict, places: dict[str, str], pair_bytes: dict[str, bytes]
 ) -> None:
     for group in _GROUPS:
         (staging / group).mkdir(parents=True)
@@ -216,7 +218,8 @@ def _stage(
     proof = {
         "counts": _counts(places.values()),
         "photos_sha256": _digest(places.values()),
-        "source_kind": kind,
+        "source": source.resolve().name,
+        "source_kind": source_kind(source),
         "pairs_sha256": _hashes(pair_bytes),
     }
     write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")  # from here on only renames are left

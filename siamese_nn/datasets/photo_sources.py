@@ -150,6 +150,16 @@ def require_folder(output_dir: Path) -> None:
             )
 
 
+def require_same_source(output_dir: Path, proof: dict, source: Path) -> None:
+    """Raises `ValueError` where a folder was organised from a source of another name."""
+    name = source.resolve().name
+    if proof.get("source", name) != name:
+        raise ValueError(
+            f"{output_dir} was organised from {proof['source']}. Received: {source}. Choose another `output_dir`, or "
+            "remove that one"
+        )
+
+
 def source_kind(source: Path) -> str:
     """Returns "folder", "zip" or "tar.gz", by the first bytes; a ValueError for anything else."""
     if source.is_dir():

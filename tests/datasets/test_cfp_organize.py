@@ -112,6 +112,8 @@ def test_second_run_returns_at_once_and_notices_changes(tmp_path, members):
     (out / "Data" / ".DS_Store").unlink()
     assert {path for path in out.rglob("*")} == before.keys()
     assert all(path.stat().st_mtime_ns == time for path, time in before.items() if path.is_file())
+    with pytest.raises(ValueError, match=r"out was organised from a\.zip\. Received: .*raw"):
+        organize_cfp(make_folder(tmp_path / "raw", members), out)
     (out / PHOTO).unlink()
     with pytest.raises(ValueError, match="added or removed"):
         organize_cfp(source, out)

@@ -130,6 +130,8 @@ def test_finished_folder_refuses_other_pair_files_and_notices_changes(tmp_path, 
         organize_lfw_a(
             source, out, train_pairs=pair_files["test_pairs"], test_pairs=pair_files["train_pairs"]
         )
+    with pytest.raises(ValueError, match=r"out was organised from lfw2\.zip\. Received: .*raw"):
+        organize_lfw_a(make_folder(tmp_path / "raw", photos()), out, **pair_files)
     (out / "unused" / "Ed_0001.jpg").unlink()
     with pytest.raises(ValueError, match="added or removed"):
         organize_lfw_a(source, out, **pair_files)
@@ -369,24 +371,25 @@ def test_killed_at_any_operation_the_same_call_finishes(tmp_path, pair_files, fo
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_a_half_made_folder_is_never_mixed_with_another_source_or_pair_file(tmp_path, pair_files):
     source = make_zip(tmp_path / "lfw2.zip", photos())
-    other_photos = {name: content + b"other" for name, content in photos().items()}
-    other = make_folder(tmp_path / "other", other_photos)
+    other = make_folder(tmp_path / "other", {name: content + b"x" for name, content in photos().items()})
     killed, whole = killed_at_every_operation(tmp_path, source)
-    organize_lfw_a(other, tmp_path / "whole", **pair_files)
     swapped = {"train_pairs": pair_files["test_pairs"], "test_pairs": pair_files["train_pairs"]}
-    organize_lfw_a(source, tmp_path / "swapped", **swapped)
+    calls = [
+        (other, pair_files, "organised from lfw2.zip"),
+        (source, swapped, "organised with other pair files"),
+    ]
+    for number, (folder, files, _) in enumerate(calls):
+        organize_lfw_a(folder, tmp_path / f"whole-{number}", **files)
     for number, out in enumerate(killed):
-        if number % 2:  # the one that was all but finished is what it was
-            organize_lfw_a(other, out, **pair_files)
-            assert snapshot(out) in (snapshot(tmp_path / "whole"), whole)
-        elif (out / "lfw_a.json").exists() or (out / ".partial-lfw_a" / "lfw_a.json").exists():
-            with pytest.raises(ValueError, match="organised with other pair files"):
-                organize_lfw_a(source, out, **swapped)
+        folder, files, refusal = calls[number % 2]
+        if (out / "lfw_a.json").exists() or (out / ".partial-lfw_a" / "lfw_a.json").exists():
+            with pytest.raises(ValueError, match=refusal):
+                organize_lfw_a(folder, out, **files)
             assert organize_lfw_a(source, out, **pair_files) == COUNTS
             assert snapshot(out) == whole
         else:
-            organize_lfw_a(source, out, **swapped)
-            assert snapshot(out) == snapshot(tmp_path / "swapped")
+            organize_lfw_a(folder, out, **files)
+            assert snapshot(out) == snapshot(tmp_path / f"whole-{number % 2}")
 
 
 @pytest.mark.parametrize("step", range(1, 18))
