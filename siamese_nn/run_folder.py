@@ -376,6 +376,6 @@ def finishing(recipe: Mapping[str, Any]) -> str:
 
 
 def has_collapsed(scores: Iterable[float]) -> bool:
-    """Whether all scores are one and the same, but for the last digits of a float32."""
+    """Whether all scores are one and the same, but for the last digit of a float32."""
     scores = np.asarray(scores, float)
-    return bool(np.ptp(scores) <= 1e-6 * np.abs(scores).max())
+    return bool(np.ptp(scores) <= 2e-7 * np.abs(scores).max())
