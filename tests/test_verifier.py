@@ -19,6 +19,7 @@ from siamese_nn import Verifier, datasets, evaluation, models
 from siamese_nn import verifier as module
 from siamese_nn.datasets import ImageError
 from siamese_nn.gallery import Gallery
+from siamese_nn.run_folder import write_results
 
 SIZE = (80, 80)
 MODELS = {
@@ -352,7 +353,7 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
             Verifier.load(folder)
     for file, message in (
         ("model.keras", "is missing. Train the run again"),
-        ("verifier.json", "older siamese_nn"),
+        ("verifier.json", "no verifier.json. Give the same `siamese-nn train` command again"),
         ("results.json", "half-written.*same `siamese-nn train` command again"),
     ):
         (run / file).unlink()
@@ -396,6 +397,18 @@ def test_a_model_that_the_threshold_was_not_chosen_for_is_refused(run, runs):
         Verifier.load(run)
     shutil.copy(runs["cosine_embedding"] / "model.keras", run / "model.keras")
     Verifier.load(run)
+
+
+def test_a_threshold_that_was_changed_on_the_disk_is_refused(run):
+    figures = {"status": "finished", "split": "identities", "device": "CPU", "seed": 0, "seconds": 1.0}
+    write_results(run, figures | {"epochs": 1, "best_epoch": 1, "figures": {}, "raw_pixels": {}})
+    Verifier.load(run)
+    text = (run / "verifier.json").read_text()
+    (run / "verifier.json").write_text(text.replace('"threshold": ', '"threshold": 1', 1))
+    with pytest.raises(
+        ValueError, match=r"verifier\.json has changed .*same `siamese-nn train` command again"
+    ):
+        Verifier.load(run)
 
 
 @pytest.mark.parametrize("text", ["", '{"sta', "[]", "{}", "3", "[" * 200_000])
