@@ -23,6 +23,7 @@ from .evaluation.search import top_scores
 from .files import read_json
 from .gallery import Gallery
 from .photo_folders import people_in, some
+from .run_folder import VERIFIER, changed_files
 from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
@@ -145,6 +146,11 @@ class Verifier:
         if not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
                 f"{run_dir} has no verifier.json. Give the same `siamese-nn train` command again: it makes it anew"
+            )
+        if changed_files(run_dir, results).get(VERIFIER) == "has changed":
+            raise ValueError(
+                f"{run_dir / VERIFIER} has changed since the run was measured. Give the same `siamese-nn train` command "
+                "again: it makes it anew"
             )
         settings = read_verifier_settings(run_dir / "verifier.json")
         path = run_dir / settings["model"]

@@ -20,6 +20,7 @@ import siamese_nn
 from siamese_nn import Verifier, datasets, evaluation, models
 from siamese_nn.datasets import ImageError
 from siamese_nn.gallery import Gallery
+from siamese_nn.run_folder import write_results
 
 SIZE = (80, 80)
 MODELS = {
@@ -581,6 +582,18 @@ def test_damaged_scores_of_held_out_people_are_refused(run, damage):
         (run / "verifier.json").write_text(json.dumps(settings))
     with pytest.raises(
         ValueError, match=r"scores\.npy is damaged.*Give the same `siamese-nn train` command again"
+    ):
+        Verifier.load(run)
+
+
+def test_a_threshold_that_was_changed_on_the_disk_is_refused(run):
+    figures = {"status": "finished", "split": "identities", "device": "CPU", "seed": 0, "seconds": 1.0}
+    write_results(run, figures | {"epochs": 1, "best_epoch": 1, "figures": {}, "raw_pixels": {}})
+    Verifier.load(run)
+    text = (run / "verifier.json").read_text()
+    (run / "verifier.json").write_text(text.replace('"threshold": ', '"threshold": 1', 1))
+    with pytest.raises(
+        ValueError, match=r"verifier\.json has changed .*same `siamese-nn train` command again"
     ):
         Verifier.load(run)
 

@@ -47,6 +47,7 @@ from .validation import VerificationCallback
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1024  # photos decoded at a time
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def train(
@@ -65,8 +66,8 @@ def train(
     The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is chosen on the
     validation pairs, and only there. Killed at any moment, the same call goes on after the last whole epoch and (on a
     CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C stops the training, measures the best
-    model so far, and leaves a run that the same call takes up again. On a CPU, TensorFlow's deterministic operations are switched on,
-    for the whole process.
+    model so far, and leaves a run that the same call takes up again. What is lost of a finished run, but its models,
+    the same call makes anew. On a CPU, TensorFlow's deterministic operations are switched on, for the whole process.
 
     Args:
         recipe: what to do.
@@ -84,12 +85,16 @@ def train(
         verbose: as in Keras's `fit`.
 
     Returns:
-        What `results.json` holds; `results_table` shows it.
+        What `results.json` holds, with the SHA-256 of the run's other files under `"files"` and its own under
+        `"sha256"`; `results_table` shows it.
 
     Raises:
         IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose training
             and validation pairs may share people.
-        ValueError: if `run_dir` belongs to another recipe or other pairs, or the training diverged.
+        ValueError: if an argument is of another kind, `run_dir` belongs to another recipe or other pairs, a file in it is
+            damaged, has changed or is a link, or the training diverged.
+        ImageError: if a photo can't be read.
+        OSError: if `run_dir` can't be written, as on a full disk; the same call goes on.
         RunFolderInUse: if another process is training in `run_dir`.
         KeyboardInterrupt: on Ctrl-C, after the run has been brought in order.
     """
@@ -106,7 +111,7 @@ def train(
     _require_both_classes(sets)
     require_no_links(run_dir)
     claim = claim_folder(run_dir, recipe, sets, own_photos)
-    with alone_in(run_dir):
+    with _in_plain_words(run_dir), alone_in(run_dir):
         claim_folder(run_dir, recipe, sets, own_photos)  # nobody has taken it since
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
@@ -130,8 +135,7 @@ def train(
             for name in (HISTORY, MODEL, LAST):  # of a training that was cut off before it could say so
                 (run_dir / name).unlink(missing_ok=True)
         try:
-            with _in_plain_words(run_dir):
-                _fit(model, recipe, train, val, own_photos, run_dir, callbacks, verbose)
+            _fit(model, recipe, train, val, own_photos, run_dir, callbacks, verbose)
         except KeyboardInterrupt:
             if settle(run_dir)["checkpoint"].get("sha256"):
                 logger.warning(
@@ -224,7 +228,7 @@ def _in_plain_words(run_dir: Path) -> Iterator[None]:
     except (tf.errors.OpError, OSError) as error:
         if found := re.search(r"ImageError: (.+)", str(error)):
             raise ImageError(found[1]) from error
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+        full = getattr(error, "errno", None) in _FULL or "No space left" in str(error)
         if full or str(run_dir / LOGS) in str(error):
             raise OSError(
                 f"{run_dir} cannot be written ({'the disk is full' if full else error}). Mend that, and the same call "

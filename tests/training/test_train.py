@@ -499,9 +499,14 @@ def test_divergence_stops_at_once_and_says_so(run, tmp_path):
 def test_moving_averages_that_overflow_are_no_model(toy_pairs, toy_test, tmp_path):
     """The loss of such a training stays finite, and its AUC was .5."""
     recipe = Recipe(
-        model="cosface", backbone="face_cnn", margin=0.2, image_size=(32, 32), batch_size=16, epochs=2
+        model="cosface",
+        backbone="face_cnn",
+        margin=0.2,
+        image_size=(32, 32),
+        batch_size=16,
+        monitor="val_auc",
     )
-    recipe = replace(recipe, monitor="val_auc", learning_rate=1e10)
+    recipe = replace(recipe, learning_rate=1e10, epochs=2)
     train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
     for _ in range(2):
         with pytest.raises(ValueError, match="diverged: in epoch 1 .*a moving average.*Lower the recipe's"):
