@@ -196,7 +196,7 @@ def read_results(run_dir: str | os.PathLike) -> dict[str, Any]:
     _require(run_dir / RESULTS, results, _RESULTS)
     own = {name: value for name, value in results.items() if name != "sha256"}
     if "files" in results:
-        if results.get("sha256") != _own_digest(own):
+        if not _is_table(results["files"]) or results.get("sha256") != _own_digest(own):
             raise damaged(run_dir / RESULTS, "a part of it was changed since it was written")
     elif (run_dir / SCORES).is_file():
         _require_made_from_scores(run_dir, results)

@@ -20,10 +20,10 @@ from .datasets.pairs import Pairs
 from .evaluation.calibration import Calibration
 from .evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
 from .evaluation.search import top_scores
-from .files import read_json
 from .gallery import Gallery
 from .photo_folders import people_in, some
-from .run_folder import VERIFIER, changed_files
+from .run_folder import VERIFIER, read_results
+from .run_folder import digest as file_digest
 from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
@@ -137,17 +137,12 @@ class Verifier:
                 f"{run_dir} is half-written (it has no results.json). Give the same `siamese-nn train` command again: it goes "
                 "on where it stood"
             )
-        results = read_json(run_dir / "results.json")
-        if not isinstance(results, dict) or "status" not in results:
-            raise ValueError(
-                f"{run_dir / 'results.json'} is damaged (it has no status). Remove it, and give the same `siamese-nn train` "
-                "command again"
-            )
+        held = read_results(run_dir).get("files", {}).get(VERIFIER)
         if not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
                 f"{run_dir} has no verifier.json. Give the same `siamese-nn train` command again: it makes it anew"
             )
-        if changed_files(run_dir, results).get(VERIFIER) == "has changed":
+        if held not in (None, file_digest(run_dir / VERIFIER)):
             raise ValueError(
                 f"{run_dir / VERIFIER} has changed since the run was measured. Give the same `siamese-nn train` command "
                 "again: it makes it anew"

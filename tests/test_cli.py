@@ -129,7 +129,9 @@ def run(tmp_path_factory):
     }
     (folder / "verifier.json").write_text(json.dumps(settings))
     (folder / "recipe.json").write_text("{}")
-    (folder / "results.json").write_text('{"status": "finished"}')
+    results = {"status": "finished", "split": "identities", "device": "CPU", "seed": 0, "seconds": 1.0}
+    results |= {"epochs": 1, "best_epoch": 1, "figures": {}, "raw_pixels": {}}
+    (folder / "results.json").write_text(json.dumps(results))
     return str(folder)
 
 

@@ -55,6 +55,12 @@ def held_out_scores():
     return (photos @ photos.T).astype(np.float32)
 
 
+RESULTS = {
+    **{"status": "finished", "split": "identities", "device": "CPU", "seed": 0, "seconds": 1.0},
+    **{"epochs": 1, "best_epoch": 1, "figures": {}, "raw_pixels": {}},
+}
+
+
 def write_run(folder, model, *, scores=None, **settings):
     folder.mkdir()
     model.save(folder / "model.keras")
@@ -64,7 +70,7 @@ def write_run(folder, model, *, scores=None, **settings):
     held_out = {"file": "scores.npy", "sha256": digests[1], "photos_each": [2] * 60}
     settings = SETTINGS | {"model_sha256": digests[0], "held_out": held_out} | settings
     (folder / "verifier.json").write_text(json.dumps(settings))
-    (folder / "results.json").write_text('{"status": "finished"}')
+    (folder / "results.json").write_text(json.dumps(RESULTS))
     return folder
 
 
@@ -587,8 +593,7 @@ def test_damaged_scores_of_held_out_people_are_refused(run, damage):
 
 
 def test_a_threshold_that_was_changed_on_the_disk_is_refused(run):
-    figures = {"status": "finished", "split": "identities", "device": "CPU", "seed": 0, "seconds": 1.0}
-    write_results(run, figures | {"epochs": 1, "best_epoch": 1, "figures": {}, "raw_pixels": {}})
+    write_results(run, RESULTS)
     Verifier.load(run)
     text = (run / "verifier.json").read_text()
     (run / "verifier.json").write_text(text.replace('"threshold": ', '"threshold": 1', 1))
