@@ -128,7 +128,8 @@ def main() -> int:
     print(table(ended))
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     if options.markdown:
-        call = f"`python benchmarks/faults.py --trials {options.trials} --seed {options.seed}`"
+        only = f" --family {options.family}" if options.family else ""
+        call = f"`python benchmarks/faults.py --trials {options.trials} --seed {options.seed}{only}`"
         write_markdown(options.markdown, f"{call}:\n\n{table(ended, markdown=True)}")
     return 0 if all(outcome.word in GOOD for outcome in ended.values()) else 1
 
