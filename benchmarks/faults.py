@@ -56,6 +56,8 @@ def run_trials(ground: Ground, planned: list[tuple[str, int]], jobs: int) -> dic
                     else Outcome("traceback", f"the trial itself: {ending.error} {ending.message}")
                 )
                 shutil.rmtree(ground.folder / "trials" / f"{one[0]}-{one[1]}", ignore_errors=True)
+                if ended[one].word not in GOOD:  # now, for whoever waits
+                    bar.write(_line(*one, ended[one]), file=sys.stderr)
                 bar.update()
                 bar.set_postfix(Counter(outcome.word for outcome in ended.values()), refresh=False)
             time.sleep(0.005)
@@ -88,12 +90,12 @@ def table(ended: dict[tuple[str, int], Outcome], *, markdown: bool = False) -> s
         if killed
         else []
     )
-    lines += [
-        f"- {family}, seed {seed}: {outcome.word}. {' '.join(outcome.detail.split())[:400]}"
-        for (family, seed), outcome in ended.items()
-        if outcome.word not in GOOD
-    ]
+    lines += [_line(*one, outcome) for one, outcome in ended.items() if outcome.word not in GOOD]
     return "\n".join([str(shown), *([""] if lines else []), *lines])
+
+
+def _line(family: str, seed: int, outcome: Outcome) -> str:
+    return f"- {family}, seed {seed}: {outcome.word}. {' '.join(outcome.detail.split())[:400]}"
 
 
 def write_markdown(path: Path, text: str) -> None:
@@ -126,7 +128,8 @@ def main() -> int:
     print(table(ended))
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     if options.markdown:
-        call = f"`python benchmarks/faults.py --trials {options.trials} --seed {options.seed}`"
+        only = f" --family {options.family}" if options.family else ""
+        call = f"`python benchmarks/faults.py --trials {options.trials} --seed {options.seed}{only}`"
         write_markdown(options.markdown, f"{call}:\n\n{table(ended, markdown=True)}")
     return 0 if all(outcome.word in GOOD for outcome in ended.values()) else 1
 
