@@ -15,6 +15,7 @@ from filelock import FileLock
 from sklearn.metrics import roc_auc_score
 
 from siamese_nn import cli, datasets, published, training
+from siamese_nn.run_folder import read_results, write_results
 from siamese_nn.training import REPORT_EXPERIMENTS, many_runs, reproduction
 from siamese_nn.training.measure import leak
 
@@ -311,12 +312,11 @@ def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_p
     with pytest.warns(datasets.IdentityLeakWarning):
         reproduction.run(runs, toy_pairs, toy_test)
     (row,) = reproduction.collect(runs)
-    file = runs[0].run_dir / "results.json"
-    results = json.loads(file.read_text())
+    results = read_results(runs[0].run_dir)
     assert results["leak"]["touched_pairs"] == row["touched_pairs"]
     # The drawn faces share nobody in same pairs, and so have one AUC alone.
     results["leak"] = {"touched_pairs": 7, "val_auc_touched": 0.6126, "val_auc_others": 0.5876}
-    file.write_text(json.dumps(results))
+    write_results(runs[0].run_dir, results)
     (runs[0].run_dir / "scores.json").unlink()  # what is kept of a run needs no scores
     (row,) = reproduction.collect(runs)
     assert row["val_auc_touched"] == 0.6126
