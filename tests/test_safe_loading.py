@@ -143,6 +143,28 @@ def test_a_configuration_that_asks_for_all_memory(parts, tmp_path, key):
     assert "model.keras cannot be loaded (" in found
 
 
+def test_a_layer_that_waits_for_ever_is_refused(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(tf.keras.models, "load_model", lambda *_, **__: pytest.fail("loaded"))
+    config = json.loads(parts["config.json"])
+    calls = [
+        (holder, key)
+        for holder, key in places(config)
+        if key == 1
+        and isinstance(holder, list)
+        and len(holder) >= 3
+        and holder[0] in ("conv", "norm", "tower")
+    ]
+    assert len(calls) >= 2
+    for holder, key in calls:
+        for value in (10**9, -1, None, 0.0):
+            before, holder[key] = holder[key], value
+            found = outcome(
+                write(tmp_path / "model.keras", parts | {"config.json": json.dumps(config).encode()})
+            )
+            assert "has an input that nothing gives" in found
+            holder[key] = before
+
+
 def test_archives_that_keras_does_not_write(parts, tmp_path, monkeypatch):
     monkeypatch.setattr(tf.keras.models, "load_model", lambda *_, **__: pytest.fail("loaded"))
     path = tmp_path / "model.keras"
