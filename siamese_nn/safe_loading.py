@@ -23,13 +23,10 @@ from .run_folder import VERIFIER_FORMAT
 
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
 _MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
-_PACKAGES = ("keras.src.models.", "keras.src.engine.", "keras.src.layers.", "keras.src.ops.", "siamese_nn.")
+_KERAS = ("models", "engine", "layers", "ops", "applications")
+_PACKAGES = ("siamese_nn.", *(f"keras.src.{package}." for package in _KERAS))
 _MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
-_MEMBERS = [
-    "config.json",
-    "metadata.json",
-    "model.weights.h5",
-]  # of a `.keras` file, which Keras doesn't compress
+_MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]  # of a `.keras` file
 _MOST_CONFIG = 2**22  # bytes; that of Keras's largest networks is some 1.5 MB
 _REMEDY = "Train the run again"
 _ANEW = "Give the same `siamese-nn train` command again: it makes it anew"
