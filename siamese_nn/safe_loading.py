@@ -6,7 +6,7 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
@@ -23,13 +23,10 @@ from .run_folder import VERIFIER_FORMAT
 
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
 _MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
-_PACKAGES = ("keras.src.models.", "keras.src.engine.", "keras.src.layers.", "keras.src.ops.", "siamese_nn.")
+_KERAS = ("models", "engine", "layers", "ops", "applications")
+_PACKAGES = ("siamese_nn.", *(f"keras.src.{package}." for package in _KERAS))
 _MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
-_MEMBERS = [
-    "config.json",
-    "metadata.json",
-    "model.weights.h5",
-]  # of a `.keras` file, which Keras doesn't compress
+_MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]  # of a `.keras` file
 _MOST_CONFIG = 2**22  # bytes; that of Keras's largest networks is some 1.5 MB
 _REMEDY = "Train the run again"
 _ANEW = "Give the same `siamese-nn train` command again: it makes it anew"
@@ -136,6 +133,7 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
             n_weights = _count_weights(archive.read("model.weights.h5"))
         if not isinstance(config, dict):
             raise ValueError("its config.json holds no model")
+        _require_whole_graphs(config)
     except Exception as error:  # zipfile, json and h5py have many words for it
         raise ValueError(f"{path} is damaged or no `.keras` file ({_line(error)}). {_REMEDY}") from error
     config.pop("compile_config", None)  # the loss and the optimizer, which are not loaded
@@ -181,6 +179,49 @@ def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
         raise ValueError(f"in {cut}")
 
 
+def _require_whole_graphs(config: Any) -> None:
+    """Raises where a layer waits for the output of one that never comes: Keras would wait for it for ever."""
+    for part in _parts(config):
+        layers = part.get("layers") if isinstance(part, dict) else None
+        layers = [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+        names = [layer["name"] for layer in layers if isinstance(layer.get("name"), str)]
+        if len(set(names)) < len(names):
+            raise ValueError("two layers have one name")
+        there = {(layer.get("name"), 0) for layer in layers if layer.get("class_name") == "InputLayer"}
+        waiting = {}
+        for layer in layers:
+            nodes = layer.get("inbound_nodes")
+            if isinstance(layer.get("name"), str) and isinstance(nodes, list):
+                inner = layer.get("config")
+                # Keras 2, whose calls are lists, counts a model's own making as its first.
+                first = int(isinstance(inner, dict) and "layers" in inner and list in map(type, nodes))
+                waiting |= {(layer["name"], i): _inputs(node, names) for i, node in enumerate(nodes, first)}
+        while ready := [node for node, inputs in waiting.items() if inputs <= there]:
+            there.update(ready)
+            for node in ready:
+                del waiting[node]
+        if waiting:
+            raise ValueError(f"its layer {min(waiting)[0]} has an input that nothing gives")
+
+
+def _inputs(node: Any, names: list[str]) -> set[tuple[str, int]]:
+    """The outputs that a layer's call takes: whatever looks like [name of a layer, its call, its output, ...]."""
+    return {
+        (part[0], part[1] if type(part[1]) is int else -1)
+        for part in _parts(node)
+        if isinstance(part, list) and len(part) >= 3 and isinstance(part[0], str) and part[0] in names
+    }
+
+
+def _parts(document: Any) -> Iterator[Any]:
+    """All parts of a JSON document, itself included."""
+    left = [document]
+    while left:
+        part = left.pop()
+        yield part
+        left += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+
+
 def _count_weights(content: bytes) -> int:
     """Counts the numbers in an HDF5 file of weights, which must all lie in the file itself, uncompressed."""
     n_weights = 0
@@ -202,9 +243,8 @@ def _count_weights(content: bytes) -> int:
 
 def _at_most(n_weights: int) -> AbstractContextManager:
     """Lets Keras make variables of about so many numbers: a configuration of a few bytes may ask for any size."""
-    left = (
-        4 * n_weights + 2**16
-    )  # a model is built twice where it is in another, and has states that it doesn't keep
+    # A model is built twice where it is in another, and has states that it doesn't keep.
+    left = 4 * n_weights + 2**16
 
     def create(next_creator: Callable[..., tf.Variable], **options: Any) -> tf.Variable:
         nonlocal left
@@ -225,9 +265,7 @@ def _line(error: Exception) -> str:
 
 
 def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
-    parts = [config]
-    while parts:
-        part = parts.pop()
+    for part in _parts(config):
         if isinstance(part, dict):
             name, module = part.get("class_name"), part.get("module")
             word = str(name).lower()
@@ -237,4 +275,3 @@ def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
                     f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no layer of Keras's or "
                     "siamese_nn's that is known to be harmless. Don't load it"
                 )
-        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
