@@ -264,6 +264,17 @@ def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
+def require_loadable(model: tf.keras.Model) -> None:
+    """Makes sure, before a model is trained, that `load_model_safely` will take it.
+
+    Raises:
+        ValueError: if it has a layer that is not loaded, such as those of Keras 2's ConvNeXt networks.
+    """
+    config = tf.keras.utils.serialize_keras_object(model)
+    config.pop("compile_config", None)  # as in `load_model_safely`
+    _require_known_classes(f"The model {model.name!r}", config)
+
+
 def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
     for part in _parts(config):
         if isinstance(part, dict):
@@ -273,5 +284,5 @@ def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
             if name is not None and (not known or word in _UNSAFE or "lambda" in word):
                 raise ValueError(
                     f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no layer of Keras's or "
-                    "siamese_nn's that is known to be harmless. Don't load it"
+                    "siamese_nn's that is known to be harmless. Don't load it, and build models of other layers"
                 )

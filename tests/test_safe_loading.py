@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from siamese_nn import models
-from siamese_nn.safe_loading import load_model_safely
+from siamese_nn.safe_loading import load_model_safely, require_loadable
 
 WEIGHTS = "model.weights.h5"
 
@@ -72,6 +72,13 @@ def test_keras_own_networks_are_loaded(tmp_path):
     model = models.cosine_embedding(models.pretrained("ConvNeXtTiny", (32, 32, 3), weights=None))
     model.save(tmp_path / "model.keras")  # with a layer of Keras's that is not among its layers
     assert load_model_safely(tmp_path / "model.keras").count_params() == model.count_params()
+
+
+def test_what_is_never_loaded_is_not_trained_either():
+    image = tf.keras.Input((8, 8, 1))
+    require_loadable(tf.keras.Model(image, tf.keras.layers.Flatten()(image)))
+    with pytest.raises(ValueError, match=r"The model 'odd' could run code.*Lambda"):
+        require_loadable(tf.keras.Model(image, tf.keras.layers.Lambda(lambda x: x)(image), name="odd"))
 
 
 def test_damaged_files(parts, tmp_path):

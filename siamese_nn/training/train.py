@@ -35,7 +35,7 @@ from ..run_folder import (
     read_results,
     require_no_links,
 )
-from ..safe_loading import load_model_safely, read_verifier_settings
+from ..safe_loading import load_model_safely, read_verifier_settings, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
 from .data import common_photo_size, image_options, training_data
 from .experiments import RECIPES
@@ -319,7 +319,9 @@ def _build(recipe: Recipe, photos: Mapping[str, Sequence[str]], run_dir: Path) -
         freeze(backbone, recipe.trainable)
     elif recipe.mean_face:
         backbone = _over_mean_face(recipe, photos)
-    return recipe.build_model(backbone, n_classes=len(photos))
+    model = recipe.build_model(backbone, n_classes=len(photos))
+    require_loadable(model)
+    return model
 
 
 def _over_mean_face(recipe: Recipe, photos: Mapping[str, Sequence[str]]) -> tf.keras.Model:
