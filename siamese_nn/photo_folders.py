@@ -2,17 +2,14 @@
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .datasets.pair_files import IMAGE_ENDINGS
+from .datasets.pair_files import IMAGE_ENDINGS, person_by_name
 
 logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 10
-# Cameras number their photos as LFW numbers a person's.
-_LFW_NAME = re.compile(r"(?!(?:DSC|DSCF|DSCN|IMG|PICT)_)(.*[^\W\d_].*)_[0-9]{4}")
 
 
 def photos_in(folder: str | os.PathLike) -> list[Path]:
@@ -76,7 +73,7 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
         if entry.is_dir() and not entry.name.startswith(".")
     }
     alone = [path for path in photos if path.parent == folder]
-    of_lfw = [path for path in alone if _LFW_NAME.fullmatch(path.stem)]
+    of_lfw = [path for path in alone if person_by_name(path)]
     if 0 < len(of_lfw) < len(alone):
         other = next(path.name for path in alone if path not in of_lfw)
         raise ValueError(
@@ -86,7 +83,7 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
     for path in photos:
         name = path.parent.name
         if path.parent == folder:
-            name = _LFW_NAME.fullmatch(path.stem)[1] if of_lfw else path.stem
+            name = person_by_name(path) or path.stem
         people.setdefault(name, []).append(path)
     if alone:
         rule = "by their names in LFW's form" if of_lfw else "each of one person, named like the file"

@@ -13,8 +13,8 @@ from .pairs import Pairs
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 OTHER_IMAGE_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
-_LFW_NAME = re.compile(r"(.*[^\W\d_].*)_[0-9]{4}")
-_CAMERAS = {"DSC", "DSCF", "DSCN", "IMG", "PICT"}  # who number their photos as LFW numbers a person's
+# Cameras number their photos as LFW numbers a person's.
+_LFW_NAME = re.compile(r"(?!(?:DSC|DSCF|DSCN|IMG|PICT)_)(.*[^\W\d_].*)_[0-9]{4}")
 
 
 class PairFileError(ValueError):
@@ -131,16 +131,22 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         if own:
             people[folder.name] = [str(path) for path in own]
     for path in flat:
-        match = _LFW_NAME.fullmatch(path.stem)
-        if match is None or match[1] in _CAMERAS:
+        name = person_by_name(path)
+        if name is None:
             raise ValueError(
                 "In a flat folder a photo is named after its person, First_Last_0001. "
                 f"Received: {path}. Rename or remove it, or make a folder for each person"
             )
-        people.setdefault(match[1], []).append(str(path))
+        people.setdefault(name, []).append(str(path))
     if not people:
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {image_dir}")
     return dict(sorted(people.items()))
+
+
+def person_by_name(photo: Path) -> str | None:
+    """Returns who is on a photo that is named in LFW's form, `First_Last_0001.jpg`; `None` of any other."""
+    match = _LFW_NAME.fullmatch(photo.stem)
+    return None if match is None else match[1]
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
