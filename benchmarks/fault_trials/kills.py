@@ -18,6 +18,7 @@ from .outcome import Ending, Outcome, difference, worst
 from .process import Blow, run
 
 TOO_LATE = "(too late)"
+_LATE = "after its end"
 _WEIGHTS = {
     "os.rename": 5,
     "open": 4,
@@ -32,13 +33,13 @@ def draw_blow(draw: random.Random, steps: list[str], seconds: float) -> Blow:
     kind = draw.choices(kinds, [_WEIGHTS.get(kind, 1) for kind in kinds])[0]
     step = draw.choice([i for i, name in enumerate(steps) if name.split()[0] == kind])
     left = seconds * (1 - step / len(steps))
-    delay = draw.choice([0.0, 0.0, draw.uniform(0, 0.01), draw.uniform(0, left / 2)])
+    delay = draw.choice([0.0, 0.0, draw.uniform(0, 0.01), draw.uniform(0, left / 3)])
     return Blow(step, delay, draw.choice(_SIGNALS))
 
 
 def words_of(blow: Blow, ending: Ending, step: str = "") -> str:
     """Says what the blow was, and whether it came too late."""
-    late = f" {TOO_LATE}" if ending.kind == "answer" else ""
+    late = f", {_LATE}" if ending.kind == "answer" else ""
     return f"{signal.Signals(blow.signal).name} at step {blow.step} ({step}) and {blow.delay:.4f} s{late}"
 
 
@@ -74,8 +75,9 @@ def after_kill(ending: Ending, compared: Callable[[], str | None]) -> Outcome:
 
 
 def with_words(outcome: Outcome, told: list[str]) -> Outcome:
-    """Adds what was done to the detail of an outcome."""
-    return Outcome(outcome.word, f"{', '.join(told)}: {outcome.detail}")
+    """Adds what was done to the detail of an outcome, and whether no kill came in time."""
+    late = f" {TOO_LATE}" if told and all(_LATE in words for words in told) else ""
+    return Outcome(outcome.word, f"{', '.join(told)}{late}: {outcome.detail}")
 
 
 def kill_organize(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
