@@ -208,8 +208,7 @@ def seal(run_dir: Path) -> None:
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["model_sha256"] = digest((run_dir / settings["model"]).read_bytes())
     path.write_text(json.dumps(settings), encoding="utf-8")
-    if hasattr(run_folder, "write_results"):
-        run_folder.write_results(run_dir, json.loads((run_dir / "results.json").read_text(encoding="utf-8")))
+    run_folder.write_results(run_dir, json.loads((run_dir / "results.json").read_text(encoding="utf-8")))
 
 
 VERIFIED = ("same", "score", "threshold", "probability")
