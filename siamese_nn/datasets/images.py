@@ -8,15 +8,15 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
-from threading import get_ident
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
+from ..files import replacing
 from .photo_files import ImageError, read_photo, require_photo_file, require_whole, scan_ends
 
 logger = logging.getLogger(__name__)
@@ -242,21 +242,12 @@ def load_images(
 
 
 def _keep(images: np.ndarray, kept: Path) -> None:
-    # Another process or thread may be at it, too.
-    partial = kept.with_name(f".partial-{os.getpid()}-{get_ident()}-{kept.name}")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(kept) as partial, partial.open("wb") as file:
             file.write(images)
             file.write(sha256(images).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, kept)
     except OSError as error:
         logger.warning("%s cannot be written (%s): the photos will be decoded again", kept, error)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from .. import __version__
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
+from ..files import locked
 from ..run_folder import read_claim
 from .recipes import Recipe
 
@@ -25,21 +24,15 @@ class RunFolderInUse(ValueError):
 @contextmanager
 def alone_in(run_dir: Path) -> Iterator[None]:
     """Keeps other processes out of a run folder. The lock goes with the process, however it ends."""
-    run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise RunFolderInUse(
-            f"Another process is training in {run_dir}. Wait for it, or choose another folder"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-        if os.listdir(run_dir) == [_LOCK]:  # a recipe that could not be built
-            (run_dir / _LOCK).unlink()
-            run_dir.rmdir()
+    busy = f"Another process is training in {run_dir}. Wait for it, or choose another folder"
+    with locked(run_dir / _LOCK, RunFolderInUse(busy)):
+        try:
+            yield
+        finally:
+            if os.listdir(run_dir) == [_LOCK]:  # a recipe that could not be built
+                with suppress(OSError):  # Windows keeps a file that is open
+                    (run_dir / _LOCK).unlink()
+                    run_dir.rmdir()
 
 
 def claim_folder(
