@@ -42,6 +42,8 @@ def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
         'whole'
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} must be a file. Received: a folder. Give the name of a file in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
     folder, lock = _own_folder(path)
@@ -120,6 +122,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def read_json(path: str | os.PathLike) -> Any:
     """Reads what `write_text` wrote as JSON; a damaged file is a `ValueError` that names it."""
+    if not Path(path).is_file() and Path(path).exists():  # to open a pipe would wait for its writer
+        raise ValueError(f"{path} must be a file. Received: a folder, a pipe or the like. Remove it")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -65,6 +65,10 @@ class Gallery:
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Gallery":
         """Reads a gallery that `save` wrote; a missing file is a `FileNotFoundError`, any other a `ValueError`."""
+        if not os.path.isfile(path) and os.path.exists(path):  # to open a pipe would wait for its writer
+            raise ValueError(
+                f"{path} is no gallery, but a folder, a pipe or the like. Give a file that `save` wrote"
+            )
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 if any(member.file_size != member.compress_size for member in arrays.zip.infolist()):

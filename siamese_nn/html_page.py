@@ -95,7 +95,8 @@ def table(caption: str, header: list[str], rows: Iterable[list]) -> str:
 
 def write_page(path: str | os.PathLike, title: str, parts: Iterable[str]) -> Path:
     """Writes the page in one step and returns its path."""
-    write_text(path, _PAGE.substitute(title=escape(title), body="\n".join(parts)))
+    page = _PAGE.substitute(title=escape(title), body="\n".join(parts))
+    write_text(path, page.encode("utf-8", "backslashreplace").decode())  # a folder's name may be no UTF-8
     return Path(path)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from .datasets.pair_files import IMAGE_ENDINGS, person_by_name
 
@@ -67,11 +68,15 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
             LFW's form.
     """
     photos, folder = photos_in(folder), Path(folder)
-    people: dict[str, list[Path]] = {
-        entry.name: []
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".")
-    }
+    people: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and not entry.name.startswith("."):
+            if _name(entry.name) in people:
+                raise ValueError(
+                    f"Two people's folders must have two names. Received: {entry}, which is written in two ways. Put the "
+                    "photos into one"
+                )
+            people[_name(entry.name)] = []
     alone = [path for path in photos if path.parent == folder]
     of_lfw = [path for path in alone if person_by_name(path)]
     if 0 < len(of_lfw) < len(alone):
@@ -81,14 +86,17 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
             f"Received: {of_lfw[0].name} and {other}. Put each person's photos into a folder"
         )
     for path in photos:
-        name = path.parent.name
-        if path.parent == folder:
-            name = person_by_name(path) or path.stem
-        people.setdefault(name, []).append(path)
+        name = person_by_name(path) or path.stem if path.parent == folder else path.parent.name
+        people.setdefault(_name(name), []).append(path)
     if alone:
         rule = "by their names in LFW's form" if of_lfw else "each of one person, named like the file"
-        logger.info("%s: %d photos outside of people's folders are taken %s", folder, len(alone), rule)
+        logger.warning("%s: %d photos outside of people's folders are taken %s", folder, len(alone), rule)
     return people
+
+
+def _name(name: str) -> str:
+    """Returns the one way to write a name that two systems write in two."""
+    return normalize("NFC", name)
 
 
 def some(names: Sequence[str]) -> str:

@@ -69,7 +69,7 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
             and all(type(n) is int and n > 0 for n in held_out["photos_each"])
             and all(Path(file).name == file for file in (name, held_out["file"]))  # no way out of the folder
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, OverflowError):
         whole = False
     if not whole:
         raise ValueError(f"{path} is damaged: a part is missing or out of range. {_ANEW}")

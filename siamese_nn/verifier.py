@@ -277,6 +277,9 @@ class Verifier:
         """
         if not isinstance(people, Mapping):
             people = people_in(people)
+        nameless = [name for name in people if not isinstance(name, str) or not name.strip()]
+        if nameless:
+            raise ValueError(f"`people` must be photos by name, a text of letters. Received: {nameless[0]!r}")
         people = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
         without = [name for name, photos in people.items() if not photos]
         if without or not people:
@@ -302,7 +305,7 @@ class Verifier:
         Raises:
             ValueError: if `fpir` can't be promised by the run's held-out people, or an argument is out of range.
         """
-        key = (len(gallery), fpir, threshold)
+        key = (len(gallery), repr(fpir), repr(threshold))
         if key not in self._gallery_thresholds:
             self._gallery_thresholds[key] = self.held_out.gallery_threshold(
                 len(gallery), fpir=fpir, threshold=threshold

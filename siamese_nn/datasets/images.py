@@ -52,7 +52,8 @@ def load_image(
         channels: 1 for grey (ITU-R 601 luma), 3 for RGB.
         photo_size: height and width of the photos that `crop` was chosen for, in pixels. A photo of another
             size is treated as if it were resized to this one before the crop. Its aspect may differ by 2%, no
-            more. `None` takes `crop` in the pixels of the photo, whatever its size.
+            more, and its part must not be enlarged more than twice. `None` takes `crop` in the pixels of the
+            photo, whatever its size.
 
     Returns:
         uint8 of shape `(height, width, channels)`, in [0, 255].
@@ -76,6 +77,12 @@ def load_image(
             raise ImageError(f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits")
         full_height, full_width = _seen_size(photo)
         height, width = _part(path, (full_height, full_width), crop, photo_size)
+        if photo_size is not None and (2 * height < image_size[0] or 2 * width < image_size[1]):
+            raise ImageError(
+                f"{path}: a photo must not be enlarged more than twice. Received: {full_height} x {full_width} pixels "
+                f"(height x width), of which {height:.0f} x {width:.0f} would become {image_size[0]} x "
+                f"{image_size[1]}. Take a larger photo"
+            )
         # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of
         # what is wanted is enough for the resizing below to make of it what it makes of the whole photo.
         wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)

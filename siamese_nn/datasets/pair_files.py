@@ -7,6 +7,7 @@ from functools import reduce
 from itertools import chain
 from operator import add
 from pathlib import Path
+from unicodedata import normalize
 
 from ..files import write_text
 from .pairs import Pairs
@@ -14,7 +15,8 @@ from .pairs import Pairs
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 OTHER_IMAGE_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
 # Cameras number their photos as LFW numbers a person's.
-_LFW_NAME = re.compile(r"(?!(?:DSC|DSCF|DSCN|IMG|PICT)_)(.*[^\W\d_].*)_[0-9]{4}")
+_CAMERAS = "cimg dcim dsc dscf dscn foto gopr hpim image img mvc p photo pic pict picture pxl sam scan screenshot vid wp"
+_LFW_NAME = re.compile(rf"(?i:(?!(?:{_CAMERAS.replace(' ', '|')})_))(.*[^\W\d_].*)_[0-9]{{4}}")
 
 
 class PairFileError(ValueError):
@@ -129,7 +131,13 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         if not own and not flat:
             raise ValueError(f"A person's folder must hold photos. Received one without: {folder}. Remove it")
         if own:
-            people[folder.name] = [str(path) for path in own]
+            name = normalize("NFC", folder.name)  # one name may be written in two ways, by two systems
+            if name in people:
+                raise ValueError(
+                    f"Two people's folders must have two names. Received: {folder}, which is written in two ways. Put the "
+                    "photos into one"
+                )
+            people[name] = [str(path) for path in own]
     for path in flat:
         name = person_by_name(path)
         if name is None:
@@ -140,6 +148,11 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         people.setdefault(name, []).append(str(path))
     if not people:
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {image_dir}")
+    if len(flat) > 1 and len(people) == 1 and "_" not in min(people):  # one that numbers files, and no person
+        raise ValueError(
+            f"In a flat folder a photo is named after its person, First_Last_0001. Received: {len(flat)} photos of "
+            f"{min(people)!r} alone in {image_dir}. Make a folder for each person"
+        )
     return dict(sorted(people.items()))
 
 
@@ -243,6 +256,10 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, i
         raise PairFileError(
             f"`pairs_file` must be a file, and come before the folder of the photos: read_pairs(pairs_file, image_dir). Received: the "
             f"folder {pairs_file}"
+        )
+    if not pairs_file.is_file():  # to open a pipe would wait for its writer
+        raise FileNotFoundError(
+            f"{pairs_file} must be an LFW pair file, and is no file. `siamese-nn download pairs` fetches it"
         )
     try:
         lines = pairs_file.read_text(encoding="utf-8-sig").rstrip().split("\n")

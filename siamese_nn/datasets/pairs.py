@@ -103,6 +103,15 @@ class Pairs:
         return paths, where.reshape(2, len(self)).T.astype(np.int64)
 
 
+def require_pairs(**given: Any) -> None:
+    """Raises a `TypeError` that names the argument unless each of the arguments, given by name, is a `Pairs`."""
+    for name, value in given.items():
+        if not isinstance(value, Pairs):
+            raise TypeError(
+                f"`{name}` must be a `datasets.Pairs`, as `datasets.read_pairs` returns. Received: {type(value).__name__}"
+            )
+
+
 def pair_key(left: str, right: str) -> tuple[str, str]:
     """Returns two photos in alphabetical order."""
     return (left, right) if left <= right else (right, left)

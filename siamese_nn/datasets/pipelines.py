@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from .images import check_image_options, load_images
-from .pairs import Pairs
+from .pairs import Pairs, require_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ def pair_dataset(
         (TensorShape([8, 64, 64, 1]), TensorShape([8, 1]))
     """
     check_image_options(image_size, crop, channels)
+    require_pairs(pairs=pairs)
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
     if batch_size < 1:
@@ -107,9 +108,10 @@ def pair_dataset(
 
 
 def check_seed(seed: int, initial_epoch: int | None) -> None:
-    if seed < 0 or (initial_epoch or 0) < 0:
+    given = (seed, initial_epoch or 0)
+    if not all(isinstance(number, (int, np.integer)) and number >= 0 for number in given):
         raise ValueError(
-            f"`seed` and `initial_epoch` must be at least 0. Received: {seed=}, {initial_epoch=}"
+            f"`seed` and `initial_epoch` must be whole numbers of at least 0. Received: {seed=}, {initial_epoch=}"
         )
 
 

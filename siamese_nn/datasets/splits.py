@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from .pairs import Pairs, letter_counts, pair_key
+from .pairs import Pairs, letter_counts, pair_key, require_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class IdentityLeakWarning(UserWarning):
 
 def shared_identities(a: Pairs, b: Pairs) -> set[str]:
     """Returns the names of the people who occur in both `a` and `b`."""
+    require_pairs(a=a, b=b)
     return a.identities() & b.identities()
 
 
@@ -201,6 +202,7 @@ def split_identities(
         >>> train, val
         (Pairs(2 same, 0 different, 2 people), Pairs(2 same, 0 different, 2 people))
     """
+    require_pairs(pairs=pairs)
     wanted = _letters(letters, "letters")
     if seed < 0:
         raise ValueError(f"`seed` must be at least 0. Received: seed={seed}")

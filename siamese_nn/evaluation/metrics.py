@@ -239,7 +239,12 @@ def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
 
 def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns scores as float64 and labels as booleans, or raises a `ValueError` that says what is wrong with them."""
-    scores, same = np.asarray(scores), np.asarray(same)
+    try:
+        scores, same = np.asarray(scores), np.asarray(same)
+    except ValueError as error:
+        raise ValueError(
+            f"`scores` and `same` must be of one shape, (n,). Received: lists within a list ({error})"
+        ) from error
     if scores.dtype.kind not in "fiub":
         raise ValueError(
             f"`scores` must be numbers. Received: {scores.dtype}, such as {scores.ravel()[:1].tolist()}"

@@ -208,6 +208,8 @@ def score_raw_pixels(
 def _tower(model: "tf.keras.Model") -> "tf.keras.Model":
     from ..models import embedding_model  # imports TensorFlow, which the model needed anyway
 
+    if not hasattr(model, "inputs"):
+        raise TypeError(f"`model` must be a Keras model. Received: {type(model).__name__}")
     return embedding_model(model)
 
 

@@ -188,7 +188,7 @@ class Recipe:
                 continue
             if type(value) is not int or not least <= value < 2**32:
                 raise ValueError(
-                    f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}"
+                    f"`{name}` must be a whole number of at least {least} and below 2**32. Received: {name}={value!r}"
                 )
         for name, (words, fits) in _NUMBERS.items():
             value = getattr(self, name)
@@ -228,6 +228,10 @@ class Recipe:
             )
         if isinstance(self.pretraining, dict):
             object.__setattr__(self, "pretraining", Recipe(**self.pretraining))
+        if not isinstance(self.pretraining, Recipe | None):
+            raise ValueError(
+                f"`pretraining` must be a recipe, or None. Received: pretraining={self.pretraining!r}"
+            )
         if self.pretraining is not None:
             own = {name: getattr(self, name) for name in _SHARED}
             object.__setattr__(self, "pretraining", replace(self.pretraining, **own))

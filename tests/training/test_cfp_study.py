@@ -9,13 +9,6 @@ from siamese_nn.training import cfp_study
 PUBLISHED = Path(published.__file__).parent / "training/published/cfp_person_verification.csv"
 
 
-@pytest.fixture(autouse=True)
-def no_cache(monkeypatch):
-    """The command line sets the variable for the process, which is that of the other tests, too."""
-    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", "")
-    monkeypatch.delenv("SIAMESE_NN_IMAGE_CACHE")
-
-
 @pytest.fixture(scope="module")
 def cfp(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("cfp")

@@ -446,14 +446,7 @@ def organized(toy_dir, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def no_cache(monkeypatch):
-    # Set, then removed, so that what the command sets is removed again.
-    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", "")
-    monkeypatch.delenv("SIAMESE_NN_IMAGE_CACHE")
-
-
-def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys, no_cache):
+def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
     words = [
         "sweep",
         "report",
@@ -492,7 +485,7 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys, no_cache)
     assert f"Damaged runs are missing in the tables: {results.parent.name}" in capsys.readouterr().err
 
 
-def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, monkeypatch, no_cache):
+def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
