@@ -2,12 +2,20 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from siamese_nn.evaluation import choose_threshold, verification_report
-from siamese_nn.run_folder import RunFolder, read_history, read_results, write_history, write_results
+from siamese_nn.run_folder import (
+    RunFolder,
+    has_collapsed,
+    read_history,
+    read_results,
+    write_history,
+    write_results,
+)
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +166,38 @@ def test_a_quantity_may_come_later(tmp_path):
         read_history(tmp_path)
 
 
-def test_a_run_whose_file_is_missing_can_be_shown_if_it_needs_no_such_file(run):
+def test_a_run_whose_file_is_missing_can_be_shown_if_it_needs_no_such_file(run, caplog):
     (run / "last.keras").unlink()
     RunFolder(run)
+    assert "has lost last.keras. The same `siamese-nn train` command" in caplog.text
     (run / "verifier.json").unlink()
-    assert RunFolder(run).calibration is None
+    with pytest.raises(
+        ValueError, match=r"verifier\.json is missing since the run was measured.*same `train` call"
+    ):
+        RunFolder(run)
     write_results(run, read_results(run))
     assert "last.keras" not in read_results(run)["files"]
+
+
+@pytest.mark.parametrize("name", ["results.json", "history.csv", "verifier.json", "logs/pipe"])
+def test_a_pipe_in_a_run_folder_is_named_and_not_waited_for(run, name):
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    with pytest.raises(ValueError, match=f"{Path(name).name} must be a file. Received: a pipe"):
+        RunFolder(run)
+    if name == "results.json":
+        with pytest.raises(ValueError, match="must be a file"):
+            read_results(run)
+
+
+def test_a_number_that_no_float_holds_is_damage(run):
+    results = read_results(run)
+    write_results(run, {**results, "seconds": 10**400})
+    with pytest.raises(ValueError, match=r"results\.json is damaged \(seconds can't be"):
+        read_results(run)
+
+
+def test_a_collapse_is_a_spread_of_the_last_digits():
+    assert has_collapsed([0.6196472, 0.6196463, 0.6196464])
+    assert not has_collapsed([0.6196, 0.6197])

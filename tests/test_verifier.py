@@ -265,6 +265,14 @@ def test_a_photo_of_another_size_is_the_same_photo(cosine, toy_test):
         np.testing.assert_allclose(cosine.embed(large), cosine.embed(path), atol=0.05)
 
 
+def test_a_photo_too_small_to_tell_is_refused(cosine, toy_test):
+    with Image.open(toy_test.left[0]) as photo:
+        small, tiny = photo.resize((125, 125)), photo.resize((30, 30))
+    assert cosine.verify(toy_test.left[0], small).score > 0.9
+    with pytest.raises(ImageError, match=r"must not be enlarged more than twice. Received: 30 x 30 pixels"):
+        cosine.verify(toy_test.left[0], tiny)
+
+
 def test_folds_may_be_of_another_size_than_the_training(cosine, toy_test, tmp_path):
     def larger(path):
         with Image.open(path) as photo:
@@ -437,6 +445,14 @@ def test_photos_in_a_flat_folder_are_read_by_lfws_names_or_are_a_person_each(
         cosine.gallery(tmp_path / "nope")
     with pytest.raises(ValueError, match="must be a folder with photos. Received: a file"):
         cosine.gallery(toy_test.left[0])
+    for name in ("Zo\u00eb", "Zoe\u0308"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+        shutil.copy(toy_test.left[0], tmp_path / "two" / name / "a.jpg")
+    with pytest.raises(ValueError, match="written in two ways"):
+        cosine.gallery(tmp_path / "two")
+    for nameless in ("", " ", None):
+        with pytest.raises(ValueError, match="photos by name"):
+            cosine.gallery({nameless: toy_test.left[0]})
 
 
 def test_a_gallery_of_another_width_is_refused(cosine, toy_test):

@@ -88,6 +88,8 @@ def test_all_missing_photos_are_listed(photos, tmp_path):
 def test_missing_folder_and_binary_file(photos, tmp_path):
     with pytest.raises(FileNotFoundError, match="image_dir"):
         datasets.read_pairs(write(tmp_path, VIEW_1), tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="nope.txt must be an LFW pair file, and is no file"):
+        datasets.read_pairs(tmp_path / "nope.txt", photos)
     (tmp_path / "pairs.txt").write_bytes(b"\xff\xd8\xff\xe0")
     with pytest.raises(PairFileError, match="not a UTF-8 text file"):
         datasets.read_pairs(tmp_path / "pairs.txt", photos)
@@ -181,6 +183,10 @@ def test_in_folders_a_photos_person_is_its_folder(tmp_path):
         (["IMG.jpg"], r"First_Last_0001. Received: .*IMG.jpg. Rename or remove it, or make a folder"),
         (["IMG_0001.jpg"], r"First_Last_0001. Received: .*IMG_0001.jpg"),
         (["IMG_20230101_1234.jpg", "Ada_00001.jpg"], r"Received: .*Ada_00001.jpg"),
+        (["img_0001.jpg", "img_0002.jpg"], r"First_Last_0001. Received: .*img_0001.jpg"),
+        (["Photo_0001.jpg", "CIMG_0002.jpg"], r"First_Last_0001. Received: .*CIMG_0002.jpg"),
+        (["P1030_0001.jpg", "P1030_0002.jpg"], r"2 photos of 'P1030' alone in .*Make a folder for each"),
+        (["Zo\u00eb/1.jpg", "Zoe\u0308/1.jpg"], r"written in two ways. Put the photos into one"),
         (["20230101_1234.jpg"], r"Received: .*20230101_1234.jpg"),
         (["Ada_0001.jpg", "Bob/1.jpg"], r"not both. Received: .*Ada_0001.jpg beside .*Bob"),
         (["Ada/1.jpg", "Bob/2023/May/1.jpg"], r"not deeper. Received some in .*Bob/2023/May. Move them up"),

@@ -132,6 +132,7 @@ def test_experiment_5_1_is_the_reports():
         {"margin": -1},
         {"scale": 0},
         {"trainable": "none"},
+        {"pretraining": 1.5},
         {"pretraining": None, "model": "harmonic", "monitor": "val_auc"},
         {
             "embedding_size": None,
