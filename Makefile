@@ -2,18 +2,24 @@
 PYTHON ?= python3.11
 BIN = .venv/bin
 ADDONS_BIN = .venv-addons/bin
-# Two processes, a file at a time: most tests wait for TensorFlow to trace, on one core.
-PYTEST = -m pytest -n 2 --dist loadfile
+# Two processes: most tests wait for TensorFlow to trace, on one core.
+PYTEST = -m pytest -n 2 --dist worksteal --durations=20
 
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: train test test-addons notebooks $(NOTEBOOKS) lint clean
+.PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) lint clean
 
 train: .venv/installed
 	$(BIN)/siamese-nn train
 
 test: .venv/installed
-	$(BIN)/python $(PYTEST)
+	$(BIN)/python $(PYTEST) -m "not slow"
+
+# What is killed, what takes several processes, and most trainings.
+test-slow: .venv/installed
+	$(BIN)/python $(PYTEST) -m slow
+
+test-all: test test-slow
 
 # Not again: archives, pair files, pages, pictures and search, which know no Keras, and the studies, which know it through `train` alone.
 ONCE = test_run_report.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py training/test_reproduction.py \

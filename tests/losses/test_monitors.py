@@ -184,6 +184,7 @@ def test_in_the_progress_bar(policy, jit):
         np.testing.assert_allclose(history[name][-1], value, rtol=0.03 if policy != "float32" else 1e-4)
 
 
+@pytest.mark.slow
 def test_beside_the_losses_on_two_replicas_and_in_a_fresh_process(tmp_path):
     """Two logical CPUs must be made before TensorFlow starts, hence a process of its own for all of them."""
     script = (

@@ -105,6 +105,7 @@ for make, units, y, function in LOSSES:
 """
 
 
+@pytest.mark.slow
 # Each number in a process of its own, for TensorFlow's groups of devices cannot change.
 @pytest.mark.parametrize("replicas", [1, 2, 4])
 def test_loss_and_step_are_those_of_the_mean_of_the_replicas(replicas):

@@ -270,6 +270,7 @@ def test_fit_learns(policy, jit):
     assert np.isfinite(losses).all() and losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 def test_two_replicas_and_a_fresh_process(tmp_path):
     script = (
         "import sys, numpy as np, tensorflow as tf\n"

@@ -232,6 +232,7 @@ def test_trains_under_any_policy_and_compiled(kind, policy, jit):
     assert all(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.slow
 def test_trains_on_two_devices_from_our_dataset(tmp_path, toy_dir):
     """Two logical CPUs must be made before TensorFlow starts, hence a process of its own."""
     script = (

@@ -42,6 +42,7 @@ def test_a_smaller_image_is_shifted_less():
     assert (small.recipe.image_size, whole.image_size) == ((64, 64), (224, 224))
 
 
+@pytest.mark.slow
 def test_ours_stand_beside_the_studys_and_what_cannot_be_had_is_passed_over(
     cfp, tmp_path, monkeypatch, caplog
 ):

@@ -144,6 +144,7 @@ def figure(recipe: Recipe, epoch: int) -> float:
     return 0.9 - abs(np.log10(recipe.learning_rate) + 3) / 5 + epoch / 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(tf.keras, "ops"), reason="takes a minute, and no other code than on the first stack"
 )
@@ -176,6 +177,7 @@ def test_kill_9_at_five_random_moments_loses_no_finished_trial_and_repeats_at_mo
     assert len(epochs) == 12 and sum(epochs.values()) <= 12 + 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [SMALL_GRID], indirect=True)
 def test_two_workers_finish_a_grid_with_no_trial_run_twice(workers):
     workers.start()  # both make the database and the queue at the same moment
@@ -201,6 +203,7 @@ def organized(toy_dir, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(organized, tmp_path, capsys):
     (tmp_path / "space.toml").write_text("units = [4, 8]\nfilters = [1]\nimage_size = [[70, 70]]\n")
     folder = tmp_path / "search"
@@ -385,6 +388,7 @@ def test_of_a_run_folder_in_use_the_result_is_waited_for(fake, sets, tmp_path, m
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] and count == 4
 
 
+@pytest.mark.slow
 def test_workers_that_die_are_reported(sets, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_worker, "_worker_process", os._exit)  # which a spawned process can import
     with pytest.raises(ChildProcessError, match="exit codes .*trials are left. The same call goes on"):
@@ -410,6 +414,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(tf.keras, "ops"), reason="takes a minute, and no other code than on the first stack"
 )

@@ -104,6 +104,7 @@ def unlike(one, other):
     return found + ["history"] * (a != b)
 
 
+@pytest.mark.slow
 def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -115,6 +116,7 @@ def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_d
     assert all(same_weights(unbroken / file, broken / file) for file in ("model.keras", "last.keras"))
 
 
+@pytest.mark.slow
 def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, tmp_path, kill_before):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -135,6 +137,7 @@ def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, t
     assert not [*broken.glob(".partial*"), *broken.glob("state.npz")]
 
 
+@pytest.mark.slow
 def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path, kill_before):
     _, _, (train, val, test) = run
     folder = tmp_path / "run"
@@ -177,6 +180,7 @@ PEOPLE = Recipe(
 )
 
 
+@pytest.mark.slow
 def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_path, kill_before):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
@@ -255,6 +259,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
     assert training.train(SMALL, train, val, folder, test=test, verbose=0) == results
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     _, _, (train, val, test) = run
     words = [str(toy_dir), str(tmp_path / "run"), "wait", "0", json.dumps(SMALL.as_dict())]
@@ -642,6 +647,7 @@ def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monke
         training.train(SMALL, train, val, tmp_path / "run", callbacks=[Lose()], verbose=0)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     unbroken, _, (train, val, test) = run
     folder = tmp_path / "run"
