@@ -22,7 +22,14 @@ from .files import read_json
 from .run_folder import VERIFIER_FORMAT
 
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
-_MODULES = ("keras", "keras.layers", "keras.initializers", "keras.regularizers", "keras.constraints")
+_MODULES = (
+    "keras",
+    "keras.mixed_precision",
+    "keras.layers",
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+)
 _KERAS = ("models", "engine", "layers", "ops", "applications")
 _PACKAGES = ("siamese_nn.", *(f"keras.src.{package}." for package in _KERAS))
 _MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
