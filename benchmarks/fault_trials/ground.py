@@ -254,14 +254,16 @@ def _without_minutes(page: str) -> str:
 
 
 def weights(path: Path) -> str:
-    """Returns a digest over every number of a `.keras` file, its optimizer's included."""
+    """Returns a digest over every number of a `.keras` file but the sums of metrics, which Keras 2 keeps there, too."""
     with zipfile.ZipFile(path) as archive:
         content = io.BytesIO(archive.read("model.weights.h5"))
     found = hashlib.sha256()
     with h5py.File(content, "r") as file:
         file.visititems(
             lambda name, part: (
-                found.update(name.encode() + part[()].tobytes()) if isinstance(part, h5py.Dataset) else None
+                found.update(name.encode() + part[()].tobytes())
+                if isinstance(part, h5py.Dataset) and not name.startswith("metrics/")
+                else None
             )
         )
     return found.hexdigest()
