@@ -16,7 +16,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 OTHER_IMAGE_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
 # Cameras number their photos as LFW numbers a person's.
 _CAMERAS = "cimg dcim dsc dscf dscn foto gopr hpim image img mvc p photo pic pict picture pxl sam scan screenshot vid wp"
-_LFW_NAME = re.compile(rf"(?i:(?!(?:{_CAMERAS.replace(' ', '|')})_))(.*[^\W\d_].*)_[0-9]{{4}}")
+_LFW_NAME = re.compile(rf"(?!(?i:{_CAMERAS.replace(' ', '|')})(?:_[0-9]+)+$)(.*[^\W\d_].*)_[0-9]{{4}}")
 
 
 class PairFileError(ValueError):

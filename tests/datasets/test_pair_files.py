@@ -187,6 +187,7 @@ def test_in_folders_a_photos_person_is_its_folder(tmp_path):
         (["Photo_0001.jpg", "CIMG_0002.jpg"], r"First_Last_0001. Received: .*CIMG_0002.jpg"),
         (["P1030_0001.jpg", "P1030_0002.jpg"], r"2 photos of 'P1030' alone in .*Make a folder for each"),
         (["Zo\u00eb/1.jpg", "Zoe\u0308/1.jpg"], r"written in two ways. Put the photos into one"),
+        (["Img_2020_0001.jpg", "Ada_0001.jpg"], r"First_Last_0001. Received: .*Img_2020_0001.jpg"),
         (["20230101_1234.jpg"], r"Received: .*20230101_1234.jpg"),
         (["Ada_0001.jpg", "Bob/1.jpg"], r"not both. Received: .*Ada_0001.jpg beside .*Bob"),
         (["Ada/1.jpg", "Bob/2023/May/1.jpg"], r"not deeper. Received some in .*Bob/2023/May. Move them up"),
@@ -200,6 +201,11 @@ def test_photos_of_whom_it_is_not_clear_who_is_on_them_are_refused(tmp_path, pla
     fill(tmp_path, *places)
     with pytest.raises(ValueError, match=message):
         datasets.photos_by_identity(tmp_path)
+
+
+def test_a_person_may_be_called_as_a_camera_calls_photos(tmp_path):
+    fill(tmp_path, "Sam_Torrance_0001.jpg", "Sam_Torrance_0002.jpg", "P_Ek_0001.jpg")
+    assert sorted(datasets.photos_by_identity(tmp_path)) == ["P_Ek", "Sam_Torrance"]
 
 
 def test_a_missing_folder_is_named(tmp_path):
