@@ -114,6 +114,7 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
     image_dir = Path(image_dir)
     flat, folders = _listed(image_dir)
     people: dict[str, list[str]] = {}
+    seen: set[str] = set()
     for folder in folders:
         own, deeper = _listed(folder)
         for place in deeper:
@@ -131,13 +132,14 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         if not own and not flat:
             raise ValueError(f"A person's folder must hold photos. Received one without: {folder}. Remove it")
         if own:
-            name = normalize("NFC", folder.name)  # one name may be written in two ways, by two systems
-            if name in people:
+            # One name may be written in two ways, by two systems. It stays as it is: so it is in the pair files.
+            if normalize("NFC", folder.name) in seen:
                 raise ValueError(
                     f"Two people's folders must have two names. Received: {folder}, which is written in two ways. Put the "
                     "photos into one"
                 )
-            people[name] = [str(path) for path in own]
+            seen.add(normalize("NFC", folder.name))
+            people[folder.name] = [str(path) for path in own]
     for path in flat:
         name = person_by_name(path)
         if name is None:
