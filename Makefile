@@ -22,8 +22,8 @@ test-slow: .venv/installed
 test-all: test test-slow
 
 # Not again: archives, pair files, pages, pictures and search, which know no Keras, and the studies, which know it through `train` alone.
-ONCE = test_run_report.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py training/test_reproduction.py \
-	training/test_cfp_study.py $(addprefix datasets/test_, \
+ONCE = runs/test_page.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py studies/test_reproduction.py \
+	studies/test_cfp_study.py $(addprefix datasets/test_, \
 	lfw_a.py hostile_archives.py hostile_pair_files.py cfp_organize.py cfp_alignment.py toy_cfp.py toy_faces.py download.py pair_files.py)
 test-addons: .venv-addons/installed
 	$(ADDONS_BIN)/python $(PYTEST) $(addprefix --ignore=tests/, $(ONCE))

@@ -30,9 +30,9 @@ from fault_trials.process import Running
 from prettytable import PrettyTable, TableStyle
 from tqdm import tqdm
 
-from siamese_nn import run_report  # noqa: F401  imported once, before all forks
 from siamese_nn.cli import use  # noqa: F401
-from siamese_nn.training import reproduction, sweep  # noqa: F401
+from siamese_nn.runs import page  # noqa: F401  imported once, before all forks
+from siamese_nn.studies import reproduction, search  # noqa: F401
 
 _TITLE = "trials of benchmarks/faults.py"
 _LIMIT = 1800  # seconds of a whole trial, whose operations have limits of their own

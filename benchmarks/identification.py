@@ -15,7 +15,7 @@ import numpy as np
 from prettytable import PrettyTable
 
 from siamese_nn import Verifier, datasets, evaluation
-from siamese_nn.gallery import Gallery
+from siamese_nn.verification.gallery import Gallery
 
 SIZES = (1, 10, 100, 400)
 RATES = (0.01, 0.1)

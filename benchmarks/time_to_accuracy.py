@@ -174,7 +174,7 @@ def main() -> None:
     for name in RUNS:
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--contestant", name], check=True)
 
-    from siamese_nn.run_folder import read_results
+    from siamese_nn.runs.folder import read_results
 
     curves = {name: curve(folder_of(name, options)) for name in RUNS}
     results = {name: read_results(folder_of(name, options)) for name in RUNS}

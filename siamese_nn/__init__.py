@@ -14,7 +14,7 @@ __all__ = ["Verifier", "datasets", "evaluation", "losses", "models", "plots", "t
 
 def __getattr__(name: str) -> Any:
     if name == "Verifier":
-        return importlib.import_module(".verifier", __name__).Verifier
+        return importlib.import_module(".verification.verifier", __name__).Verifier
     if name in __all__:  # on demand, for TensorFlow takes seconds to import
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

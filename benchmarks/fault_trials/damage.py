@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from siamese_nn.gallery import Gallery
+from siamese_nn.verification.gallery import Gallery
 
 from .ground import LONG, SHORT, VERIFIED, Ground, Run, copy, figures, seal, summary, write_page
 from .harm import harm_arrays, harm_bytes, harm_json, harm_text, harm_weights

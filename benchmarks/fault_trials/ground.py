@@ -16,7 +16,8 @@ from typing import Any
 import h5py
 import tensorflow as tf
 
-from siamese_nn import Verifier, datasets, run_folder, training
+from siamese_nn import Verifier, datasets, training
+from siamese_nn.runs import folder as run_folder
 from siamese_nn.training import Recipe
 
 from .process import run, steps_so_far
@@ -192,9 +193,9 @@ class Ground:
 
     def search_in(self, folder: Path) -> list[list[Any]]:
         """Searches a grid of two recipes: the call that every trial repeats. Returns its points and their figures."""
-        from siamese_nn.training import sweep
+        from siamese_nn.studies import search
 
-        study = sweep.search(
+        study = search.search(
             SEARCH, SPACE, self.train, self.val, folder, sampler="grid", prune=False, heartbeat=2
         )
         return sorted(
@@ -216,9 +217,9 @@ VERIFIED = ("same", "score", "threshold", "probability")
 
 def write_page(run_dir: Path, page: Path) -> str:
     """Writes a run's page; returns its text."""
-    from siamese_nn import run_report
+    from siamese_nn.runs import page
 
-    run_report.write_run_report(run_dir, page)
+    page.write_run_report(run_dir, page)
     return page.read_text(encoding="utf-8")
 
 

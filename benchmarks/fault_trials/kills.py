@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from siamese_nn import datasets
-from siamese_nn.gallery import Gallery
+from siamese_nn.verification.gallery import Gallery
 
 from .ground import LONG, SHORT, Ground, digest, summary, tree
 from .outcome import Ending, Outcome, difference, worst

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from siamese_nn import Verifier
-from siamese_nn.gallery import Gallery
+from siamese_nn.verification.gallery import Gallery
 
 from .ground import SHORT, VERIFIED, Ground, copy, write_page
 from .outcome import Outcome, judge

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_nn import datasets
-from siamese_nn.training import search_space
+from siamese_nn.studies import search_space
 
 from .ground import RECIPES, SEARCH, SHORT, Ground
 from .harm import harm_json, harm_text

@@ -81,7 +81,7 @@ def _organize(options: argparse.Namespace) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    from ..verifier import Verifier
+    from ..verification.verifier import Verifier
 
     verifier = Verifier.load(options.run_dir)
     cfp_dir = _folder(options.data)
@@ -107,7 +107,7 @@ def _measure(options: argparse.Namespace) -> None:
 def _sweep(options: argparse.Namespace) -> None:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from ..training import cfp_study
+    from ..studies import cfp_study
 
     only = words("only", options.only)
     cfp_dir = _folder(options.data)
@@ -131,7 +131,7 @@ def _sweep(options: argparse.Namespace) -> None:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    from ..training import cfp_study
+    from ..studies import cfp_study
 
     print(cfp_study.table(rows))
     print(cfp_study.describe(rows))

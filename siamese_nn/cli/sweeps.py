@@ -96,7 +96,7 @@ def _add_search(sweeps: argparse._SubParsersAction) -> None:
 def _report(options: argparse.Namespace) -> None:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from ..training import reproduction
+    from ..studies import reproduction
 
     if options.repeats < 1:
         raise ValueError(f"`--repeats` must be at least 1. Received: {options.repeats}")
@@ -136,7 +136,7 @@ def _report(options: argparse.Namespace) -> None:
 
 def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_dir: Path) -> list[str]:
     """Shows what has come of the runs, and returns the folders of those that are damaged."""
-    from ..training import reproduction
+    from ..studies import reproduction
 
     rows = reproduction.collect(runs, data_dir)
     print(reproduction.tables(rows))
@@ -162,7 +162,7 @@ def _search(options: argparse.Namespace) -> None:
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     try:
-        from ..training import sweep
+        from ..studies import search
     except ImportError as error:
         raise ValueError(error) from error
 
@@ -175,7 +175,7 @@ def _search(options: argparse.Namespace) -> None:
     recipe = replace(recipe_named(options.recipe), split="identities")
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
-    space = sweep.read_space(options.space)
+    space = search.read_space(options.space)
     if options.epochs is not None and "epochs" in space:
         raise ValueError(f"`--epochs` can't be given where {options.space} has `epochs`. Received both")
     data_dir = data_folder(options.data)
@@ -185,7 +185,7 @@ def _search(options: argparse.Namespace) -> None:
     title = f"search-{data_dir.name}-{options.recipe}-{options.space.stem}-{options.sampler}"
     folder = options.folder or Path("runs") / title
     with logging_redirect_tqdm():
-        study = sweep.search(
+        study = search.search(
             recipe,
             space,
             train,
@@ -197,8 +197,8 @@ def _search(options: argparse.Namespace) -> None:
             photos=photos,
             storage=options.storage,
         )
-    print(sweep.trials_table(study))
-    sweep.write_csv(study, folder / "trials.csv")
+    print(search.trials_table(study))
+    search.write_csv(study, folder / "trials.csv")
     print(folder / "trials.csv")
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
         closed = " The test pairs stay closed." if options.final else ""
@@ -207,7 +207,7 @@ def _search(options: argparse.Namespace) -> None:
             "command again"
         )
     if options.final:
-        results = sweep.final(study, train, val, test, folder, photos=photos, verbose=2)
+        results = search.final(study, train, val, test, folder, photos=photos, verbose=2)
         show_run(results, data_dir, folder / "final")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import datasets
 from ..files import read_json
-from ..run_folder import read_results
+from ..runs.folder import read_results
 from .data import data_folder
 
 logger = logging.getLogger(__name__)
@@ -99,12 +99,12 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from .. import run_report
+    from ..runs import page
 
     if len(options.runs) == 1:
-        print(run_report.write_run_report(options.runs[0], options.output))
+        print(page.write_run_report(options.runs[0], options.output))
     else:
-        print(run_report.compare_runs(options.runs, options.output or Path("comparison.html")))
+        print(page.compare_runs(options.runs, options.output or Path("comparison.html")))
 
 
 def recipe_named(name: str) -> Any:

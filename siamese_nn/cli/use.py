@@ -59,7 +59,7 @@ def add_run(command: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ..verifier import Verifier
+    from ..verification.verifier import Verifier
 
     answer = Verifier.load(options.run_dir).verify(options.a, options.b)
     if options.json:
@@ -73,7 +73,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _identify(options: argparse.Namespace) -> int:
-    from ..verifier import Gallery, Verifier
+    from ..verification.verifier import Gallery, Verifier
 
     verifier = Verifier.load(options.run_dir)
     of_file = options.gallery.suffix == ".npz"
@@ -101,8 +101,8 @@ def _percent(rate: Any) -> str:
 
 
 def _cluster(options: argparse.Namespace) -> None:
-    from ..photo_folders import photos_in
-    from ..verifier import Verifier
+    from ..datasets.photo_folders import photos_in
+    from ..verification.verifier import Verifier
 
     photos = photos_in(options.folder)
     labels = Verifier.load(options.run_dir).cluster(photos).tolist()

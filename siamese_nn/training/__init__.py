@@ -1,6 +1,10 @@
 """Recipes, the training itself, and what a run folder holds."""
 
-from ..run_folder import read_history
+from ..recipes.named import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS
+from ..recipes.precision import fastest_precision
+from ..recipes.recipe import Recipe
+from ..runs.folder import read_history
+from ..runs.summary import describe, examples_table, results_table
 from .callbacks import (
     AtomicModelCheckpoint,
     RunState,
@@ -8,11 +12,7 @@ from .callbacks import (
     completed_epochs,
     standard_callbacks,
 )
-from .experiments import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS
-from .precision import fastest_precision
-from .recipes import Recipe
-from .run_claim import RunFolderInUse
-from .summary import describe, examples_table, results_table
+from .claim import RunFolderInUse
 from .train import train
 from .validation import VerificationCallback, ViolatingTriplets
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..files import replacing
-from ..run_folder import LOGS, MODEL, STATE, digest, write_history
+from ..runs.folder import LOGS, MODEL, STATE, digest, write_history
 
 _STOPPING = ("best", "wait", "best_epoch")  # where Keras's `EarlyStopping` stands
 

@@ -18,7 +18,7 @@ from ..datasets import (
     triplet_dataset,
 )
 from ..datasets.people import plan_identity_batches
-from .recipes import Recipe
+from ..recipes.recipe import Recipe
 from .validation import ViolatingTriplets
 
 

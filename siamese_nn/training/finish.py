@@ -8,7 +8,7 @@ import tensorflow as tf
 from .. import models
 from ..evaluation import fit_plda
 from ..evaluation.scoring import embed_files
-from .recipes import Recipe
+from ..recipes.recipe import Recipe
 
 
 def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[str]]) -> tf.keras.Model:

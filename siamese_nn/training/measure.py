@@ -27,7 +27,8 @@ from ..evaluation import (
 )
 from ..evaluation.scoring import embed_files
 from ..files import read_json, replacing, write_text
-from ..run_folder import (
+from ..recipes.recipe import Recipe
+from ..runs.folder import (
     COLLAPSED,
     FINISHED,
     HELD_OUT,
@@ -46,14 +47,13 @@ from ..run_folder import (
     sealed,
     write_results,
 )
-from ..run_report import write_page
-from ..safe_loading import load_model_safely
+from ..runs.page import write_page
+from ..runs.summary import drawn
+from ..verification.safe_loading import load_model_safely
 from .callbacks import mode
+from .claim import PRETRAINING
 from .data import common_photo_size
 from .finish import finish
-from .recipes import Recipe
-from .run_claim import PRETRAINING
-from .summary import drawn
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,9 @@ from .. import models
 from ..datasets import IdentityLeakError, ImageError, Pairs, load_images, require_disjoint
 from ..files import replacing, write_text
 from ..models.pretrained import freeze
-from ..run_folder import (
+from ..recipes.named import RECIPES
+from ..recipes.recipe import Recipe
+from ..runs.folder import (
     HISTORY,
     LAST,
     LOGS,
@@ -35,13 +37,11 @@ from ..run_folder import (
     read_results,
     require_no_links,
 )
-from ..safe_loading import load_model_safely, read_verifier_settings, require_loadable
+from ..verification.safe_loading import load_model_safely, read_verifier_settings, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
+from .claim import PRETRAINING, alone_in, claim_folder
 from .data import common_photo_size, image_options, training_data
-from .experiments import RECIPES
 from .measure import measure
-from .recipes import Recipe
-from .run_claim import PRETRAINING, alone_in, claim_folder
 from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import pytest
 from fault_trials.outcome import GOOD, OUTCOMES, Ending, Outcome, difference, fault_of_message, judge, worst
 from fault_trials.process import Blow, Refused, run, steps_so_far
 
-from siamese_nn.gallery import Gallery
+from siamese_nn.verification.gallery import Gallery
 
 ANSWER = {"same": True, "score": 0.25, "names": ["Ann", "Bo"], "threshold": None}
 CLEAR = Ending("error", error="ValueError", message="/a/model.keras is damaged", expected=True, ours=True)

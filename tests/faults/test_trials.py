@@ -11,7 +11,7 @@ from fault_trials import damage, families, harm, images, kills
 from fault_trials.outcome import GOOD
 
 from siamese_nn import datasets
-from siamese_nn.gallery import Gallery
+from siamese_nn.verification.gallery import Gallery
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 from PIL import Image
 
 from siamese_nn import Verifier, datasets, evaluation, training
-from siamese_nn.run_folder import RunFolder, read_results
+from siamese_nn.runs.folder import RunFolder, read_results
+from siamese_nn.studies.many_runs import standing
 from siamese_nn.training import Recipe
-from siamese_nn.training.many_runs import standing
 
 DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
 SMALL = Recipe(

@@ -10,7 +10,8 @@ import tensorflow as tf
 from tqdm.auto import tqdm
 
 from ..datasets import Pairs
-from ..run_folder import (
+from ..recipes.recipe import Recipe
+from ..runs.folder import (
     HISTORY,
     RECIPE,
     RESULTS,
@@ -22,10 +23,9 @@ from ..run_folder import (
     read_history,
     read_results,
 )
-from .callbacks import read_progress
-from .recipes import Recipe
-from .run_claim import RunFolderInUse
-from .train import train
+from ..training.callbacks import read_progress
+from ..training.claim import RunFolderInUse
+from ..training.train import train
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Published figures as data, read without TensorFlow; `training/published/README.md` says what is known of them."""
+"""Published figures as data, read without TensorFlow; `published_figures/README.md` says what is known of them."""
 
 import csv
 from dataclasses import dataclass, fields
@@ -83,7 +83,7 @@ class PublishedCfpExperiment:
 
 
 def _rows(name: str) -> list[dict[str, str]]:
-    folder = resources.files(__package__) / "training" / "published"
+    folder = resources.files(__package__) / "published_figures"
     return list(csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines()))
 
 

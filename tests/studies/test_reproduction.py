@@ -14,12 +14,14 @@ import pytest
 from filelock import FileLock
 from sklearn.metrics import roc_auc_score
 
-from siamese_nn import cli, datasets, published, training
-from siamese_nn.run_folder import read_results, write_results
-from siamese_nn.training import REPORT_EXPERIMENTS, many_runs, reproduction
+from siamese_nn import cli, datasets, training
+from siamese_nn.recipes import published
+from siamese_nn.runs.folder import read_results, write_results
+from siamese_nn.studies import many_runs, reproduction
+from siamese_nn.training import REPORT_EXPERIMENTS
 from siamese_nn.training.measure import leak
 
-FOLDER = Path(published.__file__).parent / "training" / "published"
+FOLDER = Path(published.__file__).parent / "published_figures"
 SMALL = {"epochs": 2, "units": 8, "image_size": (80, 80)}
 
 
@@ -70,7 +72,7 @@ def test_the_published_figures_are_read_as_they_stand(rows):
             value = getattr(published.EXPERIMENTS[number], name)
             assert value == (type(value)(text) if text else None), (number, name)
     assert sum(published.LETTERS["same"].values()) == sum(published.LETTERS["different"].values()) == 1100
-    script = "import sys, siamese_nn.published; sys.exit('tensorflow' in sys.modules)"
+    script = "import sys, siamese_nn.recipes.published; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 

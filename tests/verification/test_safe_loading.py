@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from siamese_nn import models
-from siamese_nn.safe_loading import load_model_safely, require_loadable
+from siamese_nn.verification.safe_loading import load_model_safely, require_loadable
 
 WEIGHTS = "model.weights.h5"
 

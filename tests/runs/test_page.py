@@ -14,8 +14,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from siamese_nn import cli, datasets
-from siamese_nn.run_folder import write_results
-from siamese_nn.run_report import compare_runs, write_run_report
+from siamese_nn.runs.folder import write_results
+from siamese_nn.runs.page import compare_runs, write_run_report
 
 
 def figures_of(scores, same, threshold):
@@ -453,7 +453,7 @@ def test_the_command(sets, run_dir, tmp_path, capsys, monkeypatch):
 
 
 def test_importing_it_leaves_tensorflow_alone():
-    script = "import sys, siamese_nn.run_report; sys.exit('tensorflow' in sys.modules)"
+    script = "import sys, siamese_nn.runs.page; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from siamese_nn import datasets, models, training
+from siamese_nn.recipes import precision as precisions
 from siamese_nn.training import Recipe
-from siamese_nn.training import precision as precisions
 
 
 def test_json_gives_the_recipe_back():

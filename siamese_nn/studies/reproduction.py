@@ -13,11 +13,11 @@ from typing import Any
 from .. import plots
 from ..datasets import Pairs, letter_counts, load_lfw_a
 from ..files import replacing
-from ..published import EXPERIMENTS, LETTERS, PublishedExperiment
-from ..run_folder import HISTORY, RESULTS, damaged, read_history, read_results
-from .experiments import REPORT_EXPERIMENTS
+from ..recipes.named import REPORT_EXPERIMENTS
+from ..recipes.published import EXPERIMENTS, LETTERS, PublishedExperiment
+from ..recipes.recipe import Recipe
+from ..runs.folder import HISTORY, RESULTS, damaged, read_history, read_results
 from .many_runs import run_all, standing, status
-from .recipes import Recipe
 from .report_tables import (
     BEST,
     COLUMNS,

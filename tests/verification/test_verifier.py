@@ -19,8 +19,8 @@ from PIL import Image
 import siamese_nn
 from siamese_nn import Verifier, datasets, evaluation, models
 from siamese_nn.datasets import ImageError
-from siamese_nn.gallery import Gallery
-from siamese_nn.run_folder import write_results
+from siamese_nn.runs.folder import write_results
+from siamese_nn.verification.gallery import Gallery
 
 SIZE = (80, 80)
 MODELS = {

@@ -12,7 +12,7 @@ from typing import Any
 from prettytable import PrettyTable, TableStyle
 
 from ..files import write_text
-from ..published import EXPERIMENTS, PublishedExperiment
+from ..recipes.published import EXPERIMENTS, PublishedExperiment
 
 SETTINGS = (
     "model",

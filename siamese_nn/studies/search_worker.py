@@ -24,13 +24,13 @@ import tensorflow as tf
 from .. import models
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
-from ..run_folder import read_history
-from . import trial_queue
-from .callbacks import mode
-from .recipes import Recipe
-from .run_claim import PRETRAINING, RunFolderInUse
+from ..recipes.recipe import Recipe
+from ..runs.folder import read_history
+from ..training.callbacks import mode
+from ..training.claim import PRETRAINING, RunFolderInUse
+from ..training.train import train
+from . import search_queue
 from .search_space import recipe_at, suggest
-from .train import train
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Worker:
 
     def open(self) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
         """Returns the study, made where it is missing, and the storage it is in."""
-        storage = trial_queue.open_storage(self.storage, self.heartbeat)
+        storage = search_queue.open_storage(self.storage, self.heartbeat)
         study = optuna.create_study(
             study_name=self.study_name,
             storage=storage,
@@ -81,7 +81,7 @@ class Worker:
             study.set_user_attr("search", ours)
             held = study.user_attrs["search"]
         other = [name for name, value in ours.items() if held.get(name) != _plain(value)]
-        if other == ["space"] and trial_queue.is_barren(study, storage):  # the former had a mistake in it
+        if other == ["space"] and search_queue.is_barren(study, storage):  # the former had a mistake in it
             optuna.delete_study(study_name=self.study_name, storage=storage)
             return self.open()
         if other:
@@ -101,17 +101,17 @@ class Worker:
         while True:
             tell_progress()
             _stop_if_told()
-            trial = trial_queue.take(study, storage)
+            trial = search_queue.take(study, storage)
             if trial is not None:
                 # The error: others took this worker for dead, and its trial over.
                 with (
                     suppress(optuna.exceptions.UpdateFinishedTrialError),
-                    trial_queue.beating(storage, trial, self.heartbeat),
+                    search_queue.beating(storage, trial, self.heartbeat),
                 ):
                     self._run(study, trial)
-            elif not trial_queue.is_idle(study):
+            elif not search_queue.is_idle(study):
                 time.sleep(_POLL)
-            elif not trial_queue.put_back_lost(study):
+            elif not search_queue.put_back_lost(study):
                 return
 
     def _run(self, study: optuna.Study, trial: optuna.Trial) -> None:
@@ -123,7 +123,7 @@ class Worker:
             trial.set_user_attr("error", str(error))
             outcome = {"state": optuna.trial.TrialState.FAIL}
         except BaseException:
-            trial_queue.give_back(study, trial)
+            search_queue.give_back(study, trial)
             raise
         study.tell(trial, **outcome, skip_if_finished=True)
 
@@ -232,12 +232,12 @@ def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) 
             process.terminate()
         for process in started:
             process.join()
-        trial_queue.fail_gone(study, storage)  # of one that was killed, or stopped before it could
+        search_queue.fail_gone(study, storage)  # of one that was killed, or stopped before it could
         tell_progress()
     codes = [process.exitcode for process in processes]
     if any(codes):
         message = f"worker processes ended with the exit codes {', '.join(map(str, codes))}"
-        if len(trial_queue.settled(study)) < trial_queue.count_slots(study):
+        if len(search_queue.settled(study)) < search_queue.count_slots(study):
             raise ChildProcessError(f"{message}, and trials are left. The same call goes on")
         logger.warning("%s; the others have done all trials", message)
 
@@ -264,7 +264,7 @@ def _worker_process(worker: Worker) -> None:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     tf.get_logger().setLevel("ERROR")  # it takes a model for every trial for a mistake
     try:
-        with trial_queue.quiet():
+        with search_queue.quiet():
             worker.work(lambda: None)
     except KeyboardInterrupt:
         pass

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from siamese_nn import cli, datasets, published, training
-from siamese_nn.training import cfp_study
+from siamese_nn import cli, datasets, training
+from siamese_nn.recipes import published
+from siamese_nn.studies import cfp_study
 
-PUBLISHED = Path(published.__file__).parent / "training/published/cfp_person_verification.csv"
+PUBLISHED = Path(published.__file__).parent / "published_figures/cfp_person_verification.csv"
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,10 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
-from . import models  # noqa: F401, registers its layers
-from .evaluation.open_set import HeldOutScores
-from .files import read_json
-from .run_folder import VERIFIER_FORMAT
+from .. import models  # noqa: F401, registers its layers
+from ..evaluation.open_set import HeldOutScores
+from ..files import read_json
+from ..runs.folder import VERIFIER_FORMAT
 
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
 _MODULES = (

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .evaluation import Calibration, choose_threshold, verification_report
-from .files import read_json, write_text
+from ..evaluation import Calibration, choose_threshold, verification_report
+from ..files import read_json, write_text
 
 logger = logging.getLogger(__name__)
 

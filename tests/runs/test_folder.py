@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from siamese_nn.evaluation import choose_threshold, verification_report
-from siamese_nn.run_folder import (
+from siamese_nn.runs.folder import (
     RunFolder,
     has_collapsed,
     read_history,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from unicodedata import normalize
 
-from .datasets.pair_files import IMAGE_ENDINGS, person_by_name
+from .pair_files import IMAGE_ENDINGS, person_by_name
 
 logger = logging.getLogger(__name__)
 

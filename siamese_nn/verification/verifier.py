@@ -14,16 +14,16 @@ from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from . import evaluation, models
-from .datasets.images import ImageError, load_image
-from .datasets.pairs import Pairs
-from .evaluation.calibration import Calibration
-from .evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
-from .evaluation.search import top_scores
+from .. import evaluation, models
+from ..datasets.images import ImageError, load_image
+from ..datasets.pairs import Pairs
+from ..datasets.photo_folders import people_in, some
+from ..evaluation.calibration import Calibration
+from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
+from ..evaluation.search import top_scores
+from ..runs.folder import VERIFIER, read_results
+from ..runs.folder import digest as file_digest
 from .gallery import Gallery
-from .photo_folders import people_in, some
-from .run_folder import VERIFIER, read_results
-from .run_folder import digest as file_digest
 from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image

@@ -20,12 +20,12 @@ except ImportError as error:
 
 from ..datasets import Pairs
 from ..files import write_text
-from . import trial_queue
-from .callbacks import mode
-from .recipes import Recipe
+from ..recipes.recipe import Recipe
+from ..training.callbacks import mode
+from ..training.train import train as train_recipe
+from . import search_queue
 from .search_space import distributions, grid, read_space, require_sense
-from .sweep_worker import Worker, data_digests, work_together
-from .train import train as train_recipe
+from .search_worker import Worker, data_digests, work_together
 
 __all__ = ["final", "read_space", "search", "trials_table", "write_csv"]
 
@@ -97,9 +97,9 @@ def search(
     Example:
         ```python
         space = {"filters": [4, 8, 16], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
-        study = sweep.search(recipe, space, train, val, "runs/my-search", trials=30)
-        print(sweep.trials_table(study))
-        sweep.final(study, train, val, test, "runs/my-search")  # once, at the end
+        study = search.search(recipe, space, train, val, "runs/my-search", trials=30)
+        print(search.trials_table(study))
+        search.final(study, train, val, test, "runs/my-search")  # once, at the end
         ```
     """
     _require_choice("sampler", sampler, _SAMPLERS)
@@ -133,22 +133,22 @@ def search(
         prune=prune,
         heartbeat=heartbeat,
     )
-    with trial_queue.quiet(), _image_cache(folder):
+    with search_queue.quiet(), _image_cache(folder):
         study, stored = worker.open()
-        trial_queue.fill(study, points)
-        with tqdm(desc="trials", initial=len(trial_queue.settled(study))) as bar:
+        search_queue.fill(study, points)
+        with tqdm(desc="trials", initial=len(search_queue.settled(study))) as bar:
             told = False
 
             def tell_progress() -> None:
                 nonlocal told
                 _show(bar, study)
-                silent = trial_queue.silence(study, stored)
+                silent = search_queue.silence(study, stored)
                 if not told and silent is not None and silent > 2 * heartbeat:
                     told = True
                     logger.warning(
                         "waiting for a worker that gave no sign of life for %d s; after %d its trial is given to another",
                         silent,
-                        trial_queue.BEATS * heartbeat,
+                        search_queue.BEATS * heartbeat,
                     )
 
             if jobs == 1:
@@ -246,7 +246,7 @@ def _rows(study: optuna.Study) -> tuple[list[str], list[list[Any]]]:
     fields = list(distributions(study.user_attrs["search"]["space"]))
     sign = -1 if mode(monitor) == "max" else 1
     trials = sorted(
-        trial_queue.settled(study),
+        search_queue.settled(study),
         key=lambda trial: (list(_STATES).index(trial.state.name), sign * (trial.value or 0), trial.number),
     )
     rows = [
@@ -265,8 +265,8 @@ def _rows(study: optuna.Study) -> tuple[list[str], list[list[Any]]]:
 
 
 def _show(bar: tqdm, study: optuna.Study) -> None:
-    settled = trial_queue.settled(study)
-    bar.total = trial_queue.count_slots(study)
+    settled = search_queue.settled(study)
+    bar.total = search_queue.count_slots(study)
     bar.n = len(settled)
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in settled):
         bar.set_postfix(best=f"{study.best_value:.4f}", refresh=False)

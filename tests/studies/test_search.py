@@ -22,7 +22,8 @@ import tensorflow as tf
 from optuna.trial import TrialState
 
 from siamese_nn import cli, datasets, training
-from siamese_nn.training import Recipe, search_space, sweep, sweep_worker, trial_queue
+from siamese_nn.studies import search, search_queue, search_space, search_worker
+from siamese_nn.training import Recipe
 
 BASE = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=2)
 GRID = {"units": [4, 8, 16], "learning_rate": [0.001, 0.002]}
@@ -36,7 +37,8 @@ import json, os, sys
 toy, folder, log, space = sys.argv[1:]
 import tensorflow as tf
 from siamese_nn import datasets
-from siamese_nn.training import Recipe, sweep, sweep_worker
+from siamese_nn.training import Recipe
+from siamese_nn.studies import search, search_worker
 measure = sys.modules["siamese_nn.training.measure"]
 measure._draw = lambda *a, **k: None
 measure.write_page = lambda *a, **k: None
@@ -47,8 +49,8 @@ class Log(tf.keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         with open(log, "a") as file:
             file.write(f"{os.getpid()} {self.run_dir.name} {epoch}\\n")
-train = sweep_worker.train
-sweep_worker.train = lambda recipe, a, b, run_dir, callbacks, **k: train(
+train = search_worker.train
+search_worker.train = lambda recipe, a, b, run_dir, callbacks, **k: train(
     recipe, a, b, run_dir, callbacks=[Log(run_dir), *callbacks], **k
 )
 base = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=2)
@@ -60,7 +62,7 @@ for line in sys.stdin:
     if pid == 0:
         code = 1
         try:
-            sweep.search(base, json.loads(space), train_pairs, val, folder, sampler="grid", prune=False, heartbeat=2)
+            search.search(base, json.loads(space), train_pairs, val, folder, sampler="grid", prune=False, heartbeat=2)
             code = 0
         finally:
             os._exit(code)
@@ -129,14 +131,14 @@ def fake(monkeypatch, tmp_path):
                 callback.on_epoch_end(epoch, {recipe.monitor: figure(recipe, epoch)})
         return {"epochs": recipe.epochs, "best_epoch": recipe.epochs, "run_dir": run_dir}
 
-    monkeypatch.setattr(sweep_worker, "train", train)
+    monkeypatch.setattr(search_worker, "train", train)
     monkeypatch.setattr(
-        sweep_worker,
+        search_worker,
         "read_history",
         lambda _: {"val_auc": [figure(trained[-1], epoch) for epoch in range(9)]},
     )
-    monkeypatch.setattr(sweep_worker, "_POLL", 0.01)
-    monkeypatch.setattr(sweep_worker.tf.keras.backend, "clear_session", lambda: None)
+    monkeypatch.setattr(search_worker, "_POLL", 0.01)
+    monkeypatch.setattr(search_worker.tf.keras.backend, "clear_session", lambda: None)
     return trained
 
 
@@ -185,7 +187,7 @@ def test_two_workers_finish_a_grid_with_no_trial_run_twice(workers):
     epochs = workers.epochs()
     assert len({(run, epoch) for _, run, epoch in epochs}) == len(epochs) == 8
     assert len({pid for pid, _, _ in epochs}) == 2
-    settled = trial_queue.settled(workers.study())
+    settled = search_queue.settled(workers.study())
     assert sorted(trial.user_attrs["slot"] for trial in settled) == list(range(4))
     assert {trial.state for trial in settled} == {TrialState.COMPLETE}
     points = [tuple(trial.params.values()) for trial in sorted(settled, key=lambda t: t.user_attrs["slot"])]
@@ -234,38 +236,40 @@ def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(
 def test_the_test_pairs_stay_with_the_recipe_that_they_were_opened_for(
     fake, sets, toy_test, tmp_path, monkeypatch
 ):
-    study = sweep.search(BASE, RANGE, *sets, tmp_path, sampler="random", trials=2)
+    study = search.search(BASE, RANGE, *sets, tmp_path, sampler="random", trials=2)
     opened = []
     monkeypatch.setattr(
-        sweep, "train_recipe", lambda recipe, *_, test, **__: opened.append((recipe, test)) or {}
+        search, "train_recipe", lambda recipe, *_, test, **__: opened.append((recipe, test)) or {}
     )
     with pytest.raises(ValueError, match="must be those of the search"):
-        sweep.final(study, sets[1], sets[0], toy_test, tmp_path)
-    sweep.final(study, *sets, toy_test, tmp_path)
+        search.final(study, sets[1], sets[0], toy_test, tmp_path)
+    search.final(study, *sets, toy_test, tmp_path)
     first = study.best_trial
-    study = sweep.search(BASE, RANGE, *sets, tmp_path, sampler="random", trials=12)
+    study = search.search(BASE, RANGE, *sets, tmp_path, sampler="random", trials=12)
     assert study.best_trial.value > first.value
-    sweep.final(study, *sets, toy_test, tmp_path)
+    search.final(study, *sets, toy_test, tmp_path)
     assert opened == [(Recipe(**first.user_attrs["recipe"]), toy_test)] * 2
 
 
 def test_random_draws_depend_on_the_seed_alone_and_are_not_repeated(fake, sets, tmp_path):
     options = {"sampler": "random", "prune": False}
-    whole = sweep.search(BASE, RANGE, *sets, tmp_path / "whole", trials=6, **options)
+    whole = search.search(BASE, RANGE, *sets, tmp_path / "whole", trials=6, **options)
     for trials in (2, 6):  # in two goes
-        parts = sweep.search(BASE, RANGE, *sets, tmp_path / "parts", trials=trials, **options)
+        parts = search.search(BASE, RANGE, *sets, tmp_path / "parts", trials=trials, **options)
     rates = [[trial.params["learning_rate"] for trial in study.trials] for study in (whole, parts)]
     assert rates[0] == rates[1] and len(set(rates[0])) == 6
-    other = sweep.search(BASE, RANGE, *sets, tmp_path / "other", trials=6, seed=1, **options)
+    other = search.search(BASE, RANGE, *sets, tmp_path / "other", trials=6, seed=1, **options)
     assert not set(rates[0]) & {trial.params["learning_rate"] for trial in other.trials}
     assert len(fake) == 18
-    assert sweep.search(BASE, RANGE, *sets, tmp_path / "whole", trials=6, **options).trials == whole.trials
+    assert search.search(BASE, RANGE, *sets, tmp_path / "whole", trials=6, **options).trials == whole.trials
     assert len(fake) == 18
 
 
 def test_tpe_comes_nearer_to_the_best_than_random_draws(fake, sets, tmp_path):
     best = {
-        sampler: sweep.search(BASE, RANGE, *sets, tmp_path / sampler, sampler=sampler, trials=25, prune=False)
+        sampler: search.search(
+            BASE, RANGE, *sets, tmp_path / sampler, sampler=sampler, trials=25, prune=False
+        )
         for sampler in ("tpe", "random")
     }
     late = {name: np.mean([trial.value for trial in study.trials[10:]]) for name, study in best.items()}
@@ -274,32 +278,32 @@ def test_tpe_comes_nearer_to_the_best_than_random_draws(fake, sets, tmp_path):
 
 def test_a_trial_worse_than_the_median_is_pruned(fake, sets, tmp_path):
     space = {"learning_rate": [1e-3, 1.1e-3, 1.2e-3, 0.9e-3, 0.8e-3, 10.0]}
-    study = sweep.search(BASE, space, *sets, tmp_path / "a", sampler="grid")
+    study = search.search(BASE, space, *sets, tmp_path / "a", sampler="grid")
     states = [trial.state.name for trial in study.trials]
     assert states == ["COMPLETE"] * 5 + ["PRUNED"]
     assert study.trials[5].intermediate_values == {
         0: pytest.approx(figure(replace(BASE, learning_rate=10.0), 0))
     }
-    study = sweep.search(BASE, space, *sets, tmp_path / "b", sampler="grid", prune=False)
+    study = search.search(BASE, space, *sets, tmp_path / "b", sampler="grid", prune=False)
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
 
 
 def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(sets, tmp_path):
     models = ["l1_sigmoid", "cosine_embedding"]
     space = {"kernel_sizes": [[40, 40, 4, 4]], "model": models, "mirror": [False, True]}
-    study = sweep.search(BASE, space, *sets, tmp_path, sampler="grid")
+    study = search.search(BASE, space, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] * 4
     errors = [trial.user_attrs["error"] for trial in study.trials]
     assert "`mirror` must be False where the model is 'l1_sigmoid'" in errors.pop(1)
     assert all("too small for convolutions of (40, 40, 4, 4)" in error for error in errors)
-    table = sweep.trials_table(study).get_string()
+    table = search.trials_table(study).get_string()
     assert "failed" in table and "[40, 40, 4, 4]" in table and "too small" in table
     with pytest.raises(ValueError, match="must have a complete trial"):
-        sweep.final(study, *sets, sets[1], tmp_path)
+        search.final(study, *sets, sets[1], tmp_path)
 
 
 def test_a_training_that_diverges_is_a_failed_trial(sets, tmp_path):
-    study = sweep.search(BASE, {"learning_rate": [1e30]}, *sets, tmp_path, sampler="grid")
+    study = search.search(BASE, {"learning_rate": [1e30]}, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"]
     assert "The training diverged" in study.trials[0].user_attrs["error"]
 
@@ -307,7 +311,7 @@ def test_a_training_that_diverges_is_a_failed_trial(sets, tmp_path):
 def test_what_is_not_the_recipes_fault_stops_the_search_and_the_trial_runs_again(
     fake, sets, tmp_path, monkeypatch
 ):
-    works = sweep_worker.train
+    works = search_worker.train
     faults = (
         datasets.IdentityLeakError("on both sides"),
         datasets.ImageError("cut off"),
@@ -321,14 +325,14 @@ def test_what_is_not_the_recipes_fault_stops_the_search_and_the_trial_runs_again
         def fails(*_, fault=fault, **__):
             raise fault
 
-        monkeypatch.setattr(sweep_worker, "train", fails)
+        monkeypatch.setattr(search_worker, "train", fails)
         with pytest.raises(type(fault)):
-            sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
-    monkeypatch.setattr(sweep_worker, "train", works)
-    study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+            search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    monkeypatch.setattr(search_worker, "train", works)
+    study = search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     assert len(study.trials) == 6 + len(faults) and len(fake) == 6
-    assert sorted(trial.user_attrs["slot"] for trial in trial_queue.settled(study)) == list(range(6))
-    assert len(sweep.trials_table(study).rows) == 6
+    assert sorted(trial.user_attrs["slot"] for trial in search_queue.settled(study)) == list(range(6))
+    assert len(search.trials_table(study).rows) == 6
 
 
 def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, monkeypatch):
@@ -343,7 +347,7 @@ def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, mon
 
     monkeypatch.setattr(optuna.Study, "enqueue_trial", killed)
     with pytest.raises(KeyboardInterrupt):
-        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+        search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     study = optuna.load_study(study_name=tmp_path.name, storage=f"sqlite:///{tmp_path}/search.db")
     assert len(study.trials) == 3
     # As two would who fill it at the same moment; and two trials that died between their end and their copy.
@@ -351,30 +355,30 @@ def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, mon
         enqueue(study, search_space.grid(GRID)[slot], user_attrs={"slot": slot})
     for _ in range(2):
         study.tell(study.ask(), state=TrialState.FAIL)
-    study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    study = search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     assert len(fake) == len(set(fake)) == 6
-    assert sorted(trial.user_attrs["slot"] for trial in trial_queue.settled(study)) == list(range(6))
+    assert sorted(trial.user_attrs["slot"] for trial in search_queue.settled(study)) == list(range(6))
 
 
 def test_a_worker_that_was_thought_dead_leaves_its_trial_to_others(fake, sets, tmp_path, monkeypatch):
-    works = sweep_worker.train
+    works = search_worker.train
     storage = f"sqlite:///{tmp_path}/search.db"
 
     def slept(recipe, *words, **options):
-        monkeypatch.setattr(sweep_worker, "train", works)
+        monkeypatch.setattr(search_worker, "train", works)
         study = optuna.load_study(study_name=tmp_path.name, storage=storage)
         study.tell(study.trials[0].number, state=TrialState.FAIL)
-        trial_queue.put_back_lost(study)
+        search_queue.put_back_lost(study)
         return works(recipe, *words, **options)
 
-    monkeypatch.setattr(sweep_worker, "train", slept)
-    study = sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    monkeypatch.setattr(search_worker, "train", slept)
+    study = search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 6
     assert study.trials[6].params == study.trials[0].params
 
 
 def test_of_a_run_folder_in_use_the_result_is_waited_for(fake, sets, tmp_path, monkeypatch):
-    works, count = sweep_worker.train, 0
+    works, count = search_worker.train, 0
 
     def busy(*words, **options):
         nonlocal count
@@ -383,16 +387,16 @@ def test_of_a_run_folder_in_use_the_result_is_waited_for(fake, sets, tmp_path, m
             raise training.RunFolderInUse("another process")
         return works(*words, **options)
 
-    monkeypatch.setattr(sweep_worker, "train", busy)
-    study = sweep.search(BASE, {"units": [8]}, *sets, tmp_path, sampler="grid")
+    monkeypatch.setattr(search_worker, "train", busy)
+    study = search.search(BASE, {"units": [8]}, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] and count == 4
 
 
 @pytest.mark.slow
 def test_workers_that_die_are_reported(sets, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_worker, "_worker_process", os._exit)  # which a spawned process can import
+    monkeypatch.setattr(search_worker, "_worker_process", os._exit)  # which a spawned process can import
     with pytest.raises(ChildProcessError, match="exit codes .*trials are left. The same call goes on"):
-        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=2)
+        search.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=2)
 
 
 # Epochs of some minutes.
@@ -400,7 +404,8 @@ STOPPED = """
 import logging, os, signal, sys, threading, time
 import numpy as np, optuna
 from siamese_nn import datasets
-from siamese_nn.training import Recipe, sweep
+from siamese_nn.training import Recipe
+from siamese_nn.studies import search
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background begins without it
     toy, folder = sys.argv[1:]
@@ -408,7 +413,7 @@ if __name__ == "__main__":
     train, val = base.split_pairs(datasets.read_pairs(toy + "/pairsDevTrain.txt", toy + "/lfw2"))
     train = train[np.tile(np.arange(len(train)), 200)]
     try:
-        sweep.search(base, {"units": [4, 8, 16]}, train, val, folder, sampler="grid", jobs=2)
+        search.search(base, {"units": [4, 8, 16]}, train, val, folder, sampler="grid", jobs=2)
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -453,7 +458,7 @@ class Busy:
         print("busy", flush=True)
         time.sleep(600)
 def work():
-    from siamese_nn.training.sweep_worker import _worker_process
+    from siamese_nn.studies.search_worker import _worker_process
     _worker_process(Busy())
 if __name__ == "__main__":
     process = multiprocessing.get_context("spawn").Process(target=work)
@@ -492,29 +497,29 @@ def test_all_workers_are_told_to_stop_before_one_is_waited_for(sets, tmp_path, m
         raise KeyboardInterrupt
 
     context = type("Context", (), {"Process": Process})
-    monkeypatch.setattr(sweep_worker.multiprocessing, "get_context", lambda _: context)
-    monkeypatch.setattr(sweep_worker, "wait", interrupted)
+    monkeypatch.setattr(search_worker.multiprocessing, "get_context", lambda _: context)
+    monkeypatch.setattr(search_worker, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=3)
+        search.search(BASE, GRID, *sets, tmp_path, sampler="grid", jobs=3)
     assert said == ["stop"] * 3 + ["wait"] * 3
 
 
 def test_a_worker_that_was_told_to_stop_begins_no_trial(fake, sets, tmp_path, monkeypatch):
-    sweep_worker._told_to_stop.set()
+    search_worker._told_to_stop.set()
     try:
         with pytest.raises(KeyboardInterrupt):
-            sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+            search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     finally:
-        sweep_worker._told_to_stop.clear()
+        search_worker._told_to_stop.clear()
     assert not fake
 
 
 def leave_running(folder: Path, worker: list) -> None:
     """A trial of another worker, which runs; the others are not begun."""
-    with trial_queue.quiet():
-        storage = trial_queue.open_storage(f"sqlite:///{folder}/search.db", 30)
+    with search_queue.quiet():
+        storage = search_queue.open_storage(f"sqlite:///{folder}/search.db", 30)
         study = optuna.load_study(study_name=folder.name, storage=storage)
-        trial = trial_queue.take(study, storage)
+        trial = search_queue.take(study, storage)
     trial.set_user_attr("worker", worker)
     storage.engine.dispose()
 
@@ -527,20 +532,20 @@ def test_the_trial_of_a_process_of_this_machine_that_is_no_more_is_taken_over_at
     fake, sets, tmp_path, monkeypatch
 ):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trial_queue, "take", stopped_before_the_first)
-        sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+        patch.setattr(search_queue, "take", stopped_before_the_first)
+        search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     leave_running(tmp_path, [socket.gethostname(), gone.pid])
-    study = sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")  # else it would wait for 120 s
+    study = search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")  # else it would wait for 120 s
     assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 4
     assert study.trials[4].user_attrs["worker"] == [socket.gethostname(), os.getpid()]
 
 
 def test_who_is_waited_for_is_said_once(fake, sets, tmp_path, monkeypatch, caplog):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(trial_queue, "take", stopped_before_the_first)
-        sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+        patch.setattr(search_queue, "take", stopped_before_the_first)
+        search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     leave_running(tmp_path, ["elsewhere", 1])
 
     def beat(seconds):
@@ -551,8 +556,8 @@ def test_who_is_waited_for_is_said_once(fake, sets, tmp_path, monkeypatch, caplo
         database.close()
 
     times = iter([1, 61, 100, 130])
-    monkeypatch.setattr(sweep_worker.time, "sleep", lambda _: beat(next(times)))
-    study = sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    monkeypatch.setattr(search_worker.time, "sleep", lambda _: beat(next(times)))
+    study = search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 4
     (said,) = caplog.messages
     assert re.fullmatch(r"waiting for a worker that gave no sign of life for 6\d s; after 120 .*", said)
@@ -568,25 +573,25 @@ def test_a_space_may_be_corrected_as_long_as_no_trial_is_complete(fake, sets, tm
         ({"filters": [4], "units": {"low": 4, "high": 2**33}}, "`units` in `space`, its value 8589934592"),
     ):
         with pytest.raises(ValueError, match=message):
-            sweep.search(BASE, wrong, *sets, tmp_path / "a", sampler="grid")
+            search.search(BASE, wrong, *sets, tmp_path / "a", sampler="grid")
     assert not (tmp_path / "a").exists()
-    works = sweep_worker.train
-    monkeypatch.setattr(sweep_worker, "train", training.train)  # which builds the model
-    study = sweep.search(BASE, {"kernel_sizes": [[40, 40, 4, 4]]}, *sets, tmp_path, sampler="grid")
+    works = search_worker.train
+    monkeypatch.setattr(search_worker, "train", training.train)  # which builds the model
+    study = search.search(BASE, {"kernel_sizes": [[40, 40, 4, 4]]}, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] and "error" in study.trials[0].user_attrs
-    monkeypatch.setattr(sweep_worker, "train", works)
-    study = sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    monkeypatch.setattr(search_worker, "train", works)
+    study = search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4 and len(fake) == 4
     assert study.user_attrs["search"]["space"] == SMALL_GRID
     with pytest.raises(ValueError, match="they differ in space"):
-        sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+        search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
 
 
 def test_epochs_may_be_searched(fake, sets, tmp_path):
-    study = sweep.search(BASE, {"epochs": [1, 2]}, *sets, tmp_path, sampler="grid")
-    names = sweep.trials_table(study).field_names
+    study = search.search(BASE, {"epochs": [1, 2]}, *sets, tmp_path, sampler="grid")
+    names = search.trials_table(study).field_names
     assert names[3:5] == ["epochs run", "epochs"]
-    sweep.write_csv(study, tmp_path / "trials.csv")
+    search.write_csv(study, tmp_path / "trials.csv")
     assert (tmp_path / "trials.csv").read_text().startswith(",".join(names))
 
 
@@ -600,7 +605,7 @@ def test_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
 
 
 def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
-    sweep.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
     for words, options, differ in (
         ((replace(BASE, units=9), GRID, *sets), {}, r"recipe \(units\)"),
         ((BASE, {"units": [4]}, *sets), {}, "space"),
@@ -608,7 +613,7 @@ def test_another_search_in_the_same_study_is_refused(fake, sets, tmp_path):
         ((BASE, GRID, *sets), {"monitor": "val_eer", "seed": 1}, r"recipe \(monitor\), monitor, seed"),
     ):
         with pytest.raises(ValueError, match=f"another search's; they differ in {differ}"):
-            sweep.search(*words, tmp_path, sampler="grid", **options)
+            search.search(*words, tmp_path, sampler="grid", **options)
     assert len(fake) == 6
 
 
@@ -616,7 +621,7 @@ def test_a_search_knows_its_photos_by_who_is_on_them(sets):
     """Before, by their base names."""
     paths = sets[0].distinct_images()[0].tolist()[:4]
     one, other = ({"Ada": paths[:2], "Bob": paths[2:]}, {"Ada": paths[2:], "Bob": paths[:2]})
-    found = [sweep_worker.data_digests(sets, photos) for photos in (one, other, None)]
+    found = [search_worker.data_digests(sets, photos) for photos in (one, other, None)]
     assert found[2].keys() == {"train", "validation"}
     assert found[0]["train"] == found[1]["train"] and found[0]["photos"] != found[1]["photos"]
 
@@ -657,13 +662,13 @@ def test_arguments_are_checked_before_anything_runs(option, message, sets, tmp_p
     options = {"base": BASE, "space": GRID, **option}
     base, space = options.pop("base"), options.pop("space")
     with pytest.raises(ValueError, match=message):
-        sweep.search(base, space, *sets, tmp_path / "search", **options)
+        search.search(base, space, *sets, tmp_path / "search", **options)
     assert not list(tmp_path.glob("search/*"))
 
 
 def test_a_password_is_not_shown(sets, tmp_path):
     with pytest.raises(ValueError, match=r"can't be opened.*nonsense://ann:\*\*\*@host/db") as caught:
-        sweep.search(BASE, GRID, *sets, tmp_path, storage="nonsense://ann:pass:w@rd@host/db")
+        search.search(BASE, GRID, *sets, tmp_path, storage="nonsense://ann:pass:w@rd@host/db")
     assert "pass" not in str(caught.value) and "w@rd" not in str(caught.value)
 
 
@@ -671,12 +676,12 @@ def test_a_password_is_not_shown(sets, tmp_path):
     "damage", [lambda _: b"garbage" * 1000, lambda content: content[: len(content) // 2]]
 )
 def test_a_damaged_database_is_named_with_a_remedy(fake, sets, tmp_path, monkeypatch, damage):
-    sweep.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
+    search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     database = tmp_path / "search.db"
     database.write_bytes(damage(database.read_bytes()))
-    monkeypatch.setattr(trial_queue.time, "sleep", lambda _: None)
+    monkeypatch.setattr(search_queue.time, "sleep", lambda _: None)
     with pytest.raises(ValueError, match="search.db'. If the file is damaged, remove it: the search begins"):
-        sweep.search(BASE, GRID, *sets, tmp_path)
+        search.search(BASE, GRID, *sets, tmp_path)
 
 
 def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, capsys):
@@ -745,13 +750,13 @@ def test_ranges_of_sizes():
 
 def test_a_range_of_kernel_sizes_is_searched(fake, sets, tmp_path):
     space = {"kernel_sizes": {"low": 2, "high": 12}, "crop": {"low": 90, "high": 150}}
-    study = sweep.search(BASE, space, *sets, tmp_path, sampler="random", trials=8)
+    study = search.search(BASE, space, *sets, tmp_path, sampler="random", trials=8)
     for trial, recipe in zip(study.trials, fake, strict=True):
         drawn = [trial.params[f"kernel_sizes_{i}"] for i in (1, 2, 3, 4)]
         assert list(recipe.kernel_sizes) == drawn and set(drawn) <= set(range(2, 13))
         assert recipe.crop == (trial.params["crop"],) * 2
     assert len({recipe.kernel_sizes for recipe in fake}) == 8
-    table = sweep.trials_table(study)
+    table = search.trials_table(study)
     assert table.field_names[4:9] == [*(f"kernel_sizes_{i}" for i in (1, 2, 3, 4)), "crop"]
     assert str(study.trials[0].params["kernel_sizes_4"]) in table.get_string()
 
@@ -759,9 +764,9 @@ def test_a_range_of_kernel_sizes_is_searched(fake, sets, tmp_path):
 def test_spaces_are_read_from_toml_and_json(tmp_path):
     toml = tmp_path / "space.toml"
     toml.write_text("filters = [4, 8]\nlearning_rate = {low = 1e-4, high = 1e-2, log = true}\n")
-    assert sweep.read_space(toml) == {"filters": [4, 8], **RANGE}
+    assert search.read_space(toml) == {"filters": [4, 8], **RANGE}
     (tmp_path / "space.json").write_text(json.dumps({"drop_rate": [None, 0.2]}))
-    assert sweep.read_space(tmp_path / "space.json") == {"drop_rate": [None, 0.2]}
+    assert search.read_space(tmp_path / "space.json") == {"drop_rate": [None, 0.2]}
     for name, text, message in (
         ("a.toml", "x = ", "a.toml is no TOML"),
         ("a.json", "{", "a.json is no JSON"),
@@ -770,10 +775,10 @@ def test_spaces_are_read_from_toml_and_json(tmp_path):
     ):
         (tmp_path / name).write_text(text)
         with pytest.raises(ValueError, match=message):
-            sweep.read_space(tmp_path / name)
+            search.read_space(tmp_path / name)
 
 
 def test_without_optuna_it_says_how_to_get_it():
-    script = "import sys; sys.modules['optuna'] = None; from siamese_nn.training import sweep"
+    script = "import sys; sys.modules['optuna'] = None; from siamese_nn.studies import search"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1 and "pip install 'siamese_nn[sweep]'" in done.stderr

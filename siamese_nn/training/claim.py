@@ -10,8 +10,8 @@ from .. import __version__
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
 from ..files import locked
-from ..run_folder import read_claim
-from .recipes import Recipe
+from ..recipes.recipe import Recipe
+from ..runs.folder import read_claim
 
 PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
 _LOCK = ".lock"

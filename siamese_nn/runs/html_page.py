@@ -12,7 +12,7 @@ from string import Template
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from .files import write_text
+from ..files import write_text
 
 _INK = "#1f2328"  # of axes and their text: it gives way to the page's own colour, light or dark
 _PARTS = ("text.color", "xtick.color", "ytick.color", "grid.color", "axes.labelcolor", "axes.edgecolor")

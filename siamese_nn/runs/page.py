@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from . import html_page, plots
-from .datasets.images import ImageError, load_image
+from .. import plots
+from ..datasets.images import ImageError, load_image
+from . import html_page
+from .folder import PAGE, RunFolder, finishing
 from .html_page import section, table, text
-from .run_folder import PAGE, RunFolder, finishing
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
 _ROW = ["Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%"]
@@ -39,7 +40,7 @@ def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | Non
     Example:
         ```python
         training.train(recipe, train, val, "runs/mine", test=test)
-        run_report.write_run_report("runs/mine")
+        page.write_run_report("runs/mine")
         ```
     """
     run = RunFolder(run_dir)

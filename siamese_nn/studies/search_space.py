@@ -19,7 +19,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from .recipes import Recipe
+from ..recipes.recipe import Recipe
 
 _TYPES = {field.name: field.type for field in fields(Recipe)}
 _NOT_SEARCHED = {
@@ -34,7 +34,7 @@ _GRID = 10_000  # trainings, the most that a grid may ask for
 
 
 def read_space(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads a space from a TOML or JSON file; see `sweep.search` for what it holds. TOML has no null: JSON has.
+    """Reads a space from a TOML or JSON file; see `search.search` for what it holds. TOML has no null: JSON has.
 
     Raises:
         FileNotFoundError: if there is no such file.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .files import replacing
+from ..files import replacing
 
 _FORMAT = 1
 

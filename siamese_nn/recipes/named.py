@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from ..datasets import Augmentation
-from ..published import CFP_EXPERIMENTS as PUBLISHED_CFP
-from ..published import EXPERIMENTS, PublishedCfpExperiment
-from .recipes import Recipe
+from .published import CFP_EXPERIMENTS as PUBLISHED_CFP
+from .published import EXPERIMENTS, PublishedCfpExperiment
+from .recipe import Recipe
 
 _SETTINGS = (
     *("model", "initializer", "drop_rate", "units", "filters"),

@@ -10,11 +10,11 @@ from prettytable import PrettyTable
 
 from ..datasets import read_cfp_folds, split_cfp_folds
 from ..datasets.cfp import TASKS
-from ..published import CFP_EXPERIMENTS as PUBLISHED
-from ..run_folder import read_results
-from .experiments import cfp_recipe
+from ..recipes.named import cfp_recipe
+from ..recipes.published import CFP_EXPERIMENTS as PUBLISHED
+from ..recipes.recipe import Recipe
+from ..runs.folder import read_results
 from .many_runs import run_all, status
-from .recipes import Recipe
 
 __all__ = ["CfpRun", "collect", "describe", "plan", "run", "table"]
 

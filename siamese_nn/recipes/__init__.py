@@ -1,0 +1,1 @@
+"""What a training is: the recipe as data, what it learns from, and those with names."""

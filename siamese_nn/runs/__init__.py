@@ -1,0 +1,1 @@
+"""What a training leaves: a folder, its files, its page."""

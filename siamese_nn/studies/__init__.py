@@ -1,0 +1,1 @@
+"""Many trainings: the report again, CFP again, a search."""

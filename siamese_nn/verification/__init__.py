@@ -1,0 +1,1 @@
+"""A trained model as a tool: verify, identify, cluster."""
