@@ -21,7 +21,7 @@ ROOMS = {
         *("recipes", "runs", "verification"),
     },
     "studies": {"files", "plots", "datasets", "models", "recipes", "runs", "training"},
-    "cli": {"files", "datasets", "runs", "verification", "training", "studies"},
+    "cli": {"files", "datasets", "recipes", "runs", "verification", "training", "studies"},
 }
 
 

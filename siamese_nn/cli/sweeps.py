@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import datasets
+from ..recipes.constraints import SPLITS
 from . import cfp
 from .data import data_folder, words
 from .train import recipe_named, show_run, training_photos
@@ -32,7 +33,7 @@ def _add_report(sweeps: argparse._SubParsersAction) -> None:
     command.add_argument("--only", metavar="5.1,7.1", help="rows to run, besides those of --table")
     command.add_argument(
         "--split",
-        choices=["report", "identities"],
+        choices=SPLITS,
         default="report",
         help="report (default): the report's letter split, which leaks; identities: nobody is on both sides",
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import datasets
 from ..files import read_json
+from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import read_results
 from .data import data_folder
 
@@ -33,7 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--split",
-        choices=["identities", "report"],
+        choices=SPLITS,
         default="identities",
         help="identities (default): nobody is on both sides; report: the report's letter split, which leaks",
     )
@@ -47,7 +48,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--epochs", type=int, help="the most epochs, of each stage (default: the recipe's)")
     command.add_argument(
         "--precision",
-        choices=["float32", "mixed_bfloat16", "mixed_float16"],
+        choices=PRECISIONS,
         help="of the computation (default: the recipe's); a faster one for this machine is suggested",
     )
     command.set_defaults(run=_train)

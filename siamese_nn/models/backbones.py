@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-_INITIALIZERS = ("normal", "glorot_normal", "he_normal")
+INITIALIZERS = ("normal", "glorot_normal", "he_normal")
+_KERNEL_SIZES = (10, 7, 4, 4)
 _CONVOLUTION, _DENSE = 0.01, 0.2  # the one-shot paper's standard deviations
 
 
@@ -78,7 +79,7 @@ def koch_cnn(input_shape: tuple[int, int, int] = (105, 105, 1)) -> tf.keras.Mode
     Reference:
         Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, figure 4.
     """
-    return _one_shot_cnn(input_shape, [64, 128, 128, 256], (10, 7, 4, 4), 4096, name="koch_cnn")
+    return _one_shot_cnn(input_shape, [64, 128, 128, 256], _KERNEL_SIZES, 4096, name="koch_cnn")
 
 
 def _one_shot_cnn(
@@ -92,16 +93,16 @@ def _one_shot_cnn(
     drop_rates: Sequence[float] | None = None,
     last_pooling: bool = False,
 ) -> tf.keras.Model:
-    if initializer not in _INITIALIZERS:
+    if initializer not in INITIALIZERS:
         raise ValueError(
-            f"`initializer` must be one of {_INITIALIZERS}. Received: initializer={initializer!r}"
+            f"`initializer` must be one of {INITIALIZERS}. Received: initializer={initializer!r}"
         )
     if min(*filters, units) < 1 or len(kernel_sizes) != 4 or min(kernel_sizes) < 1:
         raise ValueError(
             "`filters` and `units` must be at least 1, `kernel_sizes` four sizes of at least 1. "
             f"Received: filters={filters[0]}, units={units}, kernel_sizes={tuple(kernel_sizes)}"
         )
-    _require_room(input_shape, kernel_sizes, last_pooling)
+    require_room(input_shape, kernel_sizes, last_pooling)
 
     def options(deviation: float, first: bool = False) -> dict:
         initializers = tf.keras.initializers
@@ -139,7 +140,12 @@ def _one_shot_cnn(
     return tf.keras.Model(image, features, name=name)
 
 
-def _require_room(input_shape: tuple[int, int, int], kernel_sizes: Sequence[int], last_pooling: bool) -> None:
+def require_room(
+    input_shape: tuple[int, int, int],
+    kernel_sizes: Sequence[int] = _KERNEL_SIZES,
+    last_pooling: bool = False,
+) -> None:
+    """Raises `ValueError` where an image is too small for the four convolutions."""
     sides = list(input_shape[:2])
     for i, size in enumerate(kernel_sizes):
         sides = [(side - size + 1) // (2 if i < 3 or last_pooling else 1) for side in sides]

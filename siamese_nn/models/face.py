@@ -6,7 +6,7 @@ from .normalization import FusedBatchNormalization
 from .preprocessing import PhotoStandardization
 
 _SMALLEST = (8, 8)  # the strided convolution and two poolings leave one pixel of eight
-_SMALLEST_OF_PATCHES = (48, 42)
+SMALLEST_OF_PATCHES = (48, 42)
 # First and last row and column of 192 x 168, and how many pixels are pooled into one.
 FACE_PATCHES = {
     "head": (0, 192, 0, 168, 3),
@@ -49,7 +49,8 @@ def face_cnn(
     Reference:
         The library's own; normalisation after Ioffe & Szegedy, "Batch Normalization", 2015.
     """
-    _check(input_shape, _SMALLEST, embedding_size, drop_rate)
+    require_size(input_shape)
+    _check(embedding_size, drop_rate)
     image = tf.keras.Input(input_shape, name="image")
     return tf.keras.Model(image, _features(image, embedding_size, drop_rate), name="face_cnn")
 
@@ -83,7 +84,8 @@ def face_patches(
         Sun, Wang and Tang, "Deep Learning Face Representation from Predicting 10,000 Classes", 2014 (networks over
         patches, and one model of all their features).
     """
-    _check(input_shape, _SMALLEST_OF_PATCHES, embedding_size, drop_rate)
+    require_size(input_shape, SMALLEST_OF_PATCHES)
+    _check(embedding_size, drop_rate)
     height, width, _ = input_shape
     image = tf.keras.Input(input_shape, name="image")
     vectors = []
@@ -98,9 +100,8 @@ def face_patches(
     return tf.keras.Model(image, vector, name="face_patches")
 
 
-def _check(
-    input_shape: tuple[int, int, int], smallest: tuple[int, int], embedding_size: int, drop_rate: float
-) -> None:
+def require_size(input_shape: tuple[int, int, int], smallest: tuple[int, int] = _SMALLEST) -> None:
+    """Raises `ValueError` unless it is the shape of an image that is large enough."""
     sides, channels = input_shape[:2], input_shape[2:]
     if (
         None in input_shape
@@ -112,6 +113,9 @@ def _check(
             f"`input_shape` must be (height, width, channels), of at least {smallest[0]} x {smallest[1]} pixels. "
             f"Received: input_shape={tuple(input_shape)}"
         )
+
+
+def _check(embedding_size: int, drop_rate: float) -> None:
     if embedding_size < 1:
         raise ValueError(f"`embedding_size` must be at least 1. Received: embedding_size={embedding_size}")
     if not 0 <= drop_rate < 1:

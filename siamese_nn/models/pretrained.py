@@ -4,6 +4,7 @@ import contextlib
 import functools
 import inspect
 import os
+import re
 import socket
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import tensorflow as tf
 from .preprocessing import IMAGENET_MODES, ImageNetPreprocessing
 from .resnext import resnext50, resnext101
 
-_TRAINABLE = ("all", "upper_half", "none")
+TRAINABLE = ("all", "upper_half", "none")
 _POOLINGS = ("avg", "max", "flatten")
 _RESNEXTS = {"ResNeXt50": resnext50, "ResNeXt101": resnext101}
 _PATIENCE = 30.0  # seconds without a byte before a download counts as failed
@@ -63,7 +64,7 @@ def pretrained(
     """
     known = networks()
     _require_one_of(tuple(known), name=name)
-    _require_one_of(_TRAINABLE, trainable=trainable)
+    _require_one_of(TRAINABLE, trainable=trainable)
     _require_one_of(_POOLINGS, pooling=pooling)
     if len(input_shape) != 3 or None in input_shape or input_shape[2] not in (1, 3):
         raise ValueError(
@@ -93,6 +94,27 @@ def networks() -> dict[str, Callable]:
     applications = inspect.getmembers(tf.keras.applications, inspect.isroutine)
     known = {name: functools.partial(make, include_top=False) for name, make in applications}
     return dict(sorted({**known, **_RESNEXTS}.items()))
+
+
+def require_allowed_size(name: str, input_shape: tuple[int, int, int]) -> None:
+    """Raises `ValueError` where an image is too small for the network, which is not built for that."""
+    least = _smallest_side(name)
+    if min(input_shape[:2]) < least:
+        raise ValueError(
+            f"An image of {input_shape[0]} x {input_shape[1]} pixels is too small for {name}, which takes "
+            f"{least} x {least} at least"
+        )
+
+
+@functools.cache
+def _smallest_side(name: str) -> int:
+    # Asked of Keras by an image that is too small for all, which it refuses before it builds anything.
+    try:
+        networks()[name](input_shape=(1, 1, 3), weights=None)
+    except ValueError as error:
+        if found := re.search(r"at least (\d+)", str(error)):
+            return int(found[1])
+    return 1
 
 
 def _preprocessing_mode(name: str) -> str:

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from .layers import CosineClassifier, EuclideanDistance, L1Distance
 
+FEATURES = ("convolutional", "linear")
+LINEAR_UNITS = 256
+
 
 def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
     """The one-shot paper's Siamese model: a weighted L1 distance of the features, through a sigmoid.
@@ -118,7 +121,7 @@ def decision_network(
     *,
     neurons: int = 1,
     features: str = "convolutional",
-    linear_units: int = 256,
+    linear_units: int = LINEAR_UNITS,
     hidden_units: int = 512,
 ) -> tf.keras.Model:
     """The Siamese model that learns the comparison, too: a small network decides on the concatenated features.
@@ -147,8 +150,8 @@ def decision_network(
     """
     if neurons not in (1, 2):
         raise ValueError(f"`neurons` must be 1 or 2. Received: neurons={neurons}")
-    if features not in ("convolutional", "linear"):
-        raise ValueError(f'`features` must be "convolutional" or "linear". Received: features={features!r}')
+    if features not in FEATURES:
+        raise ValueError(f"`features` must be one of {FEATURES}. Received: features={features!r}")
     if min(linear_units, hidden_units) < 1:
         raise ValueError(
             "`linear_units` and `hidden_units` must be at least 1. "

@@ -20,8 +20,9 @@ REPORT_EXPERIMENTS = _PRINTED | {
     f"{number}-256": replace(recipe, units=256, last_pooling=recipe.drop_rate is not None)
     for number, recipe in _PRINTED.items()
 }
-"""The report's experiments by the numbers of its tables; `-256`: as its code really ran them, with 256 units, and with a
-fourth pooling where features are dropped."""
+"""The report's experiments by the numbers of its tables.
+
+`-256`: as its code really ran them, with 256 units, and with a fourth pooling where features are dropped."""
 
 _CFP_MODELS = {
     "bce_1_neuron": "decision_network",
@@ -33,8 +34,8 @@ _CFP_MODELS = {
 def cfp_recipe(row: PublishedCfpExperiment, image_size: int = 224) -> Recipe:
     """Returns an experiment of the study on CFP as a recipe.
 
-    What the study doesn't say is ours: 32 pairs a batch, the best epoch by the AUC of the validation fold, a margin of 0 in the
-    cosine embedding loss, and by how much photos are changed.
+    What the study doesn't say is ours: 32 pairs a batch, the best epoch by the AUC of the validation fold, a
+    margin of 0 in the cosine embedding loss, and by how much photos are changed.
 
     Args:
         row: the published experiment.

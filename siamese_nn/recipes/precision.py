@@ -12,9 +12,9 @@ _CPUINFO = Path("/proc/cpuinfo")
 def fastest_precision() -> str:
     """Returns the `precision` that this machine most likely computes fastest, by what its hardware can do.
 
-    On a GPU half precision, where its tensor cores have it (compute capability 7.0, of bfloat16 8.0). On a CPU bfloat16,
-    where the processor multiplies it (AVX-512 BF16, AMX, Arm's BF16), as far as Linux tells. Else float32.
-    `benchmarks/training_step.py` measures it.
+    On a GPU half precision, where its tensor cores have it (compute capability 7.0, of bfloat16 8.0). On a
+    CPU bfloat16, where the processor multiplies it (AVX-512 BF16, AMX, Arm's BF16), as far as Linux tells.
+    Else float32. `benchmarks/training_step.py` measures it.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:

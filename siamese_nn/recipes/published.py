@@ -1,4 +1,7 @@
-"""Published figures as data, read without TensorFlow; `published_figures/README.md` says what is known of them."""
+"""Published figures as data, read without TensorFlow.
+
+`published_figures/README.md` says what is known of them.
+"""
 
 import csv
 from dataclasses import dataclass, fields
@@ -16,7 +19,8 @@ class PublishedExperiment:
             `training.Recipe`; `drop_rate` is `None` where nothing is dropped.
         loss: `"binary_crossentropy"` or `"contrastive"`.
         published_seconds: training time, on one Tesla K80.
-        published_test_loss, published_test_accuracy, published_val_loss, published_val_accuracy: at the last epoch and the threshold 0.5.
+        published_test_loss, published_test_accuracy, published_val_loss, published_val_accuracy: at the last
+            epoch and the threshold 0.5.
 
     Example:
         >>> row = EXPERIMENTS["5.1"]

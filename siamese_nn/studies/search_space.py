@@ -7,9 +7,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from optuna import Trial
 from optuna.distributions import (
@@ -19,15 +19,15 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ..recipes.recipe import Recipe
+from ..recipes.recipe import CONSTRAINTS, Recipe
 
-_TYPES = {field.name: field.type for field in fields(Recipe)}
+_FIELDS = tuple(Recipe().as_dict())
 _NOT_SEARCHED = {
     "split": "the pairs are split before the search",
     "letters": "the pairs are split before the search",
     "monitor": "it is what the search compares by",
 }
-_EACH = {"kernel_sizes": 4}  # a range of which each convolution draws from for itself
+_EACH = ("kernel_sizes",)  # a range of which each convolution draws from for itself
 _SQUARES = ("image_size", "crop")  # a range of which is of the side of a square
 _COMBINATIONS = 10_000  # of the other fields' values, the most that are tried
 _GRID = 10_000  # trainings, the most that a grid may ask for
@@ -79,7 +79,7 @@ def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
 def _parameters(name: str, values: Any) -> list[str]:
     """The names of the parameters that make a field."""
     if name in _EACH and isinstance(values, Mapping):
-        return [f"{name}_{i + 1}" for i in range(_EACH[name])]
+        return [f"{name}_{i + 1}" for i in range(CONSTRAINTS[name].parts)]
     return [name]
 
 
@@ -96,7 +96,7 @@ def require_sense(base: Recipe, space: Mapping[str, Any]) -> None:
     }
     for field, choices in space.items():
         own = _parameters(field, choices)
-        others = {name: values[name] for name in values if name not in own}
+        others = {name: values[name] for name in values if name != own[0]}
         for value in values[own[0]]:
             point = dict.fromkeys(own, value)
             try:
@@ -160,8 +160,8 @@ def recipe_at(base: Recipe, space: Mapping[str, Any], parameters: Mapping[str, A
 
 
 def _distribution(name: str, values: Any) -> BaseDistribution:
-    if name not in _TYPES:
-        raise ValueError(f"`space` must name fields of `Recipe`: {', '.join(_TYPES)}. Received: {name}")
+    if name not in _FIELDS:
+        raise ValueError(f"`space` must name fields of `Recipe`: {', '.join(_FIELDS)}. Received: {name}")
     if name in _NOT_SEARCHED:
         raise ValueError(f"`space` can't hold `{name}`: {_NOT_SEARCHED[name]}")
     if isinstance(values, Mapping):
@@ -181,10 +181,8 @@ def _distribution(name: str, values: Any) -> BaseDistribution:
 
 
 def _range(name: str, values: Mapping[str, Any]) -> IntDistribution | FloatDistribution:
-    kinds = get_args(_TYPES[name]) or (_TYPES[name],)
-    if name in _SQUARES:
-        kinds = (int,)
-    if int not in kinds and float not in kinds:
+    kind = CONSTRAINTS[name].number if name in CONSTRAINTS else None
+    if kind is None:
         raise ValueError(
             f"`{name}` in `space` is no number: give a list of choices. Received: {dict(values)}"
         )
@@ -195,16 +193,16 @@ def _range(name: str, values: Mapping[str, Any]) -> IntDistribution | FloatDistr
         )
     options = dict(values)
     log = options.pop("log", False)
-    number = (int, float) if float in kinds else int
+    number = (int, float) if kind is float else int
     if not all(isinstance(value, number) and type(value) is not bool for value in options.values()):
-        word = "numbers" if float in kinds else "whole numbers"
+        word = "numbers" if kind is float else "whole numbers"
         raise ValueError(f"`{name}` in `space`: a range must be of {word}. Received: {dict(values)}")
     if not isinstance(log, bool):
         raise ValueError(f"`{name}` in `space`: `log` must be true or false. Received: {log!r}")
     if not all(map(math.isfinite, options.values())):
         raise ValueError(f"`{name}` in `space`: a range must have an end. Received: {dict(values)}")
     try:
-        return (FloatDistribution if float in kinds else IntDistribution)(log=log, **options)
+        return (FloatDistribution if kind is float else IntDistribution)(log=log, **options)
     except ValueError as error:
         raise ValueError(f"`{name}` in `space`: {error} Received: {dict(values)}") from error
 

@@ -21,7 +21,6 @@ import numpy as np
 import optuna
 import tensorflow as tf
 
-from .. import models
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
 from ..recipes.recipe import Recipe
@@ -39,7 +38,7 @@ _told_to_stop = Event()
 
 
 class _RecipeFault(Exception):
-    """What `Recipe` or its model refuses, or what diverged."""
+    """What `Recipe` refuses, or what diverged."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +152,8 @@ class Worker:
                 # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.
                 time.sleep(_POLL)
                 _stop_if_told()
-            except (ValueError, TypeError) as error:
-                if _has_diverged(run_dir, recipe.monitor) or not _can_be_built(recipe):
+            except ValueError as error:
+                if _has_diverged(run_dir, recipe.monitor):
                     raise _RecipeFault(error) from error
                 raise
         trial.set_user_attr("epochs", results["epochs"])
@@ -190,21 +189,6 @@ def _has_diverged(run_dir: Path, monitor: str) -> bool:
             if not all(math.isfinite(history[name][-1]) for name in ("loss", quantity)):
                 return True
     return False
-
-
-def _can_be_built(recipe: Recipe) -> bool:
-    try:
-        _build(recipe)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _build(recipe: Recipe) -> tf.keras.Model:
-    before = None
-    if recipe.pretraining is not None:
-        before = models.embedding_model(_build(recipe.pretraining))
-    return recipe.build_model(before, n_classes=2)
 
 
 def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) -> None:

@@ -1,11 +1,13 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from siamese_nn import datasets, models, training
+from siamese_nn.models.pretrained import networks
 from siamese_nn.recipes import precision as precisions
 from siamese_nn.training import Recipe
 
@@ -22,10 +24,10 @@ def test_json_gives_the_recipe_back():
 def test_pretraining_is_of_the_same_network_images_split_and_seed():
     first = Recipe(model="softmax", monitor="val_eer", epochs=3)
     recipe = Recipe(
-        model="triplet_hard", monitor="val_eer", pretraining=first, image_size=(60, 50), seed=5, units=7
+        model="triplet_hard", monitor="val_eer", pretraining=first, image_size=(80, 70), seed=5, units=7
     )
     assert (recipe.pretraining.image_size, recipe.pretraining.seed, recipe.pretraining.units) == (
-        (60, 50),
+        (80, 70),
         5,
         7,
     )
@@ -162,11 +164,118 @@ def test_experiment_5_1_is_the_reports():
         {"kernel_sizes": (10, 7, 4, 0)},
         {"kernel_sizes": (10, 7, 4, 4.0)},
         {"kernel_sizes": 4},
+        {"kernel_sizes": (10, 7, 4, True)},
+        {"kernel_sizes": np.ones((4, 4), int)},
+        {"initializer": "nonsense"},
+        {"letters": "123"},
+        {"letters": ""},
+        {"letters": None},
+        {"weights": "no/such.h5", "backbone": "VGG16"},
+        {"weights": __file__, "backbone": "VGG16"},
+        {"weights": "imagenet"},  # of a network that begins at random
+        {"margin": 1.0, "model": "circle", "monitor": "val_auc"},
+        {"margin": 0, "model": "euclidean_contrastive"},
+        {"margin": 0.5, "model": "sphereface", "monitor": "val_auc"},
+        {"margin": 1.6, "model": "arcface", "monitor": "val_auc"},
+        {"margin": 1.1, "model": "cosine_embedding"},
+        {"margin": 1e39},  # infinite in single precision
+        {"learning_rate": 1e-60},  # 0 in single precision
+        {"learning_rate": 10**400},
+        {"learning_rate": np.array([0.1])},
+        {"filters": np.float64(8)},
+        {"filters": True},
+        {"filters": 2**28},  # 8 times as many are more than TensorFlow counts
+        {"units": 2**31},
+        {"embedding_size": 2**31},
+        {"image_size": (2**16, 80)},
+        {"image_size": (80, 80.0)},
+        {"crop": (0, 80)},
+        {"channels": True},
+        {"seed": -1},
+        {"identities_per_batch": 1},  # of whom nobody is told apart
+        {"last_pooling": 1},
+        {"monitor": ["val_loss"]},
+        {"image_size": (20, 20)},
+        {"image_size": (39, 125), "backbone": "koch_cnn"},
+        {"image_size": (7, 8), "backbone": "face_cnn"},
+        {"image_size": (48, 41), "backbone": "face_patches"},
+        {"image_size": (64, 64), "backbone": "Xception"},
+        {
+            "trainable": "none",
+            "backbone": "VGG16",
+            "model": "euclidean_contrastive",
+        },  # nothing is left to train
+        {
+            "trainable": "none",
+            "pretraining": Recipe(),
+            "model": "harmonic",
+            "monitor": "val_auc",
+            "margin": 0.2,
+        },
+        {"mean_face": True, "pretraining": Recipe(), "model": "harmonic", "monitor": "val_auc"},
+        {"embedding_size": 64, "pretraining": Recipe(), "model": "harmonic", "monitor": "val_auc"},
+        {"pretraining": {"epoch": 3}},
+        {"pretraining": {"letters": "1", "model": "circle", "monitor": "val_auc"}},
     ],
 )
 def test_options_are_checked(option):
     with pytest.raises(ValueError, match=f"`{next(iter(option))}`"):
         Recipe(**option)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("filters", np.int64(8), 8),
+        ("learning_rate", np.float32(0.5), 0.5),
+        ("last_pooling", np.bool_(True), True),
+        ("backbone", np.str_("face_cnn"), "face_cnn"),
+        ("kernel_sizes", np.array([4, 4, 3, 3]), (4, 4, 3, 3)),
+        ("image_size", [np.int32(80), 70], (80, 70)),
+    ],
+)
+def test_numpys_values_are_kept_as_pythons(name, value, kept):
+    recipe = Recipe(**{name: value})
+    held = getattr(recipe, name)
+    assert held == kept and type(held) is type(kept)
+    assert json.loads(json.dumps(recipe.as_dict()))[name] == (list(kept) if isinstance(kept, tuple) else kept)
+
+
+def test_a_weights_file_may_be_a_path(tmp_path):
+    path = tmp_path / "mine.weights.h5"
+    path.touch()
+    assert Recipe(backbone="VGG16", weights=path).as_dict()["weights"] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "least"),
+    [("report_cnn", (65, 65)), ("koch_cnn", (65, 65)), ("face_cnn", (8, 8)), ("face_patches", (48, 42))],
+)
+def test_the_smallest_image_that_is_allowed_can_be_computed(backbone, least):
+    Recipe(backbone=backbone, image_size=least, units=4, filters=1).build_backbone()
+    for smaller in ((least[0] - 1, least[1]), (least[0], least[1] - 1)):
+        with pytest.raises(ValueError, match="`image_size` must suit the backbone"):
+            Recipe(backbone=backbone, image_size=smaller)
+
+
+def test_every_network_of_keras_says_how_small_an_image_may_be():
+    for name in networks():
+        with pytest.raises(ValueError, match=f"`image_size` must suit the backbone '{name}'"):
+            Recipe(backbone=name, image_size=(31, 75))
+        assert Recipe(backbone=name, image_size=(75, 75)).backbone == name
+
+
+def test_a_whole_number_serves_as_learning_rate_and_weight_decay():
+    model = Recipe(learning_rate=1, weight_decay=1, image_size=(80, 80), filters=1, units=4).build_model()
+    assert float(model.optimizer.learning_rate) == 1
+
+
+def test_the_kept_runs_recipes_are_recipes():
+    kept = sorted((Path(__file__).parents[2] / "docs/report_runs").glob("*/recipe.json"))
+    assert len(kept) == 36
+    for path in kept:
+        recipe = json.loads(path.read_text())["recipe"]
+        assert json.loads(json.dumps(Recipe(**recipe).as_dict())) == recipe
 
 
 def test_a_cosine_schedule_warms_up_and_comes_down_to_nearly_nothing():

@@ -288,24 +288,21 @@ def test_a_trial_worse_than_the_median_is_pruned(fake, sets, tmp_path):
     assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
 
 
-def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(sets, tmp_path):
-    models = ["l1_sigmoid", "cosine_embedding"]
-    space = {"kernel_sizes": [[40, 40, 4, 4]], "model": models, "mirror": [False, True]}
+def test_what_a_recipe_refuses_is_a_failed_trial_with_its_message(fake, sets, tmp_path):
+    space = {"image_size": [[80, 80], [200, 200]], "kernel_sizes": [[40, 40, 4, 4], [10, 7, 4, 4]]}
     study = search.search(BASE, space, *sets, tmp_path, sampler="grid")
-    assert [trial.state.name for trial in study.trials] == ["FAIL"] * 4
-    errors = [trial.user_attrs["error"] for trial in study.trials]
-    assert "`mirror` must be False where the model is 'l1_sigmoid'" in errors.pop(1)
-    assert all("too small for convolutions of (40, 40, 4, 4)" in error for error in errors)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 3
+    assert "too small for convolutions of (40, 40, 4, 4)" in study.trials[0].user_attrs["error"]
     table = search.trials_table(study).get_string()
     assert "failed" in table and "[40, 40, 4, 4]" in table and "too small" in table
-    with pytest.raises(ValueError, match="must have a complete trial"):
-        search.final(study, *sets, sets[1], tmp_path)
 
 
 def test_a_training_that_diverges_is_a_failed_trial(sets, tmp_path):
     study = search.search(BASE, {"learning_rate": [1e30]}, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"]
     assert "The training diverged" in study.trials[0].user_attrs["error"]
+    with pytest.raises(ValueError, match="must have a complete trial"):
+        search.final(study, *sets, sets[1], tmp_path)
 
 
 def test_what_is_not_the_recipes_fault_stops_the_search_and_the_trial_runs_again(
@@ -571,13 +568,18 @@ def test_a_space_may_be_corrected_as_long_as_no_trial_is_complete(fake, sets, tm
         ),
         ({"optimizer": ["adam", "adamw"]}, "`optimizer` in `space`, its value 'adamw': .*rmsprop"),
         ({"filters": [4], "units": {"low": 4, "high": 2**33}}, "`units` in `space`, its value 8589934592"),
+        ({"kernel_sizes": [[40, 40, 4, 4]]}, "`kernel_sizes` in `space`, .*too small for convolutions of"),
     ):
         with pytest.raises(ValueError, match=message):
             search.search(BASE, wrong, *sets, tmp_path / "a", sampler="grid")
     assert not (tmp_path / "a").exists()
     works = search_worker.train
-    monkeypatch.setattr(search_worker, "train", training.train)  # which builds the model
-    study = search.search(BASE, {"kernel_sizes": [[40, 40, 4, 4]]}, *sets, tmp_path, sampler="grid")
+
+    def too_large(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    monkeypatch.setattr(search_worker, "train", too_large)
+    study = search.search(BASE, {"units": [2**20]}, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] and "error" in study.trials[0].user_attrs
     monkeypatch.setattr(search_worker, "train", works)
     study = search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
@@ -686,12 +688,12 @@ def test_a_damaged_database_is_named_with_a_remedy(fake, sets, tmp_path, monkeyp
 
 def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, capsys):
     space, folder = tmp_path / "space.toml", tmp_path / "search"
-    space.write_text("kernel_sizes = [[90, 90, 4, 4]]\n")
+    space.write_text("learning_rate = [1e30]\n")
     words = ["sweep", "search", "--data", str(organized), "--recipe", "l1_sigmoid", "--space", str(space)]
     words += ["--folder", str(folder), "--trials", "1", "--final"]
     assert cli.main(words) == 1
     shown = capsys.readouterr()
-    assert "too small" in shown.out and "No trial was completed" in shown.err
+    assert "diverged" in shown.out and "No trial was completed" in shown.err
     assert f"The test pairs stay closed. Correct {space}" in shown.err
 
 
@@ -746,11 +748,16 @@ def test_ranges_of_sizes():
     search_space.require_sense(BASE, space)
     with pytest.raises(ValueError, match="`kernel_sizes` in `space`, its value 0: .*four whole numbers"):
         search_space.require_sense(BASE, {"kernel_sizes": {"low": 0, "high": 3}})
+    # Four of 12 leave nothing of 80 pixels, but one beside smaller ones does.
+    search_space.require_sense(BASE, {"kernel_sizes": {"low": 2, "high": 12}})
+    with pytest.raises(ValueError, match="`kernel_sizes` in `space`, its value 90: .*too small"):
+        search_space.require_sense(BASE, {"kernel_sizes": {"low": 2, "high": 90}})
 
 
 def test_a_range_of_kernel_sizes_is_searched(fake, sets, tmp_path):
     space = {"kernel_sizes": {"low": 2, "high": 12}, "crop": {"low": 90, "high": 150}}
-    study = search.search(BASE, space, *sets, tmp_path, sampler="random", trials=8)
+    base = replace(BASE, image_size=(200, 200))  # has room for all
+    study = search.search(base, space, *sets, tmp_path, sampler="random", trials=8)
     for trial, recipe in zip(study.trials, fake, strict=True):
         drawn = [trial.params[f"kernel_sizes_{i}"] for i in (1, 2, 3, 4)]
         assert list(recipe.kernel_sizes) == drawn and set(drawn) <= set(range(2, 13))

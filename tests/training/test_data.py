@@ -21,7 +21,7 @@ def photos(tmp_path):
 
 
 def test_a_crop_belongs_to_photos_of_one_size(photos):
-    cropped = Recipe(crop=(60, 50), image_size=(60, 50))
+    cropped = Recipe(backbone="face_cnn", crop=(60, 50), image_size=(60, 50))
     assert common_photo_size(cropped, photos((100, 80), (100, 80))) == (100, 80)
     with pytest.raises(
         ValueError,
@@ -33,7 +33,7 @@ def test_a_crop_belongs_to_photos_of_one_size(photos):
     ):
         common_photo_size(cropped, photos((59, 80)))
     assert common_photo_size(cropped, photos((60, 50))) == (60, 50)
-    augmented = Recipe(crop=(60, 50), image_size=(60, 50), augmentation=datasets.Augmentation(margin=4))
+    augmented = Recipe(backbone="face_cnn", crop=(60, 50), image_size=(60, 50), augmentation=datasets.Augmentation(margin=4))
     with pytest.raises(
         ValueError, match="with 4 pixels of the image as the margin of `augmentation`, which is 68 x 58"
     ):
@@ -48,7 +48,7 @@ def test_without_a_crop_photos_of_one_shape_suffice(photos):
 
 
 def test_photos_of_other_sizes_are_refused_before_a_training_starts(toy_pairs, tmp_path):
-    recipe = Recipe(crop=(140, 140), image_size=(32, 32), filters=2, units=8, epochs=1)
+    recipe = Recipe(backbone="face_cnn", crop=(140, 140), image_size=(32, 32), epochs=1)
     train, val = recipe.split_pairs(toy_pairs)
     larger = str(tmp_path / "larger.png")
     with Image.open(val.left[0]) as photo:
@@ -59,5 +59,5 @@ def test_photos_of_other_sizes_are_refused_before_a_training_starts(toy_pairs, t
         training.train(recipe, train, other, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match=r"`crop` must fit into its photos. Received: crop=\(300, 140\)"):
-        training.train(Recipe(crop=(300, 140), image_size=(32, 32)), train, val, tmp_path / "run", verbose=0)
+        training.train(replace(recipe, crop=(300, 140)), train, val, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()

@@ -1,0 +1,153 @@
+"""What a recipe's `model` means, a row each: what it learns from, its model, its loss and its metrics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from .. import losses, models
+from .backbones import BACKBONES
+
+if TYPE_CHECKING:
+    from .recipe import Recipe
+
+Build = Callable[["Recipe", tf.keras.Model, int | None], tf.keras.Model]
+_SQUARED = {"distance_metric": "squared-L2"}
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A way of learning.
+
+    Args:
+        learns_from: `"pairs"`, `"groups"` of photos of a person, `"triplets"` or `"classes"`.
+        build: makes the model from the recipe, a backbone and, for classes, the number of people.
+        loss: makes the loss. What it refuses is refused when a recipe is made.
+        metrics: makes the metrics.
+        fixed_threshold: the score from which on a pair counts as same without a look at data.
+        by_cosine: whether photos are compared by the cosine of their features.
+        has_weights: whether the model has weights beside the backbone's.
+        in_groups: whether it goes with a backbone whose features are in groups.
+        keeps_old: whether the given backbone stays as it is, and a new one learns beside it.
+    """
+
+    learns_from: str
+    build: Build
+    loss: Callable[["Recipe"], str | tf.keras.losses.Loss]
+    metrics: Callable[["Recipe"], list] = lambda recipe: []
+    fixed_threshold: Callable[["Recipe"], float] | None = None
+    by_cosine: bool = True
+    has_weights: Callable[["Recipe"], bool] = lambda recipe: True
+    in_groups: bool = True
+    keeps_old: bool = False
+
+
+def _of_pairs(make: Callable[[tf.keras.Model], tf.keras.Model]) -> Build:
+    return lambda recipe, backbone, _: make(backbone)
+
+
+def _decision(neurons: int) -> Build:
+    return lambda recipe, backbone, _: models.decision_network(
+        backbone, neurons=neurons, features=recipe.features
+    )
+
+
+def _embedding(recipe: "Recipe", backbone: tf.keras.Model, _: int | None = None) -> tf.keras.Model:
+    return models.triplet_embedding(backbone, recipe.embedding_size)
+
+
+def _triplets(recipe: "Recipe", backbone: tf.keras.Model, _: int | None) -> tf.keras.Model:
+    return models.explicit_triplets(_embedding(recipe, backbone))
+
+
+def _beside_old(recipe: "Recipe", old: tf.keras.Model, _: int | None) -> tf.keras.Model:
+    old = models.triplet_embedding(old, None)
+    return models.harmonic_embedding(old, _embedding(recipe, recipe.build_backbone()))
+
+
+def _classes(head: str) -> Build:
+    return lambda recipe, backbone, n_classes: models.classifier(
+        backbone, n_classes, head=head, groups=BACKBONES[recipe.backbone].groups
+    )
+
+
+def _accuracy(recipe: "Recipe") -> list:
+    return ["accuracy"] if BACKBONES[recipe.backbone].groups == 1 else []  # which group's would it be?
+
+
+def _monitors(recipe: "Recipe") -> list:
+    monitors = losses.PositiveDistance(**_SQUARED), losses.NegativeDistance(**_SQUARED)
+    return [losses.ActiveTriplets(recipe.margin, **_SQUARED), *monitors]
+
+
+def _cross_entropy(recipe: "Recipe") -> str:
+    return "binary_crossentropy"
+
+
+# A pair's probability, an embedding found by its neighbours, one found by telling people apart.
+_probability = partial(
+    Objective,
+    "pairs",
+    metrics=lambda recipe: ["accuracy"],
+    fixed_threshold=lambda recipe: 0.5,
+    by_cosine=False,
+)
+_by_group = partial(
+    Objective, "groups", _embedding, has_weights=lambda recipe: recipe.embedding_size is not None
+)
+_margin_softmax = partial(Objective, "classes", _classes("cosine"), metrics=_accuracy)
+
+OBJECTIVES = {
+    "l1_sigmoid": _probability(_of_pairs(models.l1_sigmoid), _cross_entropy),
+    "euclidean_contrastive": Objective(
+        "pairs",
+        _of_pairs(models.euclidean_contrastive),
+        lambda recipe: losses.ContrastiveLoss(
+            recipe.margin, scale=0.5
+        ),  # the halves of the report's equation 1
+        lambda recipe: [models.DistanceAccuracy(recipe.margin / 2)],
+        fixed_threshold=lambda recipe: -recipe.margin / 2,
+        by_cosine=False,
+        has_weights=lambda recipe: False,
+    ),
+    "cosine_embedding": Objective(
+        "pairs",
+        _of_pairs(models.cosine_embedding),
+        lambda recipe: losses.CosineEmbeddingLoss(recipe.margin),
+        has_weights=lambda recipe: False,
+    ),
+    "cosine_sigmoid": _probability(_of_pairs(models.cosine_sigmoid), _cross_entropy, by_cosine=True),
+    "decision_network": _probability(_decision(1), _cross_entropy),
+    "decision_network_2": _probability(_decision(2), lambda recipe: "sparse_categorical_crossentropy"),
+    "triplet_semi_hard": _by_group(
+        lambda recipe: losses.TripletSemiHardLoss(recipe.margin, **_SQUARED), _monitors
+    ),
+    "triplet_hard": _by_group(lambda recipe: losses.TripletHardLoss(recipe.margin, **_SQUARED), _monitors),
+    "triplet": Objective(
+        "triplets",
+        _triplets,
+        lambda recipe: losses.TripletLoss(recipe.margin),
+        has_weights=lambda recipe: recipe.embedding_size is not None,
+    ),
+    "circle": _by_group(lambda recipe: losses.CircleLoss(margin=recipe.margin)),
+    "harmonic": Objective(
+        "groups",
+        _beside_old,
+        lambda recipe: losses.HarmonicTripletLoss(recipe.margin),
+        has_weights=lambda recipe: recipe.embedding_size is not None,
+        keeps_old=True,
+    ),
+    "softmax": Objective(
+        "classes",
+        _classes("softmax"),
+        lambda recipe: tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        _accuracy,
+        in_groups=False,
+    ),
+    "cosface": _margin_softmax(lambda recipe: losses.CosFaceLoss(recipe.scale, recipe.margin)),
+    "arcface": _margin_softmax(lambda recipe: losses.ArcFaceLoss(recipe.scale, recipe.margin)),
+    "sphereface": _margin_softmax(lambda recipe: losses.SphereFaceLoss(recipe.scale, recipe.margin)),
+}
+"""What a recipe's `model` may be. Its rows are what adding a loss touches."""
