@@ -1,11 +1,11 @@
-"""What a training has come to: scores, figures and pictures of a run."""
+"""What a training has come to: the scores and figures of a run."""
 
 import io
-import json
 import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
-from .. import __version__, plots
+from .. import __version__
 from ..datasets import Pairs, pair_dataset
 from ..evaluation import (
     choose_threshold,
@@ -26,32 +26,25 @@ from ..evaluation import (
     verification_report,
 )
 from ..evaluation.scoring import embed_files
-from ..files import read_json, replacing, write_text
+from ..files import replacing
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
-    COLLAPSED,
     FINISHED,
     HELD_OUT,
     LAST,
     MODEL,
-    PAGE,
-    SCORES,
-    VERIFIER,
-    VERIFIER_FORMAT,
-    RunFolder,
-    finishing,
-    has_collapsed,
+    PRETRAINING,
     read_claim,
     read_history,
     read_results,
-    sealed,
-    write_results,
+    read_verifier_settings,
+    write_scores,
+    write_verifier_settings,
 )
-from ..runs.page import write_page
-from ..runs.summary import drawn
+from ..runs.measured import COLLAPSED, has_collapsed
+from ..runs.results import Figures, Leak, Learnt, Pretraining, Results, Status
 from ..verification.safe_loading import load_model_safely
 from .callbacks import mode
-from .claim import PRETRAINING
 from .data import common_photo_size
 from .finish import finish
 
@@ -64,12 +57,11 @@ def measure(
     run_dir: str | os.PathLike,
     recipe: Recipe,
     sets: dict[str, Pairs],
-    *,
     photos: Mapping[str, Sequence[str]],
     device: str,
-    status: str,
-) -> dict[str, Any]:
-    """Scores a run's models on all its pairs and writes scores, figures and pictures into its folder.
+    status: Status,
+) -> Results:
+    """Scores a run's models on all its pairs, and writes the scores and what its verifier needs into its folder.
 
     Args:
         run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was interrupted.
@@ -77,18 +69,19 @@ def measure(
         sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
         photos: the photos that it learnt people from, person by person; none if it learnt from pairs.
         device: on what it was trained, in words.
-        status: `"finished"` or `"interrupted"`.
+        status: `Status.FINISHED` or `Status.INTERRUPTED`.
 
     Returns:
-        What `results.json` holds, which is written last, as the proof that all is there.
+        What `results.json` is to hold. That is for the caller to write, last of all, as the proof that all is there.
     """
     run_dir = Path(run_dir)
     history = read_history(run_dir)
     claim = read_claim(run_dir)
     best_epoch = _best_epoch(history[recipe.monitor], recipe.monitor)
-    scores, figures = {}, {}
+    scores: dict[str, dict[str, np.ndarray]] = {}
+    figures: dict[str, dict[str, Figures]] = {}
     for which, file in _WHICH.items():
-        if which == "last" and status == "interrupted":
+        if which == "last" and status == Status.INTERRUPTED:
             continue
         if which == "last" and best_epoch == len(history["epoch"]):
             scores[which], figures[which] = scores["best"], figures["best"]  # the same weights
@@ -102,61 +95,60 @@ def measure(
         scores[which] = {name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()}
         figures[which] = _figures(sets, scores[which])
         if recipe.kind == "pairs" and not recipe.finishes:
-            _add_own_figures(figures[which], sets, scores[which], model, recipe)
+            figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe)
     if has_collapsed(scores["best"]["validation"]):
         logger.warning("%s: %s", run_dir, COLLAPSED)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
-        before = read_results(run_dir / PRETRAINING)
-        pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
-        trained_on.update(read_json(run_dir / PRETRAINING / VERIFIER)["people"]["trained_on"])
-    results = {
-        "status": status,
-        "seed": recipe.seed,
-        "split": recipe.split,
-        "device": device,
-        "epochs": len(history["epoch"]),
-        "best_epoch": best_epoch,
-        "monitor": recipe.monitor,
-        "seconds": sum(history["seconds"]),
-        "pretraining": pretraining,
-        "people": {name: len(pairs.identities()) for name, pairs in sets.items()},
-        "photos": claim.get("photos"),
-        "figures": figures,
-        "raw_pixels": _figures(sets, pixels),
-        "leak": None,
-    }
+        before = Results.from_json(read_results(run_dir / PRETRAINING))
+        pretraining = Pretraining(before.epochs, before.best_epoch, before.seconds)
+        trained_on.update(read_verifier_settings(run_dir / PRETRAINING)["people"]["trained_on"])
+    leaked = None
     if recipe.split == "report" and "last" in scores:
-        results["leak"] = leak(sets["train"], sets["validation"], scores["last"]["validation"])
-    write_text(run_dir / SCORES, json.dumps(_score_lists(sets, scores)) + "\n")
-    verifier = _verifier(run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on)
-    write_text(run_dir / VERIFIER, json.dumps(verifier, indent=2) + "\n")
-    _draw(run_dir, recipe, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
-    write_page(RunFolder(run_dir, sealed(run_dir, results)), run_dir / PAGE)
-    return write_results(run_dir, results)
+        leaked = leak(sets["train"], sets["validation"], scores["last"]["validation"])
+    results = Results(
+        status=status,
+        seed=recipe.seed,
+        split=recipe.split,
+        device=device,
+        epochs=len(history["epoch"]),
+        best_epoch=best_epoch,
+        monitor=recipe.monitor,
+        seconds=sum(history["seconds"]),
+        pretraining=pretraining,
+        people={name: len(pairs.identities()) for name, pairs in sets.items()},
+        photos=Learnt(**claim["photos"]) if "photos" in claim else None,
+        figures=figures,
+        raw_pixels=_figures(sets, pixels),
+        leak=leaked,
+    )
+    write_scores(run_dir, _score_lists(sets, scores))
+    write_verifier_settings(
+        run_dir,
+        _verifier_settings(
+            run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on
+        ),
+    )
+    return results
 
 
-def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> dict[str, int | float]:
+def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> Leak:
     """Says how a model ranks the validation pairs with somebody whom training has seen, and the others.
 
     Args:
         train: the training pairs.
         val: the `n` validation pairs.
         scores: theirs, `(n,)`.
-
-    Returns:
-        `touched_pairs`, how many have such a person, and the AUC of these, `val_auc_touched`, and of the rest, `val_auc_others`, which is
-        left out where a part has pairs of one class alone.
     """
     seen = list(train.identities())
     touched = np.isin(val.left_identities, seen) | np.isin(val.right_identities, seen)
-    figures = {"touched_pairs": int(touched.sum())}
-    for name, chosen in (("touched", touched), ("others", ~touched)):
-        if 0 < val.same[chosen].sum() < chosen.sum():
-            figures[f"val_auc_{name}"] = float(roc_auc_score(val.same[chosen], scores[chosen]))
-    return figures
+    aucs: list[float | None] = [
+        float(roc_auc_score(val.same[part], scores[part])) if 0 < val.same[part].sum() < part.sum() else None
+        for part in (touched, ~touched)
+    ]
+    return Leak(int(touched.sum()), *aucs)
 
 
 def _best_epoch(values: list[float], monitor: str) -> int:
@@ -164,21 +156,22 @@ def _best_epoch(values: list[float], monitor: str) -> int:
     return int(best(values)) + 1
 
 
-def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict:
+def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict[str, Figures]:
     # As a plain number: on the validation pairs themselves it is optimistic, and so described.
     threshold = float(choose_threshold(scores["validation"], sets["validation"].same))
-    return {
+    reports = {
         name: verification_report(
             scores[name],
             sets[name].same,
             threshold=threshold,
             identities=(sets[name].left_identities, sets[name].right_identities),
-        ).as_dict()
+        )
         for name in scores
     }
+    return {name: Figures(**report.as_dict()) for name, report in reports.items()}
 
 
-def _verifier(
+def _verifier_settings(
     run_dir: Path,
     recipe: Recipe,
     val: Pairs,
@@ -191,7 +184,6 @@ def _verifier(
     calibration = fit_platt(scores, val.same)
     model = FINISHED if recipe.finishes else _WHICH["best"]
     return {
-        "format": VERIFIER_FORMAT,
         "siamese_nn": __version__,
         "model": model,
         "model_sha256": sha256((run_dir / model).read_bytes()).hexdigest(),
@@ -235,23 +227,29 @@ def _held_out_scores(
     }
 
 
-def _add_own_figures(
-    figures: dict,
+def _with_own_figures(
+    figures: dict[str, Figures],
     sets: dict[str, Pairs],
     scores: dict[str, np.ndarray],
     model: tf.keras.Model,
     recipe: Recipe,
-) -> None:
+) -> dict[str, Figures]:
     """Adds the model's own loss, and its accuracy at the threshold that it was made for."""
     recipe.compile(model)
     options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
+    found = {}
     for name, pairs in sets.items():
         data = pair_dataset(pairs, **options, batch_size=recipe.batch_size, shuffle=False)
-        figures[name]["loss"] = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
+        loss = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
+        found[name] = replace(figures[name], loss=loss)
         if recipe.fixed_threshold is not None:
             at_half = verification_report(scores[name], pairs.same, threshold=recipe.fixed_threshold)
-            figures[name]["accuracy_at_half"] = at_half.accuracy
-            figures[name]["accuracy_at_half_interval"] = at_half.accuracy_interval
+            found[name] = replace(
+                found[name],
+                accuracy_at_half=at_half.accuracy,
+                accuracy_at_half_interval=at_half.accuracy_interval,
+            )
+    return found
 
 
 def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]]) -> dict:
@@ -267,23 +265,3 @@ def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]
         }
         for name, pairs in sets.items()
     }
-
-
-def _draw(
-    run_dir: Path,
-    recipe: Recipe,
-    history: dict,
-    sets: dict[str, Pairs],
-    scores: dict[str, np.ndarray],
-    threshold: float,
-) -> None:
-    for quantity in {"accuracy", "loss", "auc"} & {name.removeprefix("val_") for name in history}:
-        with replacing(run_dir / f"{quantity}.png") as partial:
-            axes = plots.learning_curves(history, quantity)
-            if recipe.finishes:  # the figures are of another embedding
-                axes.set_title(f"{axes.get_title()}, as trained: before {finishing(recipe.as_dict())}")
-            plots.save(axes, partial)
-    name = "test" if "test" in sets else "validation"
-    chosen = drawn(len(sets[name]))
-    with replacing(run_dir / "pairs.png") as partial:
-        plots.save(plots.pairs_grid(sets[name][chosen], scores[name][chosen], threshold), partial)

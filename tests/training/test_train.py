@@ -16,7 +16,8 @@ import tensorflow as tf
 from PIL import Image
 
 from siamese_nn import Verifier, datasets, evaluation, training
-from siamese_nn.runs.folder import RunFolder, read_results
+from siamese_nn.runs.folder import read_results
+from siamese_nn.runs.measured import RunFolder
 from siamese_nn.studies.many_runs import standing
 from siamese_nn.training import Recipe
 
@@ -573,6 +574,21 @@ def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch
     before = (copy / "results.json").stat().st_mtime_ns
     assert training.train(SMALL, train, val, copy, test=test, verbose=0) == again
     assert (copy / "results.json").stat().st_mtime_ns == before
+
+
+def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monkeypatch, caplog):
+    folder, results, (train, val, test) = run
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    (copy / "loss.png").unlink()
+    (copy / "report.html").write_text("<html")
+    monkeypatch.setattr(
+        sys.modules["siamese_nn.training.train"], "measure", lambda *_, **__: pytest.fail("measured again")
+    )
+    again = training.train(SMALL, train, val, copy, test=test, verbose=0)
+    assert "loss.png is missing, report.html has changed: drawing it anew" in caplog.text
+    assert again == results and again == read_results(copy)
+    for file in ("loss.png", "pairs.png", "report.html"):
+        assert (copy / file).read_bytes() == (folder / file).read_bytes()
 
 
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
