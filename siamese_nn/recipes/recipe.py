@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from .. import losses, models
 from ..datasets import Augmentation, Pairs, split_by_letter, split_identities
-from ..datasets.images import check_image_options
+from ..datasets.photo_format import PhotoFormat
 from ..models.pretrained import networks
 from .precision import built_in
 
@@ -198,7 +198,7 @@ class Recipe:
                 isinstance(value, Real) and math.isfinite(value) and fits(value)
             ):
                 raise ValueError(f"`{name}` must be a number, {words}. Received: {name}={value!r}")
-        check_image_options(self.image_size, self.crop, self.channels)
+        _ = self.photo_format  # which refuses what it can't be
         sizes = self.kernel_sizes
         if (
             not isinstance(sizes, (tuple, list))
@@ -270,6 +270,11 @@ class Recipe:
                 '`embedding_size` must be a number where `trainable` is "none": nothing else is left to train. '
                 "Received: embedding_size=None"
             )
+
+    @property
+    def photo_format(self) -> PhotoFormat:
+        """As what the photos are decoded."""
+        return PhotoFormat(self.image_size, self.crop, self.channels)
 
     @property
     def kind(self) -> str:
