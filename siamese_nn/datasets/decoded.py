@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,9 @@ class DecodedPhotos:
         if self._table is not None:
             unknown = [path for path in self.paths.tolist() if path not in self._table.rows]
             if unknown:
-                raise ValueError(f"A selection must be among the photos. Received one that is not: {unknown[0]}")
+                raise ValueError(
+                    f"A selection must be among the photos. Received one that is not: {unknown[0]}"
+                )
             self.rows = np.array([self._table.rows[path] for path in self.paths.tolist()], np.int64)
 
     @property
@@ -137,7 +139,7 @@ class _Table:
         self._format = photo_format.with_margin(margin)
         self.size = len(rows) * int(np.prod(self._format.shape))
         self._images: np.ndarray | None = None
-        self._tensor: Union["tf.Tensor", None] = None
+        self._tensor: Any = None
 
     @property
     def images(self) -> np.ndarray:

@@ -17,8 +17,8 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from ..files import replacing
-from .photo_format import MODES, PhotoFormat, checked_size
 from .photo_files import ImageError, read_photo, require_photo_file, require_whole, scan_ends
+from .photo_format import MODES, PhotoFormat, checked_size
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ _PILLOWS_ERRORS = (  # for a damaged file, and what slips out of its readers of 
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
+_CACHE = "SIAMESE_NN_IMAGE_CACHE"  # the environment variable that names a folder for decoded photos
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
 
 
@@ -254,7 +255,7 @@ def decode_photos(
 ) -> np.ndarray:
     """Decodes many photos; see `load_images`, which makes the format."""
     if cache_dir is None:
-        cache_dir = os.environ.get("SIAMESE_NN_IMAGE_CACHE")
+        cache_dir = os.environ.get(_CACHE)
     kept = _kept(paths, photo_format, photo_size, cache_dir) if cache_dir else None
     if kept is None:
         return _decode(paths, photo_format, photo_size, progress)
@@ -263,6 +264,11 @@ def decode_photos(
         images = _decode(paths, photo_format, photo_size, progress)
         _keep(images, kept)
     return images
+
+
+def cache_or(folder: str | os.PathLike) -> str:
+    """Returns the folder for decoded photos that the environment names, or else this one; see `load_images`."""
+    return os.environ.get(_CACHE, os.fspath(folder))
 
 
 def _keep(images: np.ndarray, kept: Path) -> None:
@@ -337,9 +343,7 @@ def _decode(
     return images
 
 
-def _checked(
-    photo_size: tuple[int, int] | None, crop: tuple[int, int] | None
-) -> tuple[int, int] | None:
+def _checked(photo_size: tuple[int, int] | None, crop: tuple[int, int] | None) -> tuple[int, int] | None:
     """Returns `photo_size`; raises `ValueError` unless it is a size that the crop fits into."""
     if photo_size is None:
         return None
