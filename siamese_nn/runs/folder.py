@@ -28,7 +28,9 @@ RECIPE, STATE, HISTORY, LOGS = "recipe.json", "state.npz", "history.csv", "logs"
 MODEL, LAST, FINISHED = "model.keras", "last.keras", "finished.keras"
 SCORES, VERIFIER, RESULTS, PAGE = "scores.json", "verifier.json", "results.json", "report.html"
 HELD_OUT = "held_out_scores.npy"  # of a verifier
-PICTURES = ("accuracy.png", "loss.png", "auc.png", "pairs.png")
+CURVES = {quantity: f"{quantity}.png" for quantity in ("accuracy", "loss", "auc")}
+PAIRS = "pairs.png"
+PICTURES = (*CURVES.values(), PAIRS)
 
 TRAINED = (RECIPE, HISTORY, MODEL, LAST)  # only a training makes these again
 MEASURED = (FINISHED, SCORES, VERIFIER, HELD_OUT, *PICTURES, PAGE)  # made again from those and the photos

@@ -1,4 +1,4 @@
-"""What a training has come to: scores, figures and pictures of a run."""
+"""What a training has come to: the scores and figures of a run."""
 
 import io
 import json
@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
-from .. import __version__, plots
+from .. import __version__
 from ..datasets import Pairs, pair_dataset
 from ..evaluation import (
     choose_threshold,
@@ -34,21 +34,14 @@ from ..runs.folder import (
     HELD_OUT,
     LAST,
     MODEL,
-    PAGE,
     SCORES,
     VERIFIER,
     VERIFIER_FORMAT,
-    RunFolder,
-    finishing,
     has_collapsed,
     read_claim,
     read_history,
     read_results,
-    sealed,
-    write_results,
 )
-from ..runs.page import write_page
-from ..runs.summary import drawn
 from ..verification.safe_loading import load_model_safely
 from .callbacks import mode
 from .claim import PRETRAINING
@@ -69,7 +62,7 @@ def measure(
     device: str,
     status: str,
 ) -> dict[str, Any]:
-    """Scores a run's models on all its pairs and writes scores, figures and pictures into its folder.
+    """Scores a run's models on all its pairs, and writes the scores and what its verifier needs into its folder.
 
     Args:
         run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was interrupted.
@@ -80,7 +73,7 @@ def measure(
         status: `"finished"` or `"interrupted"`.
 
     Returns:
-        What `results.json` holds, which is written last, as the proof that all is there.
+        What `results.json` is to hold. That is for the caller to write, last of all, as the proof that all is there.
     """
     run_dir = Path(run_dir)
     history = read_history(run_dir)
@@ -133,9 +126,7 @@ def measure(
     write_text(run_dir / SCORES, json.dumps(_score_lists(sets, scores)) + "\n")
     verifier = _verifier(run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on)
     write_text(run_dir / VERIFIER, json.dumps(verifier, indent=2) + "\n")
-    _draw(run_dir, recipe, history, sets, scores["best"], figures["best"]["validation"]["threshold"])
-    write_page(RunFolder(run_dir, sealed(run_dir, results)), run_dir / PAGE)
-    return write_results(run_dir, results)
+    return results
 
 
 def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> dict[str, int | float]:
@@ -267,23 +258,3 @@ def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]
         }
         for name, pairs in sets.items()
     }
-
-
-def _draw(
-    run_dir: Path,
-    recipe: Recipe,
-    history: dict,
-    sets: dict[str, Pairs],
-    scores: dict[str, np.ndarray],
-    threshold: float,
-) -> None:
-    for quantity in {"accuracy", "loss", "auc"} & {name.removeprefix("val_") for name in history}:
-        with replacing(run_dir / f"{quantity}.png") as partial:
-            axes = plots.learning_curves(history, quantity)
-            if recipe.finishes:  # the figures are of another embedding
-                axes.set_title(f"{axes.get_title()}, as trained: before {finishing(recipe.as_dict())}")
-            plots.save(axes, partial)
-    name = "test" if "test" in sets else "validation"
-    chosen = drawn(len(sets[name]))
-    with replacing(run_dir / "pairs.png") as partial:
-        plots.save(plots.pairs_grid(sets[name][chosen], scores[name][chosen], threshold), partial)

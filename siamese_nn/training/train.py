@@ -27,16 +27,23 @@ from ..runs.folder import (
     LAST,
     LOGS,
     MODEL,
+    PAGE,
+    PICTURES,
     RECIPE,
     RESULTS,
     STATE,
     TRAINED,
     VERIFIER,
+    RunFolder,
     changed_files,
     damaged,
     read_results,
     require_no_links,
+    sealed,
+    write_results,
 )
+from ..runs.page import write_page
+from ..runs.pictures import draw
 from ..verification.safe_loading import load_model_safely, read_verifier_settings, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
 from .claim import PRETRAINING, alone_in, claim_folder
@@ -167,11 +174,16 @@ def _train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                measure(run_dir, recipe, sets, photos=own_photos, device=device, status="interrupted")
+                _complete(
+                    run_dir,
+                    measure(run_dir, recipe, sets, photos=own_photos, device=device, status="interrupted"),
+                )
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
-        results = measure(run_dir, recipe, sets, photos=own_photos, device=device, status="finished")
+        results = _complete(
+            run_dir, measure(run_dir, recipe, sets, photos=own_photos, device=device, status="finished")
+        )
         (run_dir / STATE).unlink()
         return results
 
@@ -241,9 +253,22 @@ def _finished(
         logger.info("%s is finished already", run_dir)
         return results
     lost = ", ".join(f"{name} {fault}" for name, fault in faults.items())
+    if faults.keys() <= {*PICTURES, PAGE}:
+        logger.warning("%s is finished, but %s: drawing it anew", run_dir, lost)
+        return _complete(run_dir, results)
     logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
     _prepare_device(recipe.seed)
-    return measure(run_dir, recipe, sets, photos=photos, device=results["device"], status="finished")
+    return _complete(
+        run_dir, measure(run_dir, recipe, sets, photos=photos, device=results["device"], status="finished")
+    )
+
+
+def _complete(run_dir: Path, results: dict[str, Any]) -> dict[str, Any]:
+    """Draws what was measured. Then writes the results, which vouch for all files, and returns what they hold."""
+    run = RunFolder(run_dir, sealed(run_dir, results))
+    draw(run)
+    write_page(run, run_dir / PAGE)
+    return write_results(run_dir, results)
 
 
 @contextmanager

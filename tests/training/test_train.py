@@ -576,6 +576,21 @@ def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch
     assert (copy / "results.json").stat().st_mtime_ns == before
 
 
+def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monkeypatch, caplog):
+    folder, results, (train, val, test) = run
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    (copy / "loss.png").unlink()
+    (copy / "report.html").write_text("<html")
+    monkeypatch.setattr(
+        sys.modules["siamese_nn.training.train"], "measure", lambda *_, **__: pytest.fail("measured again")
+    )
+    again = training.train(SMALL, train, val, copy, test=test, verbose=0)
+    assert "loss.png is missing, report.html has changed: drawing it anew" in caplog.text
+    assert again == results and again == read_results(copy)
+    for file in ("loss.png", "pairs.png", "report.html"):
+        assert (copy / file).read_bytes() == (folder / file).read_bytes()
+
+
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
     folder, _, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
