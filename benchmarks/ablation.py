@@ -110,16 +110,9 @@ def main() -> None:
     for name in names:
         recipe = replace(ROWS[name], seed=options.seed, precision=options.precision)
         train, val = recipe.split_pairs(pairs, exclude=test)
-        people = pairs.identities() - val.identities()
-        photos = datasets.photos_by_identity(options.data / "train")
+        photos = datasets.training_photos(options.data / "train", pairs, val)
         run_dir = options.runs / f"{name.replace(' ', '-')}-{options.seed}-{options.precision}"
-        results = training.train(
-            recipe,
-            train,
-            val,
-            run_dir,
-            photos={person: own for person, own in photos.items() if person in people},
-        )
+        results = training.train(recipe, train, val, run_dir, photos=photos)
         figures = results["figures"]["best"]["validation"]
         low, high = figures["auc_interval"]
         alone = training.read_history(run_dir)["val_auc"][results["best_epoch"] - 1]

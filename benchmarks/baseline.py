@@ -87,12 +87,7 @@ def main() -> None:
     began = time.perf_counter()
     pairs, test = datasets.load_lfw_a(options.data)
     train, val = datasets.split_identities(pairs, exclude=test)
-    people = pairs.identities() - val.identities()
-    photos = {
-        name: paths
-        for name, paths in datasets.photos_by_identity(options.data / "train").items()
-        if name in people
-    }
+    photos = datasets.training_photos(options.data / "train", pairs, val)
     sets = {"validation": val} | ({"test": test} if options.final else {})
     for name, held_out in sets.items():
         datasets.require_disjoint(train, held_out, names=("training", name))

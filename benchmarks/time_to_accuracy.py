@@ -60,15 +60,13 @@ def train(name: str, options: argparse.Namespace) -> None:
     path = run_dir / MEASURED
     pairs, test = datasets.load_lfw_a(options.data)
     train_pairs, val = recipe.split_pairs(pairs, exclude=test)
-    people = pairs.identities() - val.identities()
-    photos = datasets.photos_by_identity(options.data / "train")
     training.train(
         recipe,
         train_pairs,
         val,
         run_dir,
         test=test,
-        photos={person: own for person, own in photos.items() if person in people},
+        photos=datasets.training_photos(options.data / "train", pairs, val),
         callbacks=[Measured(val, crop=recipe.crop)] if recipe.monitor == "val_loss" else [],
         verbose=2,
     )

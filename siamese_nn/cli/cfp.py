@@ -3,12 +3,12 @@
 import argparse
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
 from .. import datasets
 from ..datasets.cfp import TASKS
+from ..datasets.images import cache_or
 from .data import words
 from .use import add_run
 
@@ -120,10 +120,9 @@ def _sweep(options: argparse.Namespace) -> None:
         epochs=options.epochs,
         seed=options.seed,
     )
-    os.environ.setdefault("SIAMESE_NN_IMAGE_CACHE", str(runs_dir / "images"))
     try:
         with logging_redirect_tqdm():
-            cfp_study.run(runs, cfp_dir)
+            cfp_study.run(runs, cfp_dir, cache_dir=cache_or(runs_dir / "images"))
     except KeyboardInterrupt:
         _show(cfp_study.collect(runs))
         raise

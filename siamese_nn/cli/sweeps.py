@@ -1,16 +1,16 @@
 """The commands of many trainings."""
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from .. import datasets
+from ..datasets.images import cache_or
 from ..recipes.constraints import SPLITS
 from ..runs.results import Status
 from . import cfp
 from .data import data_folder, words
-from .train import recipe_named, show_run, training_photos
+from .train import recipe_named, show_run
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -122,10 +122,9 @@ def _report(options: argparse.Namespace) -> None:
     if options.markdown:  # refused now, not after hours
         reproduction.markdown_around(options.markdown, _title(options, data_dir))
     pairs, test = datasets.load_lfw_a(data_dir)
-    os.environ.setdefault("SIAMESE_NN_IMAGE_CACHE", str(runs_dir / "images"))
     try:
         with logging_redirect_tqdm():
-            reproduction.run(runs, pairs, test)
+            reproduction.run(runs, pairs, test, cache_dir=cache_or(runs_dir / "images"))
     except KeyboardInterrupt:
         _show_sweep(options, runs, runs_dir, data_dir)
         raise
@@ -183,7 +182,7 @@ def _search(options: argparse.Namespace) -> None:
     data_dir = data_folder(options.data)
     pairs, test = datasets.load_lfw_a(data_dir)
     train, val = recipe.split_pairs(pairs, exclude=test)
-    photos = training_photos(data_dir, pairs, val)
+    photos = datasets.training_photos(data_dir / "train", pairs, val)
     title = f"search-{data_dir.name}-{options.recipe}-{options.space.stem}-{options.sampler}"
     folder = options.folder or Path("runs") / title
     with logging_redirect_tqdm():

@@ -86,11 +86,10 @@ def _train(options: argparse.Namespace) -> None:
         pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))
         title += f"-without-{options.exclude.stem}"
     train, val = recipe.split_pairs(pairs, exclude=test)
+    photos = datasets.training_photos(data_dir / "train", pairs, val)
     run_dir = options.run_dir or Path("runs") / title
     try:
-        results = training.train(
-            recipe, train, val, run_dir, test=test, photos=training_photos(data_dir, pairs, val), verbose=2
-        )
+        results = training.train(recipe, train, val, run_dir, test=test, photos=photos, verbose=2)
     except KeyboardInterrupt:
         if (run_dir / RESULTS).exists():
             show_run(read_results(run_dir), data_dir, run_dir)
@@ -119,16 +118,6 @@ def recipe_named(name: str) -> Any:
             f"report, such as 5.1. Received: {name}"
         )
     return recipes[name]
-
-
-def training_photos(data_dir: Path, pairs: datasets.Pairs, val: datasets.Pairs) -> dict[str, list[str]]:
-    """All photos of the people in the training file who are not held out for validation."""
-    people = pairs.identities() - val.identities()
-    return {
-        name: paths
-        for name, paths in datasets.photos_by_identity(data_dir / "train").items()
-        if name in people
-    }
 
 
 def show_run(results: dict, data_dir: Path, run_dir: Path) -> None:

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
+from .decoded import DecodedPhotos
 from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
+from .photo_folders import training_photos
+from .photo_format import PhotoFormat
 from .splits import (
     IdentityLeakError,
     IdentityLeakWarning,
@@ -25,11 +28,13 @@ from .toy_faces import make_toy_faces
 
 __all__ = [
     "Augmentation",
+    "DecodedPhotos",
     "IdentityLeakError",
     "IdentityLeakWarning",
     "ImageError",
     "PairFileError",
     "Pairs",
+    "PhotoFormat",
     "cfp_is_aligned",
     "cfp_photos",
     "check_lfw_a",
@@ -61,6 +66,7 @@ __all__ = [
     "split_by_letter",
     "split_cfp_folds",
     "split_identities",
+    "training_photos",
     "triplet_dataset",
     "without_people",
     "write_pairs",

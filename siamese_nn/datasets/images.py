@@ -18,17 +18,18 @@ from tqdm.auto import tqdm
 
 from ..files import replacing
 from .photo_files import ImageError, read_photo, require_photo_file, require_whole, scan_ends
+from .photo_format import MODES, PhotoFormat, checked_size
 
 logger = logging.getLogger(__name__)
 
 _ORIENTATION = ExifTags.Base.Orientation
-_MODES = {1: "L", 3: "RGB"}
 _TASK = 32  # photos a thread takes at a time
 _ASPECTS = 1.02  # how far the aspects of two photos may differ that are taken for one another
 _PILLOWS_ERRORS = (  # for a damaged file, and what slips out of its readers of EXIF data and the like
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
+_CACHE = "SIAMESE_NN_IMAGE_CACHE"  # the environment variable that names a folder for decoded photos
 _MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
 
 
@@ -63,7 +64,8 @@ def load_image(
             smaller than `crop`, or is of another aspect than `photo_size`.
         ValueError: if an argument is out of range.
     """
-    check_image_options(image_size, crop, channels, photo_size)
+    photo_format = PhotoFormat(image_size, crop, channels)
+    image_size, crop, photo_size = photo_format.size, photo_format.crop, _checked(photo_size, crop)
     if not isinstance(source, (str, os.PathLike, bytes, Image.Image)):
         raise ValueError(
             "`source` must be a photo's path, the bytes of its file, or a Pillow image. "
@@ -88,7 +90,7 @@ def load_image(
         wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
         if _on_its_side(photo):
             wanted = wanted[::-1]
-        draft = (_MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
+        draft = (MODES[channels], (math.ceil(wanted[0]), math.ceil(wanted[1])))
         photo.draft(*draft)
         photo.load()
         if isinstance(content, bytes):
@@ -97,8 +99,8 @@ def load_image(
             photo = ImageOps.exif_transpose(photo)
         across, down = width * photo.width / full_width, height * photo.height / full_height
         left, top = (photo.width - across) / 2, (photo.height - down) / 2
-        if photo.mode != _MODES[channels]:
-            photo = photo.convert(_MODES[channels])
+        if photo.mode != MODES[channels]:
+            photo = photo.convert(MODES[channels])
         box = (left, top, left + across, top + down)
         pixels = np.asarray(photo.resize((image_size[1], image_size[0]), Image.Resampling.BILINEAR, box=box))
     return pixels.reshape(*image_size, channels)
@@ -219,33 +221,54 @@ def load_images(
     channels: int = 1,
     photo_size: tuple[int, int] | None = None,
     progress: bool = True,
+    cache_dir: str | os.PathLike | None = None,
 ) -> np.ndarray:
     """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
 
-    With the environment variable `SIAMESE_NN_IMAGE_CACHE` set to a folder, what is decoded is kept there in a
-    file. It is read when the same photos are asked for again, by whatever process. A photo whose size or
-    times of change are others is decoded anew. A kept file ends with its SHA-256, which each reading checks:
-    where it is damaged, all are decoded anew. Each process has a copy of its own in memory, so whatever
-    happens to the file afterwards changes nothing. Files are put in place whole and never changed. Remove the
-    folder when it is no longer of use.
+    With a `cache_dir`, what is decoded is kept there in a file. It is read when the same photos are asked for again,
+    by whatever process. A photo whose size or times of change are others is decoded anew. A kept file ends with its
+    SHA-256, which each reading checks: where it is damaged, all are decoded anew. Each process has a copy of its own
+    in memory, so whatever happens to the file afterwards changes nothing. Files are put in place whole and never
+    changed. Remove the folder when it is no longer of use.
 
     Args:
         paths: the `n` files.
         progress: whether to show a progress bar (on a terminal or in a notebook) when there are many.
+        cache_dir: the folder to keep them in, made where it is missing. `None` takes the one that the environment
+            variable `SIAMESE_NN_IMAGE_CACHE` names, and keeps nothing where it names none; so does `""`.
 
     Returns:
         uint8 of shape `(n, height, width, channels)`, in [0, 255].
     """
-    check_image_options(image_size, crop, channels, photo_size)
-    options = {"image_size": image_size, "crop": crop, "channels": channels, "photo_size": photo_size}
-    kept = _kept(paths, options)
+    photo_format = PhotoFormat(image_size, crop, channels)
+    photo_size = _checked(photo_size, crop)
+    return decode_photos(paths, photo_format, photo_size=photo_size, progress=progress, cache_dir=cache_dir)
+
+
+def decode_photos(
+    paths: Sequence[str],
+    photo_format: PhotoFormat,
+    *,
+    photo_size: tuple[int, int] | None = None,
+    progress: bool = True,
+    cache_dir: str | os.PathLike | None = None,
+) -> np.ndarray:
+    """Decodes many photos; see `load_images`, which makes the format."""
+    if cache_dir is None:
+        cache_dir = os.environ.get(_CACHE)
+    kept = _kept(paths, photo_format, photo_size, cache_dir) if cache_dir else None
     if kept is None:
-        return _decode(paths, options, progress)
-    images = _read(kept, (len(paths), *image_size, channels))
+        return _decode(paths, photo_format, photo_size, progress)
+    images = _read(kept, (len(paths), *photo_format.shape))
     if images is None:
-        images = _decode(paths, options, progress)
+        images = _decode(paths, photo_format, photo_size, progress)
         _keep(images, kept)
     return images
+
+
+def cache_or(folder: str | os.PathLike) -> str:
+    """Returns the folder for decoded photos that the environment names, or else this one; see `load_images`."""
+    return os.environ.get(_CACHE, os.fspath(folder))
 
 
 def _keep(images: np.ndarray, kept: Path) -> None:
@@ -275,12 +298,16 @@ def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return None
 
 
-def _kept(paths: Sequence[str], options: dict) -> Path | None:
-    """Where the cache keeps the images of these very files; `None` without a cache, or where a file is missing."""
-    folder = os.environ.get("SIAMESE_NN_IMAGE_CACHE")
-    if not folder or not len(paths):
+def _kept(
+    paths: Sequence[str],
+    photo_format: PhotoFormat,
+    photo_size: tuple[int, int] | None,
+    folder: str | os.PathLike,
+) -> Path | None:
+    """Where the cache keeps the images of these very files; `None` where there are none, or one is missing."""
+    if not len(paths):
         return None
-    digest = sha256(repr(sorted(options.items())).encode())
+    digest = sha256(repr((photo_format, photo_size)).encode())
     for path in map(str, paths):
         try:
             facts = os.stat(path)
@@ -291,14 +318,16 @@ def _kept(paths: Sequence[str], options: dict) -> Path | None:
     return Path(folder) / f"{digest.hexdigest()[:32]}.uint8"
 
 
-def _decode(paths: Sequence[str], options: dict, progress: bool) -> np.ndarray:
-    image_size, channels = options["image_size"], options["channels"]
-    images = np.empty((len(paths), *image_size, channels), np.uint8)
+def _decode(
+    paths: Sequence[str], photo_format: PhotoFormat, photo_size: tuple[int, int] | None, progress: bool
+) -> np.ndarray:
+    images = np.empty((len(paths), *photo_format.shape), np.uint8)
+    options = {"image_size": photo_format.size, "crop": photo_format.crop, "channels": photo_format.channels}
 
     def load(start: int) -> int:
         part = paths[start : start + _TASK]
         for i, path in enumerate(part, start):
-            images[i] = load_image(str(path), **options)
+            images[i] = load_image(str(path), **options, photo_size=photo_size)
         return len(part)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -314,26 +343,14 @@ def _decode(paths: Sequence[str], options: dict, progress: bool) -> np.ndarray:
     return images
 
 
-def check_image_options(
-    image_size: tuple[int, int],
-    crop: tuple[int, int] | None,
-    channels: int,
-    photo_size: tuple[int, int] | None = None,
-) -> None:
-    """Raises `ValueError` unless the arguments are what `load_image` takes."""
-    for name, size in (("image_size", image_size), ("crop", crop), ("photo_size", photo_size)):
-        if (size is not None or name == "image_size") and not (
-            isinstance(size, (tuple, list))
-            and len(size) == 2
-            and all(isinstance(n, int) and n > 0 for n in size)
-        ):
-            raise ValueError(
-                f"`{name}` must be (height, width) in whole pixels of at least 1. Received: {name}={size!r}"
-            )
-    if channels not in _MODES:
-        raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={channels!r}")
-    if crop and photo_size and (crop[0] > photo_size[0] or crop[1] > photo_size[1]):
+def _checked(photo_size: tuple[int, int] | None, crop: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Returns `photo_size`; raises `ValueError` unless it is a size that the crop fits into."""
+    if photo_size is None:
+        return None
+    photo_size = checked_size("photo_size", photo_size)
+    if crop and (crop[0] > photo_size[0] or crop[1] > photo_size[1]):
         raise ValueError(
             f"`crop` must fit into `photo_size`. Received: {crop=}, with the margin that an `Augmentation` "
             f"may want around it, {photo_size=}"
         )
+    return photo_size

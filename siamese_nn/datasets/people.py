@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from .images import check_image_options
+from .decoded import MEMORY_LIMIT, DecodedPhotos
+from .photo_format import PhotoFormat
 from .pipelines import Augment, as_written, check_seed, epochs_from, finish_images, image_source
 
 
@@ -21,7 +22,7 @@ def identity_dataset(
     channels: int = 1,
     augment: Augment | None = None,
     initial_epoch: int | None = None,
-    memory_limit: int = 4 * 2**30,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tf.data.Dataset:
     """Batches in which people occur several times, for the losses that find their triplets in the batch.
 
@@ -50,7 +51,29 @@ def identity_dataset(
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.2.
     """
-    labels = number_people(paths, identities)
+    return identity_batches(
+        DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit),
+        identities,
+        identities_per_batch=identities_per_batch,
+        images_per_identity=images_per_identity,
+        seed=seed,
+        augment=augment,
+        initial_epoch=initial_epoch,
+    )
+
+
+def identity_batches(
+    photos: DecodedPhotos,
+    identities: Sequence[str],
+    *,
+    identities_per_batch: int,
+    images_per_identity: int,
+    seed: int,
+    augment: Augment | None = None,
+    initial_epoch: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of photos that may be decoded already; see `identity_dataset`."""
+    labels = number_people(photos, identities)
     if identities_per_batch < 1 or images_per_identity < 2:
         raise ValueError(
             "`identities_per_batch` must be at least 1 and `images_per_identity` at least 2. "
@@ -63,9 +86,7 @@ def identity_dataset(
     def plan(epoch: int) -> list[np.ndarray]:
         return plan_identity_batches(labels, identities_per_batch, images_per_identity, [seed, epoch])
 
-    return _labelled(
-        paths, labels, plan, image_size, seed, crop, channels, augment, initial_epoch, memory_limit
-    )
+    return _labelled(photos, labels, plan, seed, augment, initial_epoch)
 
 
 def photo_dataset(
@@ -80,7 +101,7 @@ def photo_dataset(
     channels: int = 1,
     augment: Augment | None = None,
     initial_epoch: int | None = None,
-    memory_limit: int = 4 * 2**30,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tf.data.Dataset:
     """Shuffled batches of photos and who is on them, for training as a classifier.
 
@@ -102,7 +123,29 @@ def photo_dataset(
         ImageError: if a photo is missing or broken; it is named.
         ValueError: if an argument is out of range.
     """
-    labels = number_people(paths, identities)
+    return photo_batches(
+        DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit),
+        identities,
+        batch_size=batch_size,
+        most_per_identity=most_per_identity,
+        seed=seed,
+        augment=augment,
+        initial_epoch=initial_epoch,
+    )
+
+
+def photo_batches(
+    photos: DecodedPhotos,
+    identities: Sequence[str],
+    *,
+    batch_size: int,
+    most_per_identity: int | None = None,
+    seed: int,
+    augment: Augment | None = None,
+    initial_epoch: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of photos that may be decoded already; see `photo_dataset`."""
+    labels = number_people(photos, identities)
     if not len(labels):
         raise ValueError("`paths` must hold at least one photo. Received none")
     if batch_size < 1 or (most_per_identity is not None and most_per_identity < 1):
@@ -118,9 +161,7 @@ def photo_dataset(
             order = order[_rank_within(labels[order]) < most_per_identity]
         return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
-    return _labelled(
-        paths, labels, plan, image_size, seed, crop, channels, augment, initial_epoch, memory_limit
-    )
+    return _labelled(photos, labels, plan, seed, augment, initial_epoch)
 
 
 def plan_identity_batches(
@@ -176,26 +217,21 @@ def _rank_within(labels: np.ndarray) -> np.ndarray:
 
 
 def _labelled(
-    paths: Sequence[str],
+    photos: DecodedPhotos,
     labels: np.ndarray,
     plan: Callable[[int], list[np.ndarray]],
-    image_size: tuple[int, int],
     seed: int,
-    crop: tuple[int, int] | None,
-    channels: int,
     augment: Augment | None,
     initial_epoch: int | None,
-    memory_limit: int,
 ) -> tf.data.Dataset:
     """Batches of `(images, labels)`, as `plan` deals them out."""
-    check_image_options(image_size, crop, channels)
-    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, augment, memory_limit)
+    fetch = image_source(photos, augment)
     with tf.device("CPU"):
         known = tf.constant(labels)
 
     @as_written
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
-        images = finish_images(fetch(order), augment, seed, [epoch, number], (*image_size, channels))
+        images = finish_images(fetch(order), augment, seed, [epoch, number], photos.photo_format)
         return images, tf.gather(known, order)
 
     batches = planned_batches(plan, initial_epoch, len(plan(initial_epoch or 0)))

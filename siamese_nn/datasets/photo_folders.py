@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from unicodedata import normalize
 
-from .pair_files import IMAGE_ENDINGS, person_by_name
+from .pair_files import IMAGE_ENDINGS, person_by_name, photos_by_identity
+from .pairs import Pairs
 
 logger = logging.getLogger(__name__)
 
@@ -103,3 +104,32 @@ def some(names: Sequence[str]) -> str:
     """Returns the first names, and how many more there are."""
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def training_photos(image_dir: str | os.PathLike, pairs: Pairs, val: Pairs) -> dict[str, list[str]]:
+    """Lists the photos that a recipe may learn people from: all of those in the training file who are not held out.
+
+    Args:
+        image_dir: the folder of their photos, as `photos_by_identity` takes it; of an organised LFW-a `train/`.
+        pairs: all pairs of the training file, before they were split.
+        val: those of them that are held out for validation.
+
+    Returns:
+        For each person in `pairs` who isn't in `val`, in alphabetical order, the paths of their photos.
+
+    Raises:
+        FileNotFoundError, ValueError: as `photos_by_identity`.
+
+    Example:
+        >>> import tempfile
+        >>> from siamese_nn import datasets
+        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=26, n_test_identities=6,
+        ...     images_per_identity=4, train_pairs=40, test_pairs=8)
+        >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
+        >>> train, val = datasets.split_identities(pairs)
+        >>> photos = training_photos(faces / "lfw2", pairs, val)
+        >>> train.identities() <= set(photos), val.identities().isdisjoint(photos)
+        (True, True)
+    """
+    people = pairs.identities() - val.identities()
+    return {name: own for name, own in photos_by_identity(image_dir).items() if name in people}

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from .images import check_image_options, load_images
+from .decoded import MEMORY_LIMIT, DecodedPhotos
 from .pairs import Pairs, require_pairs
+from .photo_format import PhotoFormat
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def pair_dataset(
     channels: int = 1,
     augment: Augment | None = None,
     initial_epoch: int | None = None,
-    memory_limit: int = 4 * 2**30,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tf.data.Dataset:
     """Batches of pairs for `model.fit`.
 
@@ -71,15 +72,38 @@ def pair_dataset(
         >>> left.shape, same.shape
         (TensorShape([8, 64, 64, 1]), TensorShape([8, 1]))
     """
-    check_image_options(image_size, crop, channels)
+    photo_format = PhotoFormat(image_size, crop, channels)
     require_pairs(pairs=pairs)
+    photos = DecodedPhotos(pairs.distinct_images()[0], photo_format, memory_limit=memory_limit)
+    return pair_batches(
+        pairs,
+        photos,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        augment=augment,
+        initial_epoch=initial_epoch,
+    )
+
+
+def pair_batches(
+    pairs: Pairs,
+    photos: DecodedPhotos,
+    *,
+    batch_size: int,
+    seed: int,
+    shuffle: bool = True,
+    augment: Augment | None = None,
+    initial_epoch: int | None = None,
+) -> tf.data.Dataset:
+    """Batches of pairs of photos that may be decoded already; see `pair_dataset`."""
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     check_seed(seed, initial_epoch)
     paths, where = pairs.distinct_images()
-    fetch = image_source(paths, image_size, crop, channels, augment, memory_limit)
+    fetch = image_source(photos.of(paths), augment)
     with tf.device("CPU"):
         where, same = tf.constant(where), tf.constant(pairs.same[:, None], tf.float32)
 
@@ -87,7 +111,7 @@ def pair_dataset(
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
         def side(column: int) -> tf.Tensor:
             images = fetch(tf.gather(where[:, column], order))
-            return finish_images(images, augment, seed, [epoch, 2 * number + column], (*image_size, channels))
+            return finish_images(images, augment, seed, [epoch, 2 * number + column], photos.photo_format)
 
         return (side(0), side(1)), tf.gather(same, order)
 
@@ -120,11 +144,11 @@ def finish_images(
     augment: Augment | None,
     seed: int,
     stream: list[tf.Tensor],
-    shape: tuple[int, int, int],
+    photo_format: PhotoFormat,
 ) -> tf.Tensor:
     """Brings uint8 images to float32 in [0, 1], and augments them by a seed of their own place in the training."""
     images = tf.image.convert_image_dtype(images, tf.float32)
-    margin = getattr(augment, "margin", 0)
+    margin, shape = getattr(augment, "margin", 0), photo_format.shape
     # Photos from a file or from the disk come without a shape.
     images = tf.ensure_shape(images, (None, shape[0] + 2 * margin, shape[1] + 2 * margin, shape[2]))
     if augment is not None:
@@ -142,39 +166,29 @@ def epochs_from(initial_epoch: int | None) -> tf.data.Dataset:
     return tf.data.Dataset.range(1).map(as_written(lambda _: passes.assign_add(1)))
 
 
-def image_source(
-    paths: np.ndarray,
-    image_size: tuple[int, int],
-    crop: tuple[int, int] | None,
-    channels: int,
-    augment: Augment | None,
-    memory_limit: int,
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from indices into `paths` to uint8 images, with the margin that `augment` wants around them."""
-    margin = getattr(augment, "margin", 0)
-    if margin and crop is None:  # there is nothing beyond the edges of the whole photo
-        whole = image_source(paths, image_size, crop, channels, None, memory_limit)
+def image_source(photos: DecodedPhotos, augment: Augment | None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function from indices of `photos` to uint8 images, with the margin that `augment` wants around them."""
+    margin = int(getattr(augment, "margin", 0))
+    if margin and photos.photo_format.crop is None:  # there is nothing beyond the edges of the whole photo
+        whole = image_source(photos, None)
         around = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
         return lambda indices: tf.pad(whole(indices), around, "REFLECT")
-    if margin:
-        wider = tuple(side + 2 * margin for side in image_size)
-        crop = tuple(round(c * w / s) for c, w, s in zip(crop, wider, image_size, strict=True))
-        image_size = wider
-    options = {"image_size": image_size, "crop": crop, "channels": channels}
-    size = len(paths) * image_size[0] * image_size[1] * channels
-    if size <= memory_limit:
-        images = load_images(paths, **options)
-        with tf.device("CPU"):  # on a GPU the table would take the room of the model
-            images = tf.constant(images)
-        return lambda indices: tf.gather(images, indices)
+    photos = photos.with_margin(margin)
+    if photos.kept:
+        images, rows, cut = photos.tensor()
+        with tf.device("CPU"):
+            rows = tf.constant(rows)
+        middle = slice(cut, -cut or None)
+
+        def fetch(indices: tf.Tensor) -> tf.Tensor:
+            found = tf.gather(images, tf.gather(rows, indices))
+            return found[:, middle, middle] if cut else found
+
+        return fetch
     logger.warning(
         "%d images would take %.1f GiB, more than the %.1f GiB of `memory_limit`: decoding them anew in every epoch",
-        len(paths),
-        size / 2**30,
-        memory_limit / 2**30,
+        len(photos),
+        photos.size / 2**30,
+        photos.memory_limit / 2**30,
     )
-
-    def decode(indices: np.ndarray) -> np.ndarray:
-        return load_images(paths[indices], **options, progress=False)
-
-    return lambda indices: tf.numpy_function(decode, [indices], tf.uint8, stateful=False)
+    return lambda indices: tf.numpy_function(photos.__getitem__, [indices], tf.uint8, stateful=False)

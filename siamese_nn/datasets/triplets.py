@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from .images import check_image_options
+from .decoded import MEMORY_LIMIT, DecodedPhotos
 from .people import number_people, planned_batches
+from .photo_format import PhotoFormat
 from .pipelines import Augment, as_written, check_seed, finish_images, image_source
 
 _BLOCK = 1024  # rows of a distance matrix at a time
@@ -22,7 +23,7 @@ def triplet_dataset(
     crop: tuple[int, int] | None = None,
     channels: int = 1,
     augment: Augment | None = None,
-    memory_limit: int = 4 * 2**30,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> tf.data.Dataset:
     """Batches of triplets that somebody else chooses, epoch by epoch, for `models.explicit_triplets`.
 
@@ -44,11 +45,23 @@ def triplet_dataset(
         ValueError: if an argument is out of range, or the first pass's triplets are not `(m, 3)` indices of `paths`; if
             a later pass's are not, the iteration stops with that message.
     """
-    check_image_options(image_size, crop, channels)
+    photos = DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit)
+    return triplet_batches(photos, triplets, batch_size=batch_size, seed=seed, augment=augment)
+
+
+def triplet_batches(
+    photos: DecodedPhotos,
+    triplets: Callable[[int], np.ndarray],
+    *,
+    batch_size: int,
+    seed: int,
+    augment: Augment | None = None,
+) -> tf.data.Dataset:
+    """Batches of triplets of photos that may be decoded already; see `triplet_dataset`."""
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
     check_seed(seed, None)
-    fetch = image_source(np.asarray(paths, np.str_), image_size, crop, channels, augment, memory_limit)
+    fetch = image_source(photos, augment)
 
     def plan(number: int) -> list[np.ndarray]:
         chosen = np.asarray(triplets(number))
@@ -57,9 +70,9 @@ def triplet_dataset(
                 "`triplets` must return whole numbers of shape (m, 3), at least one row. "
                 f"Received for pass {number}: {chosen.dtype} of shape {chosen.shape}"
             )
-        if chosen.min() < 0 or chosen.max() >= len(paths):
+        if chosen.min() < 0 or chosen.max() >= len(photos):
             raise ValueError(
-                f"`triplets` must return indices of `paths`, from 0 to {len(paths) - 1}. "
+                f"`triplets` must return indices of `paths`, from 0 to {len(photos) - 1}. "
                 f"Received for pass {number}: numbers from {chosen.min()} to {chosen.max()}"
             )
         return [chosen[i : i + batch_size].ravel() for i in range(0, len(chosen), batch_size)]
@@ -68,7 +81,7 @@ def triplet_dataset(
     def batch(epoch: tf.Tensor, order: tf.Tensor, number: tf.Tensor):
         def column(i: int) -> tf.Tensor:
             images = fetch(order[i::3])
-            return finish_images(images, augment, seed, [epoch, 3 * number + i], (*image_size, channels))
+            return finish_images(images, augment, seed, [epoch, 3 * number + i], photos.photo_format)
 
         return (column(0), column(1), column(2)), tf.zeros((tf.size(order) // 3, 1))
 

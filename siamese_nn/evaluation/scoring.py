@@ -1,13 +1,14 @@
 """From a model and pairs to scores, each distinct photo embedded once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.metrics.pairwise import euclidean_distances
 
-from ..datasets.images import load_images
+from ..datasets.decoded import DecodedPhotos
 from ..datasets.pairs import Pairs
+from ..datasets.photo_format import PhotoFormat
 from .search import score_blocks
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def score_pairs(
     crop: tuple[int, int] | None = None,
     photo_size: tuple[int, int] | None = None,
     batch_size: int = 128,
+    photos: DecodedPhotos | None = None,
 ) -> np.ndarray:
     """Scores pairs with a Siamese model; each distinct photo goes through its tower once.
 
@@ -33,6 +35,8 @@ def score_pairs(
         crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
         photo_size: height and width of the photos that `crop` was chosen for; see `datasets.load_image`.
         batch_size: photos, and then pairs, that the model sees at a time.
+        photos: the pairs' photos, among others, where they are decoded already: of the model's size, and with the crop
+            that was asked for when they were made. `None` decodes them, some at a time.
 
     Returns:
         `(n,)` float32 scores, higher is more alike; see `compare`.
@@ -40,7 +44,8 @@ def score_pairs(
     Raises:
         ImageError: if a photo is missing or broken; it is named.
         TypeError: if `pairs` are none, as where the two are swapped.
-        ValueError: if `model` has no tower, or there are no pairs.
+        ValueError: if `model` has no tower, there are no pairs, or `photos` lacks one or is of another size; if it is
+            given together with `crop` or `photo_size`, which it has decided.
     """
     if not isinstance(pairs, Pairs):
         raise TypeError(
@@ -50,46 +55,42 @@ def score_pairs(
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
     paths, where = pairs.distinct_images()
-    embeddings = embed_files(model, paths, crop=crop, photo_size=photo_size, batch_size=batch_size)
+    if photos is None:
+        height, width, channels = _tower(model).input_shape[1:]
+        photo_format = PhotoFormat((height, width), crop, channels)
+        photos = DecodedPhotos(paths, photo_format, photo_size=photo_size, memory_limit=0)
+    elif crop is not None or photo_size is not None:
+        raise ValueError(
+            "`crop` and `photo_size` can't be given with `photos`, which are decoded already. "
+            f"Received: {crop=}, {photo_size=}"
+        )
+    embeddings = embed(model, photos.of(paths), batch_size=batch_size)
     return compare(model, embeddings[where[:, 0]], embeddings[where[:, 1]], batch_size=batch_size)
 
 
-def embed_files(
-    model: "tf.keras.Model",
-    paths: Sequence[str],
-    *,
-    crop: tuple[int, int] | None = None,
-    photo_size: tuple[int, int] | None = None,
-    batch_size: int = 128,
+def embed(
+    model: "tf.keras.Model", images: np.ndarray | DecodedPhotos, *, batch_size: int = 128
 ) -> np.ndarray:
-    """Decodes photos, some at a time, and sends them through the tower of a model; see `score_pairs` and `embed`."""
-    height, width, channels = _tower(model).input_shape[1:]
-    options = {"image_size": (height, width), "crop": crop, "channels": channels, "photo_size": photo_size}
-    chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
-    return np.concatenate(
-        [
-            embed(model, load_images(chunk, **options, progress=False), batch_size=batch_size)
-            for chunk in chunks
-        ]
-    )
-
-
-def embed(model: "tf.keras.Model", images: np.ndarray, *, batch_size: int = 128) -> np.ndarray:
-    """Sends images through the tower of a model.
+    """Sends images through the tower of a model, some at a time.
 
     Args:
         model: a model of `siamese_nn.models`.
         images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives
-            them.
+            them; or photos, which are decoded once or, without room for them in memory, some at a time.
         batch_size: images that the model sees at a time.
 
     Returns:
         The features, float32 `(n, features)`: what `compare` compares.
 
     Raises:
-        ValueError: if `model` has no tower.
+        ValueError: if `model` has no tower, or `images` are photos of another format.
     """
     tower = _tower(model)
+    if isinstance(images, DecodedPhotos) and images.photo_format.shape != tower.input_shape[1:]:
+        raise ValueError(
+            f"The photos must be decoded as the model takes them, {tower.input_shape[1:]} (height, width, channels). "
+            f"Received: {images.photo_format}"
+        )
     chunks = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
     features = [
         tower.predict(chunk.astype(np.float32) / 255, batch_size=batch_size, verbose=0) for chunk in chunks
@@ -187,6 +188,7 @@ def score_raw_pixels(
     image_size: tuple[int, int] = (125, 125),
     crop: tuple[int, int] | None = None,
     channels: int = 1,
+    photos: DecodedPhotos | None = None,
 ) -> np.ndarray:
     """Scores pairs without a model, by the negative euclidean distance of their pixels: the baseline to beat.
 
@@ -195,12 +197,15 @@ def score_raw_pixels(
         image_size: height and width to which the photos are brought.
         crop: height and width of the middle part of the photos to use; `None` uses all.
         channels: 1 for grey, 3 for RGB.
+        photos: the pairs' photos, among others, where they are decoded already; then the three above are not looked at.
 
     Returns:
         `(n,)` float32 scores of at most 0, of pixels in [0, 1].
     """
     paths, where = pairs.distinct_images()
-    images = load_images(paths, image_size=image_size, crop=crop, channels=channels).reshape(len(paths), -1)
+    if photos is None:
+        photos = DecodedPhotos(paths, PhotoFormat(image_size, crop, channels))
+    images = photos.of(paths)[:].reshape(len(paths), -1)
     differences = ((images[left].astype(np.float32) - images[right]) / 255 for left, right in where)
     return np.array([-np.linalg.norm(difference) for difference in differences], np.float32)
 

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..datasets import Augmentation, Pairs, split_by_letter, split_identities
+from ..datasets.photo_format import PhotoFormat
 from ..models.backbones import INITIALIZERS
 from ..models.pretrained import TRAINABLE
 from ..models.siamese import FEATURES, LINEAR_UNITS
@@ -246,6 +247,11 @@ class Recipe:
             if self.pretraining is None or OBJECTIVES[self.model].keeps_old
             else self.pretraining._width()
         )
+
+    @property
+    def photo_format(self) -> PhotoFormat:
+        """As what the photos are decoded."""
+        return PhotoFormat(self.image_size, self.crop, self.channels)
 
     @property
     def kind(self) -> str:

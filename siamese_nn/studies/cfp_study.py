@@ -83,18 +83,25 @@ def plan(
     return runs
 
 
-def run(runs: Sequence[CfpRun], cfp_dir: str | os.PathLike, *, verbose: int | str = 0) -> None:
+def run(
+    runs: Sequence[CfpRun],
+    cfp_dir: str | os.PathLike,
+    *,
+    verbose: int | str = 0,
+    cache_dir: str | os.PathLike | None = None,
+) -> None:
     """Makes the runs of a plan, one after another, with a progress bar; see `many_runs.run_all`.
 
     Args:
         runs: what `plan` returns.
         cfp_dir: the folder of CFP, as `datasets.organize_cfp` leaves it.
         verbose: as in Keras's `fit`.
+        cache_dir: where the decoded photos are kept, for all runs; see `datasets.load_images`.
     """
     for task in sorted({run.task for run in runs}):
         sets = split_cfp_folds(read_cfp_folds(cfp_dir, task))
         own = {run.run_dir: run.recipe for run in runs if run.task == task}
-        run_all(own, lambda _, sets=sets: sets, verbose=verbose)
+        run_all(own, lambda _, sets=sets: sets, verbose=verbose, cache_dir=cache_dir)
 
 
 def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ def run_all(
     sets_of: Callable[[Recipe], tuple[Pairs, Pairs, Pairs]],
     *,
     verbose: int | str = 0,
+    cache_dir: str | os.PathLike | None = None,
 ) -> None:
     """Trains each recipe in its folder, with a progress bar. The same call goes on where it was cut off.
 
@@ -46,6 +47,7 @@ def run_all(
         runs: by their folders.
         sets_of: gives a recipe's training, validation and test pairs.
         verbose: as in Keras's `fit`.
+        cache_dir: where the decoded photos are kept, for all runs; see `datasets.load_images`.
 
     Raises:
         ValueError: as `training.train`, but if a training diverged.
@@ -65,7 +67,8 @@ def run_all(
                     continue
                 training_pairs, val, test = sets_of(recipe)
                 try:
-                    train(recipe, training_pairs, val, run_dir, test=test, verbose=verbose)
+                    options = {"verbose": verbose, "cache_dir": cache_dir}
+                    train(recipe, training_pairs, val, run_dir, test=test, **options)
                 except RunFolderInUse:
                     logger.info("%s is left to the process that is training in it", run_dir.name)
                     waiting[run_dir] = recipe

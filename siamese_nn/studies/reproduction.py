@@ -162,7 +162,14 @@ def plan(
     return runs
 
 
-def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | str = 0) -> None:
+def run(
+    runs: Sequence[ReportRun],
+    pairs: Pairs,
+    test: Pairs,
+    *,
+    verbose: int | str = 0,
+    cache_dir: str | os.PathLike | None = None,
+) -> None:
     """Makes the runs of a plan, one after another, with a progress bar. The same call goes on where it was cut off.
 
     Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
@@ -174,6 +181,7 @@ def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | 
         pairs: the pairs to split into training and validation.
         test: the test pairs.
         verbose: as in Keras's `fit`.
+        cache_dir: where the decoded photos are kept, for all runs; see `datasets.load_images`.
 
     Raises:
         ValueError: as `training.train`, but if a training diverged.
@@ -187,7 +195,7 @@ def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | 
             splits[key] = recipe.split_pairs(pairs, exclude=test)
         return *splits[key], test
 
-    run_all({run.run_dir: run.recipe for run in runs}, sets_of, verbose=verbose)
+    run_all({run.run_dir: run.recipe for run in runs}, sets_of, verbose=verbose, cache_dir=cache_dir)
 
 
 def collect(runs: Iterable[ReportRun], data_dir: str | os.PathLike | None = None) -> list[dict[str, Any]]:

@@ -4,8 +4,7 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ except ImportError as error:
     raise ImportError("A sweep needs Optuna: pip install 'siamese_nn[sweep]'") from error
 
 from ..datasets import Pairs
+from ..datasets.images import cache_or
 from ..files import write_text
 from ..recipes.recipe import Recipe
 from ..training.callbacks import mode
@@ -71,7 +71,8 @@ def search(
             `image_size` or `crop` is of the side of a square.
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
-        folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is missing.
+        folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is missing. The
+            decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names another folder.
         sampler: `"tpe"`, `"random"` or `"grid"`.
         trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid takes only `None`.
         jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those that the
@@ -126,6 +127,7 @@ def search(
         sets=(train, val),
         photos=photos,
         folder=folder,
+        cache_dir=cache_or(folder / "images"),  # for all trials on this machine
         storage=storage or _sqlite(folder),
         study_name=study_name or folder.resolve().name,
         sampler=sampler,
@@ -133,7 +135,7 @@ def search(
         prune=prune,
         heartbeat=heartbeat,
     )
-    with search_queue.quiet(), _image_cache(folder):
+    with search_queue.quiet():
         study, stored = worker.open()
         search_queue.fill(study, points)
         with tqdm(desc="trials", initial=len(search_queue.settled(study))) as bar:
@@ -271,20 +273,6 @@ def _show(bar: tqdm, study: optuna.Study) -> None:
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in settled):
         bar.set_postfix(best=f"{study.best_value:.4f}", refresh=False)
     bar.refresh()
-
-
-@contextmanager
-def _image_cache(folder: Path) -> Iterator[None]:
-    """Keeps decoded photos for all trials on this machine, unless the user has chosen where."""
-    name = "SIAMESE_NN_IMAGE_CACHE"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = str(folder / "images")
-    try:
-        yield
-    finally:
-        del os.environ[name]
 
 
 def _sqlite(folder: Path) -> str:

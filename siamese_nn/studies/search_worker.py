@@ -51,6 +51,7 @@ class Worker:
     sets: tuple[Pairs, Pairs]
     photos: Mapping[str, Sequence[str]] | None
     folder: Path
+    cache_dir: str
     storage: str
     study_name: str
     sampler: str
@@ -145,9 +146,8 @@ class Worker:
         while True:
             try:
                 report = _Report(trial, recipe.monitor)
-                results = Results.from_json(
-                    train(recipe, *self.sets, run_dir, photos=self.photos, callbacks=[report], verbose=0)
-                )
+                options = {"photos": self.photos, "cache_dir": self.cache_dir, "verbose": 0}
+                results = Results.from_json(train(recipe, *self.sets, run_dir, callbacks=[report], **options))
                 break
             except RunFolderInUse:
                 # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.

@@ -1,6 +1,7 @@
 """From a recipe and photos to what `fit` is given."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,23 +9,47 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..datasets import (
-    Pairs,
-    identity_dataset,
-    load_images,
-    pair_dataset,
-    photo_dataset,
-    photo_sizes,
-    triplet_dataset,
-)
-from ..datasets.people import plan_identity_batches
+from ..datasets import DecodedPhotos, Pairs, photo_sizes
+from ..datasets.people import identity_batches, photo_batches, plan_identity_batches
+from ..datasets.pipelines import pair_batches
+from ..datasets.triplets import triplet_batches
 from ..recipes.recipe import Recipe
 from .validation import ViolatingTriplets
 
 
-def image_options(recipe: Recipe) -> dict[str, Any]:
-    """Returns how the recipe wants its photos decoded."""
-    return {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
+def run_photos(
+    recipe: Recipe,
+    sets: Mapping[str, Pairs],
+    photos: Iterable[str],
+    cache_dir: str | os.PathLike | None = None,
+) -> DecodedPhotos:
+    """Returns all photos of a training, as the recipe wants them decoded, for all steps that look at them.
+
+    They are decoded when the first step looks. Each is decoded once, and lies in memory once, as long as all take no
+    more than 4 GiB; above it each step decodes its own. Photos that are augmented with a margin around their crop
+    are those with that margin, and the others the middle of these, where that is the same bit by bit; see
+    `PhotoFormat.is_middle_with`. Where it is not, the training photos are decoded a second time, with the margin.
+
+    Args:
+        recipe: the recipe.
+        sets: the pairs by name.
+        photos: the photos that people are learnt from, by it or in its pretraining.
+        cache_dir: see `datasets.load_images`.
+    """
+    # In an order that does not depend on the split, so that runs with other splits find them in the cache.
+    paths = sorted(
+        {*photos, *(path for pairs in sets.values() for path in pairs.distinct_images()[0].tolist())}
+    )
+    photo_format = recipe.photo_format
+    margins = [int(stage.augmentation.margin) for stage in alike(recipe) if stage.augmentation is not None]
+    margin = max(filter(photo_format.is_middle_with, margins), default=0)
+    return DecodedPhotos(paths, photo_format, margin=margin, cache_dir=cache_dir).with_margin(0)
+
+
+def alike(recipe: Recipe) -> list[Recipe]:
+    """Returns a recipe and the pretrainings below it that want the photos decoded as it does."""
+    before = recipe.pretraining
+    return [recipe] + (alike(before) if before and before.photo_format == recipe.photo_format else [])
 
 
 def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] | None:
@@ -57,7 +82,7 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
             "in one place"
         )
     margin = 0 if recipe.augmentation is None else recipe.augmentation.margin
-    wanted = [round(c * (s + 2 * margin) / s) for c, s in zip(recipe.crop, recipe.image_size, strict=True)]
+    wanted = recipe.photo_format.with_margin(int(margin)).crop
     if wanted[0] > commonest[0] or wanted[1] > commonest[1]:
         around = f", with {margin} pixels of the image as the margin of `augmentation`" if margin else ""
         raise ValueError(
@@ -69,7 +94,12 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
 
 
 def training_data(
-    recipe: Recipe, train: Pairs, val: Pairs, photos: Mapping[str, Sequence[str]], initial_epoch: int
+    recipe: Recipe,
+    train: Pairs,
+    val: Pairs,
+    photos: Mapping[str, Sequence[str]],
+    decoded: DecodedPhotos,
+    initial_epoch: int,
 ) -> tuple[dict[str, Any], list[tf.keras.callbacks.Callback]]:
     """Chooses the data of a training.
 
@@ -78,43 +108,45 @@ def training_data(
         train: the pairs to train on, for a recipe that learns from pairs.
         val: the validation pairs.
         photos: the photos to train on, person by person, for a recipe that learns from people.
+        decoded: the photos of all these; see `run_photos`.
         initial_epoch: the epoch to begin with.
 
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
     """
-    plain = {**image_options(recipe), "seed": recipe.seed}
-    options = {**plain, "augment": recipe.augmentation}
+    options = {"seed": recipe.seed, "augment": recipe.augmentation}
     if recipe.kind == "pairs":
         size = {"batch_size": recipe.batch_size}
         data = {
-            "x": pair_dataset(train, **options, **size, initial_epoch=initial_epoch),
+            "x": pair_batches(train, decoded, **options, **size, initial_epoch=initial_epoch),
             "steps_per_epoch": math.ceil(len(train) / recipe.batch_size),
         }
         if recipe.monitor == "val_loss":
-            data["validation_data"] = pair_dataset(val, **plain, **size, shuffle=False)
+            data["validation_data"] = pair_batches(val, decoded, seed=recipe.seed, **size, shuffle=False)
         return data, []
-    paths = [path for own in photos.values() for path in own]
+    images = decoded.of([path for own in photos.values() for path in own])
     names = [name for name, own in photos.items() for _ in own]
     if recipe.kind == "triplets":
         identities = np.asarray(names)
         sampler = ViolatingTriplets(
-            load_images(paths, **image_options(recipe)),
+            images,
             identities,
             margin=recipe.margin,
             seed=recipe.seed,
             initial_epoch=initial_epoch,
         )
-        return {"x": triplet_dataset(paths, sampler.plan, **options, batch_size=recipe.batch_size)}, [sampler]
+        return {"x": triplet_batches(images, sampler.plan, **options, batch_size=recipe.batch_size)}, [
+            sampler
+        ]
     if recipe.kind == "classes":
-        most = recipe.most_per_identity or len(paths)
+        most = recipe.most_per_identity or len(images)
         steps = math.ceil(sum(min(len(own), most) for own in photos.values()) / recipe.batch_size)
         options |= {"batch_size": recipe.batch_size, "most_per_identity": recipe.most_per_identity}
-        data = photo_dataset(paths, names, **options, initial_epoch=initial_epoch)
+        data = photo_batches(images, names, **options, initial_epoch=initial_epoch)
     else:
         sizes = (recipe.identities_per_batch, recipe.images_per_identity)
         labels = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         steps = len(plan_identity_batches(labels, *sizes, [recipe.seed, 0]))
         options |= dict(zip(("identities_per_batch", "images_per_identity"), sizes, strict=True))
-        data = identity_dataset(paths, names, **options, initial_epoch=initial_epoch)
+        data = identity_batches(images, names, **options, initial_epoch=initial_epoch)
     return {"x": data, "steps_per_epoch": steps}, []

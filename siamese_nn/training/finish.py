@@ -6,18 +6,21 @@ import numpy as np
 import tensorflow as tf
 
 from .. import models
-from ..evaluation import fit_plda
-from ..evaluation.scoring import embed_files
+from ..datasets import DecodedPhotos
+from ..evaluation import embed, fit_plda
 from ..recipes.recipe import Recipe
 
 
-def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[str]]) -> tf.keras.Model:
+def finish(
+    model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[str]], decoded: DecodedPhotos
+) -> tf.keras.Model:
     """Makes of a trained model the embedding that its recipe's `mirror` and `back_end` ask for.
 
     Args:
         model: the trained model.
         recipe: its recipe.
         photos: the photos that it learnt from, person by person; the back-end is fitted to them, and to nothing else.
+        decoded: the same photos, among others, as the recipe wants them decoded.
 
     Returns:
         A model from one image to its embedding, of unit length.
@@ -32,7 +35,7 @@ def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[
         embedding = models.mirror_averaged(embedding)
     if recipe.back_end == "plda":
         paths = [path for own in photos.values() for path in own]
-        embeddings = embed_files(embedding, paths, crop=recipe.crop)
+        embeddings = embed(embedding, decoded.of(paths))
         embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
         identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         embedding = models.projected(embedding, *fit_plda(embeddings, identities).projection())

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from .. import models
-from ..datasets import IdentityLeakError, ImageError, Pairs, load_images, require_disjoint
+from ..datasets import DecodedPhotos, IdentityLeakError, ImageError, Pairs, require_disjoint
 from ..files import replacing
 from ..models.pretrained import freeze
 from ..recipes.named import RECIPES
@@ -49,13 +49,13 @@ from ..runs.results import Results, Status
 from ..verification.safe_loading import load_model_safely, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
 from .claim import alone_in, claim_folder
-from .data import common_photo_size, image_options, training_data
+from .data import alike, common_photo_size, run_photos, training_data
 from .measure import measure
 from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 1024  # photos decoded at a time
+_CHUNK = 1024  # photos at a time
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -69,6 +69,7 @@ def train(
     photos: Mapping[str, Sequence[str]] | None = None,
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
+    cache_dir: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
     """Trains a recipe and measures it; or goes on with a training that was cut off, or returns that of a finished one.
 
@@ -77,6 +78,11 @@ def train(
     CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C stops the training, measures the best
     model so far, and leaves a run that the same call takes up again. What is lost of a finished run, but its models,
     the same call makes anew. On a CPU, TensorFlow's deterministic operations are switched on, for the whole process.
+
+    Each photo is decoded once and lies in memory once, for training, validation and measuring alike, unless all of them
+    take more than 4 GiB: then each step decodes its own. Two things are apart from that. The training photos are decoded
+    twice where they are augmented with a margin around a `crop` that is resized by no multiple of a quarter; see
+    `PhotoFormat.is_middle_with`. And the photos on the run's page and pictures are decoded for these.
 
     Args:
         recipe: what to do.
@@ -92,6 +98,7 @@ def train(
         callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find the figures of
             `VerificationCallback` in the logs, and may raise: the same call goes on.
         verbose: as in Keras's `fit`.
+        cache_dir: a folder to keep the decoded photos in, for other trainings; see `datasets.load_images`.
 
     Returns:
         What `results.json` holds, with the SHA-256 of the run's other files under `"files"` and its own under
@@ -108,9 +115,23 @@ def train(
         KeyboardInterrupt: on Ctrl-C, after the run has been brought in order.
     """
     _require_kinds(recipe, train, val, test, run_dir, photos)
-    run_dir = Path(run_dir)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
+    return _train(recipe, sets, photos, Path(run_dir), callbacks, verbose, cache_dir)
+
+
+def _train(
+    recipe: Recipe,
+    sets: dict[str, Pairs],
+    photos: Mapping[str, Sequence[str]] | None,
+    run_dir: Path,
+    callbacks: Sequence[tf.keras.callbacks.Callback],
+    verbose: int | str,
+    cache_dir: str | os.PathLike | None,
+    decoded: DecodedPhotos | None = None,
+) -> dict[str, Any]:
+    """Trains and measures a recipe, or the pretraining of one whose photos, `decoded`, may do for it, too."""
     _require_people_apart(recipe, sets, photos or {})
+    train, val = sets["train"], sets["validation"]
     own_photos = _photos(recipe, train, photos)
     if recipe.kind != "pairs" and len(own_photos) < 2:
         raise ValueError(
@@ -118,6 +139,9 @@ def train(
             f"Received: {len(own_photos)}"
         )
     _require_both_classes(sets)
+    if decoded is None or decoded.photo_format != recipe.photo_format:
+        learnt = [_photos(stage, train, photos).values() for stage in alike(recipe)]
+        decoded = run_photos(recipe, sets, chain.from_iterable(chain.from_iterable(learnt)), cache_dir)
     require_no_links(run_dir)
     claim = claim_folder(run_dir, recipe, sets, own_photos)
     with _in_plain_words(run_dir), alone_in(run_dir):
@@ -134,17 +158,19 @@ def train(
         logger.info("computing on %s", device)
         if recipe.pretraining is not None:
             write_claim(run_dir, claim)
-            _pretrain(recipe.pretraining, sets, photos, run_dir / PRETRAINING, verbose)
+            before = run_dir / PRETRAINING
+            logger.info("first the recipe's pretraining, in %s", before)
+            _train(recipe.pretraining, sets, photos, before, (), verbose, cache_dir, decoded)
             # The same weights to begin with, whether the pretraining ran in this process or in one before.
             tf.keras.utils.set_random_seed(recipe.seed)
-        model = _build(recipe, own_photos, run_dir)
+        model = _build(recipe, own_photos, decoded, run_dir)
         # Only now, so that a recipe that cannot be built leaves the folder free.
         write_claim(run_dir, claim)
         if not completed_epochs(run_dir):
             for name in (HISTORY, MODEL, LAST):  # of a training that was cut off before it could say so
                 (run_dir / name).unlink(missing_ok=True)
         try:
-            _fit(model, recipe, train, val, own_photos, run_dir, callbacks, verbose)
+            _fit(model, recipe, train, val, own_photos, decoded, run_dir, callbacks, verbose)
         except KeyboardInterrupt:
             if settle(run_dir)["checkpoint"].get("sha256"):
                 logger.warning(
@@ -292,25 +318,6 @@ def _require_people_apart(
             )
 
 
-def _pretrain(
-    recipe: Recipe,
-    sets: dict[str, Pairs],
-    photos: Mapping[str, Sequence[str]] | None,
-    run_dir: Path,
-    verbose: int | str,
-) -> None:
-    logger.info("first the recipe's pretraining, in %s", run_dir)
-    train(
-        recipe,
-        sets["train"],
-        sets["validation"],
-        run_dir,
-        test=sets.get("test"),
-        photos=photos,
-        verbose=verbose,
-    )
-
-
 def _require_both_classes(sets: dict[str, Pairs]) -> None:
     for name, pairs in sets.items():
         same = int(pairs.same.sum())
@@ -332,24 +339,25 @@ def _prepare_device(seed: int) -> str:
     return f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def _build(recipe: Recipe, photos: Mapping[str, Sequence[str]], run_dir: Path) -> tf.keras.Model:
+def _build(
+    recipe: Recipe, photos: Mapping[str, Sequence[str]], decoded: DecodedPhotos, run_dir: Path
+) -> tf.keras.Model:
     backbone = None
     if recipe.pretraining is not None:
         before = load_model_safely(run_dir / PRETRAINING / MODEL)
         backbone = models.embedding_model(before)
         freeze(backbone, recipe.trainable)
     elif recipe.mean_face:
-        backbone = _over_mean_face(recipe, photos)
+        backbone = _over_mean_face(recipe, decoded.of(list(chain.from_iterable(photos.values()))))
     model = recipe.build_model(backbone, n_classes=len(photos))
     require_loadable(model)
     return model
 
 
-def _over_mean_face(recipe: Recipe, photos: Mapping[str, Sequence[str]]) -> tf.keras.Model:
-    paths = list(chain.from_iterable(photos.values()))
-    chunks = (paths[i : i + _CHUNK] for i in range(0, len(paths), _CHUNK))
+def _over_mean_face(recipe: Recipe, photos: DecodedPhotos) -> tf.keras.Model:
+    chunks = (photos[i : i + _CHUNK] for i in range(0, len(photos), _CHUNK))
     mean_face = models.MeanFace(dtype="float32", name="mean_face")
-    mean_face.adapt(load_images(chunk, **image_options(recipe)) / np.float32(255) for chunk in chunks)
+    mean_face.adapt(chunk / np.float32(255) for chunk in chunks)
     backbone = recipe.build_backbone()
     image = tf.keras.Input(backbone.input_shape[1:], name="image")
     return tf.keras.Model(image, backbone(mean_face(image)), name="over_mean_face")
@@ -361,6 +369,7 @@ def _fit(
     train: Pairs,
     val: Pairs,
     photos: Mapping[str, Sequence[str]],
+    decoded: DecodedPhotos,
     run_dir: Path,
     further: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
@@ -376,10 +385,10 @@ def _fit(
     if done:
         logger.info("going on after epoch %d", done)
     if recipe.monitor != "val_loss":
-        callbacks.insert(0, VerificationCallback(val, crop=recipe.crop))
+        callbacks.insert(0, VerificationCallback(val, photos=decoded))
     if recipe.schedule != "constant":
         callbacks.insert(0, tf.keras.callbacks.LearningRateScheduler(recipe.learning_rate_at))
-    data, after = training_data(recipe, train, val, photos, done)
+    data, after = training_data(recipe, train, val, photos, decoded, done)
     model.fit(
         **data,
         epochs=recipe.epochs,

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from ..datasets import Pairs, load_images, sample_violating_triplets
+from ..datasets import DecodedPhotos, Pairs, PhotoFormat, sample_violating_triplets
 from ..evaluation import compare, embed, verification_report
 from ..models import embedding_model
 
@@ -13,13 +13,14 @@ class VerificationCallback(tf.keras.callbacks.Callback):
 
     It adds to the epoch's logs `val_eer` (equal error rate), `val_auc` (area under the ROC curve) and `val_verification_accuracy` (the best
     over all thresholds on these very pairs: to compare epochs by, not to report), for `EarlyStopping` and `ModelCheckpoint` to
-    monitor, so put it before them in the list. All are NaN once the model's scores are. Each distinct photo is decoded once and embedded once
-    an epoch.
+    monitor, so put it before them in the list. All are NaN once the model's scores are. Each distinct photo is decoded
+    once, unless all take more than 4 GiB, and embedded once an epoch.
 
     Args:
         pairs: validation pairs, of people who are not in training.
         crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
         batch_size: photos that the model sees at a time.
+        photos: the pairs' photos, among others, where they are decoded already; then `crop` is theirs.
 
     Raises:
         ImageError: in `fit`, if a photo is missing or broken.
@@ -27,7 +28,14 @@ class VerificationCallback(tf.keras.callbacks.Callback):
             of a fixed size.
     """
 
-    def __init__(self, pairs: Pairs, *, crop: tuple[int, int] | None = None, batch_size: int = 128):
+    def __init__(
+        self,
+        pairs: Pairs,
+        *,
+        crop: tuple[int, int] | None = None,
+        batch_size: int = 128,
+        photos: DecodedPhotos | None = None,
+    ):
         super().__init__()
         if not isinstance(pairs, Pairs):
             raise ValueError(f"`pairs` must be a `Pairs`. Received: {type(pairs).__name__}")
@@ -39,7 +47,7 @@ class VerificationCallback(tf.keras.callbacks.Callback):
             raise ValueError(
                 f"`pairs` must hold some of the same person and some of different people. Received: {pairs}"
             )
-        self.pairs, self.crop, self.batch_size = pairs, crop, batch_size
+        self.pairs, self.crop, self.batch_size, self.photos = pairs, crop, batch_size, photos
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         shape = embedding_model(self.model).input_shape
@@ -49,7 +57,10 @@ class VerificationCallback(tf.keras.callbacks.Callback):
             )
         _, height, width, channels = shape
         paths, self.where = self.pairs.distinct_images()
-        self.images = load_images(paths, image_size=(height, width), crop=self.crop, channels=channels)
+        photos = self.photos
+        if photos is None:
+            photos = DecodedPhotos(paths, PhotoFormat((height, width), self.crop, channels))
+        self.images = photos.of(paths)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         embeddings = embed(self.model, self.images, batch_size=self.batch_size)
@@ -68,7 +79,7 @@ class ViolatingTriplets(tf.keras.callbacks.Callback):
     Its method `plan` is what `datasets.triplet_dataset` takes. Put it after the callback that restores a killed training.
 
     Args:
-        images: the training photos, uint8 `(n, height, width, channels)`.
+        images: the training photos, uint8 `(n, height, width, channels)`, or as `DecodedPhotos`.
         identities: who is on them, `n` names or numbers.
         margin: the loss's.
         seed: of the draws.
@@ -80,7 +91,7 @@ class ViolatingTriplets(tf.keras.callbacks.Callback):
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: np.ndarray | DecodedPhotos,
         identities: np.ndarray,
         *,
         margin: float,
