@@ -7,7 +7,7 @@ PYTEST = -m pytest -n 2 --dist worksteal --durations=20
 
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) lint clean
+.PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) lint constraints clean
 
 train: .venv/installed
 	$(BIN)/siamese-nn train
@@ -41,10 +41,16 @@ lint: .venv/installed
 # The second stack: TensorFlow 2.15 with TensorFlow Addons.
 .venv-addons/installed: EXTRAS = dev,addons
 .venv/installed: EXTRAS = dev
-%/installed: setup.cfg pyproject.toml
+CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
+%/installed: setup.cfg pyproject.toml constraints.txt constraints-addons.txt
 	$(PYTHON) -m venv $*
-	$*/bin/pip install --quiet --no-compile --editable '.[$(EXTRAS)]'
+	$*/bin/pip install --quiet --no-compile $(CONSTRAINED) --editable '.[$(EXTRAS)]'
 	touch $@
+
+# Writes down the newest versions. They are committed once `.ci/run` has passed with them.
+constraints: clean
+	$(MAKE) .venv/installed .venv-addons/installed CONSTRAINED=
+	$(BIN)/pip freeze --exclude-editable >constraints.txt && $(ADDONS_BIN)/pip freeze --exclude-editable >constraints-addons.txt
 
 clean:
 	rm -rf .venv .venv-addons build *.egg-info

@@ -81,7 +81,7 @@ def _add_search(sweeps: argparse._SubParsersAction) -> None:
         "--jobs", type=int, default=1, metavar="N", help="processes on this machine (default: 1)"
     )
     command.add_argument(
-        "--storage", metavar="URL", help="database, as Optuna takes it (default: SQLite in FOLDER)"
+        "--storage", metavar="URL", help="a server's database, as Optuna takes it (default: a file in FOLDER)"
     )
     command.add_argument(
         "--folder", type=Path, help="of runs and results (default: runs/search-DATA-RECIPE-SPACE-SAMPLER)"

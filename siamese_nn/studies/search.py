@@ -71,8 +71,8 @@ def search(
             `image_size` or `crop` is of the side of a square.
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
-        folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is missing. The
-            decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names another folder.
+        folder: where the runs go, `runs/` by a digest of the recipe, and `search.journal`. Made where it is missing.
+            The decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names another folder.
         sampler: `"tpe"`, `"random"` or `"grid"`.
         trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid takes only `None`.
         jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those that the
@@ -80,7 +80,7 @@ def search(
         monitor: `"val_auc"` or `"val_eer"`, of a trial's best epoch.
         prune: whether to stop a trial that in an epoch is worse than the median of the others.
         photos: for recipes that learn from people, as in `training.train`.
-        storage: a database's URL as Optuna takes it; `None` is `search.db` in `folder`.
+        storage: the URL of a server's database, as Optuna takes it; `None` is `search.journal` in `folder`.
         study_name: in the database; `None` is the folder's name.
         seed: of the draws. Those of a random search depend on nothing else.
         heartbeat: seconds between a worker's signs of life. After four times as long without one, its trial is
@@ -128,7 +128,7 @@ def search(
         photos=photos,
         folder=folder,
         cache_dir=cache_or(folder / "images"),  # for all trials on this machine
-        storage=storage or _sqlite(folder),
+        storage=storage or str(folder.resolve() / "search.journal"),
         study_name=study_name or folder.resolve().name,
         sampler=sampler,
         seed=seed,
@@ -136,7 +136,8 @@ def search(
         heartbeat=heartbeat,
     )
     with search_queue.quiet():
-        study, stored = worker.open()
+        study = worker.open()
+        silences = search_queue.Silences(study)
         search_queue.fill(study, points)
         with tqdm(desc="trials", initial=len(search_queue.settled(study))) as bar:
             told = False
@@ -144,7 +145,7 @@ def search(
             def tell_progress() -> None:
                 nonlocal told
                 _show(bar, study)
-                silent = search_queue.silence(study, stored)
+                silent = search_queue.silence(study, silences)
                 if not told and silent is not None and silent > 2 * heartbeat:
                     told = True
                     logger.warning(
@@ -273,12 +274,6 @@ def _show(bar: tqdm, study: optuna.Study) -> None:
     if any(trial.state == optuna.trial.TrialState.COMPLETE for trial in settled):
         bar.set_postfix(best=f"{study.best_value:.4f}", refresh=False)
     bar.refresh()
-
-
-def _sqlite(folder: Path) -> str:
-    # Optuna fills in braces, and these are meant as they stand.
-    path = (folder.resolve() / "search.db").as_posix().replace("{", "{{").replace("}", "}}")
-    return f"sqlite:///{path}"
 
 
 def _require_choice(name: str, value: str, known: Sequence[str]) -> None:

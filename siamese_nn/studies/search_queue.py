@@ -1,10 +1,11 @@
 """A study's trials as a queue that many workers take from, and that outlives each of them.
 
-Every trial waits in the study before it is taken, in a numbered slot. A worker takes a trial by one transaction, and beats for it
-while it lives. A trial whose worker died fails, and a copy of it, of the same slot and with the same parameters,
-joins the queue. Of workers on the same machine the process tells whether they live, of others their beats.
+Every trial waits in the study before it is taken, in a numbered slot. A worker takes a trial in one step, and gives a sign of
+life from time to time while it runs. A trial whose worker died fails, and a copy of it, of the same slot and with the same
+parameters, joins the queue. Of workers on the same machine the process tells whether they live, of others their signs.
 """
 
+import logging
 import os
 import re
 import socket
@@ -16,22 +17,23 @@ from threading import Event, Thread
 from typing import Any
 
 import optuna
-import sqlalchemy
+from filelock import FileLock
 from optuna import Study, Trial
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages._rdb.models import TrialHeartbeatModel, TrialModel
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+logger = logging.getLogger(__name__)
+
 BEATS = 4  # without a sign of life for so many of its beats, a worker counts as dead
-_LOCK_TIMEOUT = 120  # seconds for which a worker waits for SQLite while others write
 _ATTEMPTS = 5
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Optuna from telling each trial, and from warning of the heartbeat, which is experimental in its eyes."""
+    """Keeps Optuna from telling each trial, and from warning of the retries, which are experimental in its eyes."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
@@ -42,91 +44,143 @@ def quiet() -> Iterator[None]:
             optuna.logging.set_verbosity(level)
 
 
-def open_storage(url: str, heartbeat: int) -> RDBStorage:
-    """Opens a database of studies, made where it is missing.
+def open_storage(place: str) -> BaseStorage:
+    """Opens a file of studies, or a server's database, made where it is missing.
+
+    Args:
+        place: a file's path, or a database's URL as Optuna takes it.
 
     Raises:
         ValueError: if it can't be opened.
     """
-    options: dict[str, Any] = {}
-    if url.startswith("sqlite"):
-        options["connect_args"] = {"timeout": _LOCK_TIMEOUT}
+    if place.startswith("sqlite"):
+        raise ValueError(
+            "`storage` must be the database of a server, or None for a file in the folder: of SQLite two workers may get "
+            f"one trial. Received: storage={place!r}"
+        )
+    return _open_database(place) if "://" in place else _open_journal(place)
+
+
+def _open_database(url: str) -> RDBStorage:
     for attempt in range(_ATTEMPTS):
         try:
-            storage = RDBStorage(
-                url,
-                engine_kwargs=options,
-                heartbeat_interval=heartbeat,
-                grace_period=BEATS * heartbeat,
-                heartbeat_stale_trial_callback=_put_back,
-            )
-            if url.startswith("sqlite"):
-                with storage.engine.connect() as connection:
-                    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-                if found != "ok":
-                    raise SQLAlchemyError(found)
-            break
-        except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
+            return RDBStorage(url)
+        except (SQLAlchemyError, ImportError, StorageInternalError) as error:
             # Of two that make the tables at the same moment, one is refused.
             if attempt == _ATTEMPTS - 1 or isinstance(error, ImportError):
                 message = f"`storage` can't be opened: {error}. Received: storage={url!r}"
-                if url.startswith("sqlite"):
-                    message += (
-                        ". If the file is damaged, remove it: the search begins anew, and takes over the runs that "
-                        "are finished"
-                    )
                 raise ValueError(re.sub(r"(://[^:/\s]*):.*@", r"\1:***@", message)) from error
             time.sleep(0.5)
-    if url.startswith("sqlite"):
-        # SQLite knows no SELECT ... FOR UPDATE, by which Optuna keeps two workers from taking one trial. So each
-        # transaction takes the lock at its start.
-        sqlalchemy.event.listen(
-            storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
-        )
-    return storage
+    raise AssertionError  # the last attempt returns or raises
+
+
+def _open_journal(path: str) -> JournalStorage:
+    lock = _JournalLock(path)
+    try:
+        backend = JournalFileBackend(path, lock_obj=lock)
+        lock.acquire()
+        lock.release()
+        return JournalStorage(backend)
+    except (AssertionError, LookupError, OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} can't be opened: {error}. If the file is damaged, remove it: the search begins anew, and takes over "
+            "the runs that are finished"
+        ) from error
+
+
+class _JournalLock(JournalFileOpenLock):
+    """Lets one process at a time write, onto whole lines.
+
+    The lock goes with its process, however that ends; Optuna's own stays for half a minute. A full disk or a kill may leave
+    half a line, onto which the next one would be written: it is cut off.
+    """
+
+    def __init__(self, path: str):
+        super().__init__(path)
+        self._path, self._file_lock = path, FileLock(f"{path}.lock")
+
+    def acquire(self) -> bool:
+        self._file_lock.acquire()
+        try:
+            with open(self._path, "rb+") as file:
+                if not file.seek(0, os.SEEK_END) or (file.seek(-1, os.SEEK_END), file.read())[1] == b"\n":
+                    return True
+                file.seek(0)
+                text = file.read()
+                whole = text.rfind(b"\n") + 1
+                if text[whole : whole + 1] != b"{":
+                    raise ValueError("its last line is no record of a study")
+                file.truncate(whole)
+            logger.warning(
+                "%s ended in half a line, which is cut off: what it said is done again", self._path
+            )
+            return True
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        self._file_lock.release()
 
 
 def fill(study: Study, points: Sequence[Mapping[str, Any]]) -> None:
     """Puts a trial in the queue for each point that has no slot yet. What a point leaves open is drawn when the trial runs."""
-    held = {trial.user_attrs["slot"] for trial in study.get_trials(deepcopy=False)}
+    held = _slots(study)
     for slot, point in enumerate(points):
         if slot not in held:
             study.enqueue_trial(dict(point), user_attrs={"slot": slot})
 
 
-def take(study: Study, storage: RDBStorage) -> Trial | None:
+class Silences:
+    """For how many seconds each trial that runs has given no sign of life.
+
+    By this process's own clock, for those of machines differ: a sign counts from the moment in which it is seen first.
+    """
+
+    def __init__(self, study: Study):
+        self._study = study
+        self._seen: dict[int, tuple[float | None, float]] = {}
+
+    def look(self) -> dict[int, float]:
+        """Returns the seconds, by the number of the trial."""
+        now = time.monotonic()
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in running:
+            sign = trial.user_attrs.get("sign_of_life")
+            if trial.number not in self._seen or self._seen[trial.number][0] != sign:
+                self._seen[trial.number] = (sign, now)
+        return {trial.number: now - self._seen[trial.number][1] for trial in running}
+
+
+def take(study: Study, silences: Silences, heartbeat: int) -> Trial | None:
     """Takes the next waiting trial; `None` if none is waiting. Trials whose workers have died are put back before."""
-    fail_gone(study, storage)
-    optuna.storages.fail_stale_trials(study)
-    for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        # The first beat comes before the trial runs, so that no running trial is without one.
-        storage.record_heartbeat(waiting._trial_id)
-        try:
-            taken = storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
-        except UpdateFinishedTrialError:
-            taken = False
-        if not taken:
-            continue
-        trial = Trial(study, waiting._trial_id)
+    fail_gone(study)
+    for number, seconds in silences.look().items():
+        if seconds > BEATS * heartbeat:
+            give_back(study, number)
+    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        trial = study.ask()
+        slot = trial.user_attrs.get("slot")
         trial.set_user_attr("worker", [socket.gethostname(), os.getpid()])
-        twin = _twin(study, waiting)
-        if twin is None:
+        # Optuna makes a trial, of no slot, where another worker took the last one that waited. Two who fill the queue, or
+        # put back a trial, at the same moment leave two of one slot.
+        twin = None if slot is None else _twin(study, slot, trial.number)
+        if slot is not None and twin is None:
             return trial
-        # Two who fill the queue, or put back a trial, at the same moment leave two of one slot.
-        trial.set_user_attr("twin_of", twin.number)
+        trial.set_user_attr("twin_of", twin)
         study.tell(trial, state=TrialState.FAIL)
     return None
 
 
 @contextmanager
-def beating(storage: RDBStorage, trial: Trial, seconds: int) -> Iterator[None]:
+def beating(trial: Trial, seconds: int) -> Iterator[None]:
     """Gives signs of life for a trial during the block."""
     stop = Event()
 
     def beat() -> None:
-        while not stop.wait(seconds):
-            storage.record_heartbeat(trial._trial_id)
-        storage.remove_session()
+        with suppress(UpdateFinishedTrialError):  # others took this worker for dead
+            while not stop.wait(seconds):
+                trial.set_user_attr("sign_of_life", time.time())
 
     thread = Thread(target=beat, daemon=True)
     thread.start()
@@ -137,10 +191,11 @@ def beating(storage: RDBStorage, trial: Trial, seconds: int) -> Iterator[None]:
         thread.join()
 
 
-def give_back(study: Study, trial: Trial) -> None:
+def give_back(study: Study, number: int) -> None:
     """Ends a trial that was interrupted, and puts a copy in the queue."""
-    study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
-    put_back_lost(study, only=trial.number)
+    with suppress(UpdateFinishedTrialError):  # by another at the same moment
+        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+    put_back_lost(study, only=number)
 
 
 def put_back_lost(study: Study, only: int | None = None) -> bool:
@@ -154,10 +209,15 @@ def put_back_lost(study: Study, only: int | None = None) -> bool:
     found = [
         trial
         for trial in trials
-        if _is_lost(trial) and trial.number not in copied and only in (None, trial.number)
+        if _is_void(trial)
+        and "twin_of" not in trial.user_attrs
+        and trial.number not in copied
+        and only in (None, trial.number)
     ]
     for trial in found:
-        _put_back(study, trial)
+        for name in ("worker", "sign_of_life"):
+            trial.user_attrs.pop(name, None)
+        RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, trial)
     return bool(found)
 
 
@@ -169,27 +229,19 @@ def settled(study: Study) -> list[FrozenTrial]:
 
 def count_slots(study: Study) -> int:
     """Returns how many trials the study will have once all are settled."""
-    return len({trial.user_attrs["slot"] for trial in study.get_trials(deepcopy=False)})
+    return len(_slots(study))
 
 
-def silence(study: Study, storage: RDBStorage) -> float | None:
+def silence(study: Study, silences: Silences) -> float | None:
     """Returns for how many seconds no worker with a trial has given a sign of life; `None` if none has one, or a trial waits."""
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return None
-    session = storage.scoped_session()
-    try:
-        beats = session.query(TrialHeartbeatModel.heartbeat).join(TrialModel)
-        running = beats.filter(TrialModel.study_id == study._study_id, TrialModel.state == TrialState.RUNNING)
-        last = max((beat for (beat,) in running), default=None)
-        now = session.execute(sqlalchemy.func.now()).scalar()
-        return None if last is None else (now.replace(tzinfo=None) - last).total_seconds()
-    finally:
-        storage.remove_session()
+    return min(silences.look().values(), default=None)
 
 
-def is_barren(study: Study, storage: RDBStorage) -> bool:
+def is_barren(study: Study) -> bool:
     """Whether no trial is complete or pruned, and none runs."""
-    fail_gone(study, storage)
+    fail_gone(study)
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     return not study.get_trials(deepcopy=False, states=states)
 
@@ -199,13 +251,11 @@ def is_idle(study: Study) -> bool:
     return not study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
 
 
-def fail_gone(study: Study, storage: RDBStorage) -> None:
+def fail_gone(study: Study) -> None:
     """Puts back the trials of workers of this machine whose processes are no more."""
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_gone(*trial.user_attrs.get("worker", (None, None))):
-            with suppress(UpdateFinishedTrialError):
-                storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-                _put_back(study, trial)
+            give_back(study, trial.number)
 
 
 def _is_gone(host: str | None, pid: int | None) -> bool:
@@ -222,24 +272,19 @@ def _is_gone(host: str | None, pid: int | None) -> bool:
     return False
 
 
-def _twin(study: Study, waiting: FrozenTrial) -> FrozenTrial | None:
-    """The earlier trial of the same slot that runs, waits or is settled."""
+def _slots(study: Study) -> set[int]:
+    trials = study.get_trials(deepcopy=False)
+    return {trial.user_attrs["slot"] for trial in trials if "slot" in trial.user_attrs}
+
+
+def _twin(study: Study, slot: int, before: int) -> int | None:
+    """The number of an earlier trial of the same slot that runs, waits or is settled."""
     for trial in study.get_trials(deepcopy=False):
-        same_slot = trial.user_attrs["slot"] == waiting.user_attrs["slot"]
-        if same_slot and trial.number < waiting.number and not _is_void(trial):
-            return trial
+        if trial.user_attrs.get("slot") == slot and trial.number < before and not _is_void(trial):
+            return trial.number
     return None
 
 
 def _is_void(trial: FrozenTrial) -> bool:
     """Ended without a result, and not by its recipe's fault."""
     return trial.state == TrialState.FAIL and "error" not in trial.user_attrs
-
-
-def _is_lost(trial: FrozenTrial) -> bool:
-    return _is_void(trial) and "twin_of" not in trial.user_attrs
-
-
-def _put_back(study: Study, trial: FrozenTrial) -> None:
-    trial.user_attrs.pop("worker", None)
-    RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, trial)

@@ -59,9 +59,9 @@ class Worker:
     prune: bool
     heartbeat: int
 
-    def open(self) -> tuple[optuna.Study, optuna.storages.RDBStorage]:
-        """Returns the study, made where it is missing, and the storage it is in."""
-        storage = search_queue.open_storage(self.storage, self.heartbeat)
+    def open(self) -> optuna.Study:
+        """Returns the study, made where it is missing."""
+        storage = search_queue.open_storage(self.storage)
         study = optuna.create_study(
             study_name=self.study_name,
             storage=storage,
@@ -82,7 +82,7 @@ class Worker:
             study.set_user_attr("search", ours)
             held = study.user_attrs["search"]
         other = [name for name, value in ours.items() if held.get(name) != _plain(value)]
-        if other == ["space"] and search_queue.is_barren(study, storage):  # the former had a mistake in it
+        if other == ["space"] and search_queue.is_barren(study):  # the former had a mistake in it
             optuna.delete_study(study_name=self.study_name, storage=storage)
             return self.open()
         if other:
@@ -94,20 +94,21 @@ class Worker:
                 f"The study {self.study_name} is another search's; they differ in {', '.join(words)}. Choose "
                 "another folder, or another `study_name` where `storage` is shared"
             )
-        return study, storage
+        return study
 
     def work(self, tell_progress: Callable[[], None]) -> None:
         """Runs trials until all are settled, by whomever."""
-        study, storage = self.open()
+        study = self.open()
+        silences = search_queue.Silences(study)
         while True:
             tell_progress()
             _stop_if_told()
-            trial = search_queue.take(study, storage)
+            trial = search_queue.take(study, silences, self.heartbeat)
             if trial is not None:
                 # The error: others took this worker for dead, and its trial over.
                 with (
                     suppress(optuna.exceptions.UpdateFinishedTrialError),
-                    search_queue.beating(storage, trial, self.heartbeat),
+                    search_queue.beating(trial, self.heartbeat),
                 ):
                     self._run(study, trial)
             elif not search_queue.is_idle(study):
@@ -124,7 +125,8 @@ class Worker:
             trial.set_user_attr("error", str(error))
             outcome = {"state": optuna.trial.TrialState.FAIL}
         except BaseException:
-            search_queue.give_back(study, trial)
+            # Opened again: an interruption may have struck in the middle of a look at the study.
+            search_queue.give_back(self.open(), trial.number)
             raise
         study.tell(trial, **outcome, skip_if_finished=True)
 
@@ -200,7 +202,7 @@ def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) 
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     processes = [context.Process(target=_worker_process, args=(worker,)) for _ in range(jobs)]
-    study, storage = worker.open()
+    study = worker.open()
     try:
         with _ignoring_ctrl_c():
             for process in processes:
@@ -217,7 +219,7 @@ def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) 
             process.terminate()
         for process in started:
             process.join()
-        search_queue.fail_gone(study, storage)  # of one that was killed, or stopped before it could
+        search_queue.fail_gone(worker.open())  # of one that was killed, or stopped before it could
         tell_progress()
     codes = [process.exitcode for process in processes]
     if any(codes):

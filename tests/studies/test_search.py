@@ -7,13 +7,13 @@ import random
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -71,6 +71,12 @@ for line in sys.stdin:
 """
 
 
+def load(folder: Path) -> optuna.Study:
+    """The study of a search."""
+    storage = search_queue.open_storage(str(folder / "search.journal"))
+    return optuna.load_study(study_name=folder.name, storage=storage)
+
+
 class Workers:
     """Workers at a search of their own, as processes that can be killed."""
 
@@ -97,7 +103,7 @@ class Workers:
         return [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
     def study(self) -> optuna.Study:
-        return optuna.load_study(study_name=self.folder.name, storage=f"sqlite:///{self.folder}/search.db")
+        return load(self.folder)
 
     def close(self) -> None:
         self.driver.stdin.close()
@@ -344,7 +350,7 @@ def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, mon
     monkeypatch.setattr(optuna.Study, "enqueue_trial", killed)
     with pytest.raises(KeyboardInterrupt):
         search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
-    study = optuna.load_study(study_name=tmp_path.name, storage=f"sqlite:///{tmp_path}/search.db")
+    study = load(tmp_path)
     assert len(study.trials) == 3
     # As two would who fill it at the same moment; and two trials that died between their end and their copy.
     for slot in (1, 2, 3, 3):
@@ -358,11 +364,10 @@ def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, mon
 
 def test_a_worker_that_was_thought_dead_leaves_its_trial_to_others(fake, sets, tmp_path, monkeypatch):
     works = search_worker.train
-    storage = f"sqlite:///{tmp_path}/search.db"
 
     def slept(recipe, *words, **options):
         monkeypatch.setattr(search_worker, "train", works)
-        study = optuna.load_study(study_name=tmp_path.name, storage=storage)
+        study = load(tmp_path)
         study.tell(study.trials[0].number, state=TrialState.FAIL)
         search_queue.put_back_lost(study)
         return works(recipe, *words, **options)
@@ -425,8 +430,7 @@ def test_ctrl_c_stops_all_workers_and_leaves_nothing_running(toy_dir, tmp_path):
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def trials():
-        storage = f"sqlite:///{folder}/search.db"
-        return optuna.load_study(study_name="search", storage=storage).trials if folder.exists() else []
+        return load(folder).trials if folder.exists() else []
 
     def runs():
         return [run for run in (folder / "runs").glob("*") if (run / "logs").exists()]  # `fit` has begun
@@ -513,11 +517,9 @@ def test_a_worker_that_was_told_to_stop_begins_no_trial(fake, sets, tmp_path, mo
 def leave_running(folder: Path, worker: list) -> None:
     """A trial of another worker, which runs; the others are not begun."""
     with search_queue.quiet():
-        storage = search_queue.open_storage(f"sqlite:///{folder}/search.db", 30)
-        study = optuna.load_study(study_name=folder.name, storage=storage)
-        trial = search_queue.take(study, storage)
+        study = load(folder)
+        trial = search_queue.take(study, search_queue.Silences(study), 30)
     trial.set_user_attr("worker", worker)
-    storage.engine.dispose()
 
 
 def stopped_before_the_first(*_):
@@ -544,15 +546,15 @@ def test_who_is_waited_for_is_said_once(fake, sets, tmp_path, monkeypatch, caplo
         search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     leave_running(tmp_path, ["elsewhere", 1])
 
-    def beat(seconds):
-        with sqlite3.connect(tmp_path / "search.db") as database:
-            database.execute(
-                "UPDATE trial_heartbeats SET heartbeat = datetime('now', ?)", [f"-{seconds} seconds"]
-            )
-        database.close()
+    times = itertools.accumulate(itertools.chain([0, 0, 61, 1, 40, 30], itertools.repeat(0)))
+    now = next(times)
 
-    times = iter([1, 61, 100, 130])
-    monkeypatch.setattr(search_worker.time, "sleep", lambda _: beat(next(times)))
+    def sleep(_):
+        nonlocal now
+        now = next(times)
+
+    monkeypatch.setattr(search_queue, "time", SimpleNamespace(monotonic=lambda: now, time=time.time))
+    monkeypatch.setattr(search_worker.time, "sleep", sleep)
     study = search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
     assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 4
     (said,) = caplog.messages
@@ -639,6 +641,7 @@ def test_a_search_knows_its_photos_by_who_is_on_them(sets):
         ({"sampler": "grid", "trials": 3}, "`trials` must be None"),
         ({"base": replace(BASE, split="report")}, 'split="identities"'),
         ({"storage": "nonsense://x"}, "`storage` can't be opened"),
+        ({"storage": "sqlite:///x.db"}, "`storage` must be the database of a server.*two workers"),
         ({"space": {}}, "at least one field"),
         ({"space": {"filter": [1]}}, "fields of `Recipe`.*Received: filter"),
         ({"space": {"split": ["report"]}}, "can't hold `split`"),
@@ -674,15 +677,50 @@ def test_a_password_is_not_shown(sets, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda _: b"garbage" * 1000, lambda content: content[: len(content) // 2]]
+    "damage",
+    [
+        lambda _: b"garbage" * 1000,
+        lambda _: bytes(1000),
+        lambda content: content[: len(content) // 2] + b"\n" + content[len(content) // 2 :],
+        lambda content: content.replace(b"op_code", b"opcode"),
+        lambda content: content.replace(b'"op_code":4', b'"op_code":99'),
+    ],
 )
-def test_a_damaged_database_is_named_with_a_remedy(fake, sets, tmp_path, monkeypatch, damage):
+def test_a_damaged_journal_is_named_with_a_remedy(fake, sets, tmp_path, damage):
     search.search(BASE, SMALL_GRID, *sets, tmp_path, sampler="grid")
-    database = tmp_path / "search.db"
-    database.write_bytes(damage(database.read_bytes()))
-    monkeypatch.setattr(search_queue.time, "sleep", lambda _: None)
-    with pytest.raises(ValueError, match="search.db'. If the file is damaged, remove it: the search begins"):
+    journal = tmp_path / "search.journal"
+    journal.write_bytes(damage(journal.read_bytes()))
+    with pytest.raises(
+        ValueError, match="search.journal can't be opened: .* If the file is damaged, remove it"
+    ):
         search.search(BASE, GRID, *sets, tmp_path)
+
+
+def test_half_a_line_is_cut_off_and_its_trial_runs_again(fake, sets, tmp_path, caplog):
+    """A full disk or a kill leaves it."""
+    study = search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+    journal, points = tmp_path / "search.journal", [trial.params for trial in study.trials]
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for half in (b"".join(lines[:-4]) + lines[-4][:20], b"".join(lines) + b'{"op', lines[0][:7]):
+        journal.write_bytes(half)
+        caplog.clear()
+        study = search.search(BASE, GRID, *sets, tmp_path, sampler="grid")
+        assert [trial.params for trial in search_queue.settled(study)] == points
+        assert "search.journal ended in half a line" in caplog.messages[0]
+
+
+def test_the_queue_is_the_same_in_a_database(fake, sets, tmp_path, monkeypatch):
+    # SQLite stands for a server's: of one worker it is as good.
+    monkeypatch.setattr(search_queue, "open_storage", search_queue._open_database)
+    options = {"sampler": "grid", "storage": f"sqlite:///{tmp_path}/studies.db", "study_name": "shared"}
+    works = search_worker.train
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr(search_worker, "train", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+        search.search(BASE, GRID, *sets, tmp_path, **options)
+    study = search.search(BASE, GRID, *sets, tmp_path, **options)
+    assert [trial.state.name for trial in study.trials] == ["FAIL"] + ["COMPLETE"] * 6
+    assert search_worker.train is works and len(fake) == 6
+    assert not (tmp_path / "search.journal").exists()
 
 
 def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, capsys):
