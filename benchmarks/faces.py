@@ -3,8 +3,9 @@
     python benchmarks/faces.py lfw-a data/lfw-a/unused
     python benchmarks/faces.py cfp cfp-dataset.zip
 
-LFW-a: the medians of the five points, which are `faces.LFW_A`. CFP: of frontal and profile photos, and how far the
-eyes of frontal ones are from CFP's own fiducial points. No identity plays a part, and nothing is trained.
+LFW-a: the medians of the five points, which are `faces.LFW_A`. CFP: of frontal and profile photos, and how
+far the eyes of frontal ones are from CFP's own fiducial points. No identity plays a part, and nothing is
+trained.
 """
 
 import argparse
@@ -51,7 +52,8 @@ def lfw_a(folder: Path, count: int) -> None:
     found = [face for path in photos if (face := middle_face(Image.open(path), seconds))]
     points = np.array([face.points for face in found])
     print(
-        f"LFW-a: a face in {len(found)} of {len(photos)} photos, {1000 * np.median(seconds):.0f} ms each (median)"
+        f"LFW-a: a face in {len(found)} of {len(photos)} photos, "
+        f"{1000 * np.median(seconds):.0f} ms each (median)"
     )
     for name, place, spread in zip(
         ("left eye", "right eye", "nose", "mouth, left", "mouth, right"),
@@ -73,7 +75,8 @@ def cfp(archive: Path, count: int) -> None:
             found = {name: middle_face(Image.open(io.BytesIO(source.read(name))), seconds) for name in photos}
             faces_found = {name: face for name, face in found.items() if face}
             print(
-                f"CFP {view}: {len(faces_found)} of {len(photos)}, {1000 * np.median(seconds):.0f} ms each (median)"
+                f"CFP {view}: {len(faces_found)} of {len(photos)}, "
+                f"{1000 * np.median(seconds):.0f} ms each (median)"
             )
             if view == "profile":
                 continue
@@ -85,7 +88,8 @@ def cfp(archive: Path, count: int) -> None:
                 off.append(distances.min())
                 part.append(distances.min() / np.hypot(*(face.points[0] - face.points[1])))
             print(
-                f"  the eye is {np.median(off):.1f} pixels off (median), {np.median(part):.1%} of the eyes' distance"
+                f"  the eye is {np.median(off):.1f} pixels off (median), "
+                f"{np.median(part):.1%} of the eyes' distance"
             )
 
 

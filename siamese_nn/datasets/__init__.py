@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .aligned_folder import AlignedFolderInUse, align_folder
 from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .download import download_lfw_a, download_pairs
@@ -10,6 +11,7 @@ from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
+from .raw_photos import open_raw_photo
 from .splits import (
     IdentityLeakError,
     IdentityLeakWarning,
@@ -24,12 +26,14 @@ from .toy_cfp import make_toy_cfp
 from .toy_faces import make_toy_faces
 
 __all__ = [
+    "AlignedFolderInUse",
     "Augmentation",
     "IdentityLeakError",
     "IdentityLeakWarning",
     "ImageError",
     "PairFileError",
     "Pairs",
+    "align_folder",
     "cfp_is_aligned",
     "cfp_photos",
     "check_lfw_a",
@@ -44,6 +48,7 @@ __all__ = [
     "load_lfw_a",
     "make_toy_cfp",
     "make_toy_faces",
+    "open_raw_photo",
     "organize_cfp",
     "organize_lfw_a",
     "pair_dataset",

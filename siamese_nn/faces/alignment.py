@@ -1,5 +1,6 @@
 """A raw photo to a photo in which the face lies where a training has it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +22,13 @@ class Frame:
     """Where the faces of a training lie in its photos.
 
     Args:
-        points: five pairs x, y, in pixels: the eye on the photo's left, that on its right, the tip of the nose,
-            and the corners of the mouth on the left and on the right.
+        points: five pairs x, y, in pixels: the eye on the photo's left, that on its right, the tip of the
+            nose, and the corners of the mouth on the left and on the right.
         size: height and width of the photos, in pixels.
 
     Raises:
-        ValueError: if `points` are no five pairs of finite numbers or are all one, or a side of `size` is less
-            than 1.
+        ValueError: if `points` are no five pairs of finite numbers or are all one, or a side of `size` is
+            less than 1.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -37,7 +38,7 @@ class Frame:
         points = np.asarray(self.points, dtype=float)
         if points.shape != (5, 2) or not np.isfinite(points).all() or not np.ptp(points, axis=0).any():
             raise ValueError(
-                f"`points` must be five different pairs x, y of finite numbers. Received: points={self.points}"
+                f"`points` must be five different pairs of finite numbers. Received: points={self.points}"
             )
         if len(self.size) != 2 or not all(isinstance(side, int) and side >= 1 for side in self.size):
             raise ValueError(
@@ -64,14 +65,14 @@ def align(
 
     Args:
         photo: a Pillow image, or uint8 `(height, width, 3)` in [0, 255], upright.
-        face: which one: `"middle"`, the face nearest the middle of the photo, `"largest"`, or one of those that
-            `find` returns.
+        face: which one: `"middle"`, the face nearest the middle of the photo, `"largest"`, or one of those
+            that `find` returns.
         frame: where the face is to lie.
         finder: see `find`.
 
     Returns:
-        A Pillow image of the frame's size, grey if the photo is, else RGB. Beyond the photo's edges the pixels
-        of the edge are repeated.
+        A Pillow image of the frame's size, grey if the photo is, else RGB. Beyond the photo's edges the
+        pixels of the edge are repeated.
 
     Raises:
         NoFaceError: if no face is found.
@@ -88,23 +89,28 @@ def align(
     if not (isinstance(face, Face) or face in _CHOICES):
         raise ValueError(f"`face` must be a `Face`, or one of {_CHOICES}. Received: face={face!r}")
     if not isinstance(face, Face):
-        found = find(photo, finder=finder)
-        if not found:
-            raise NoFaceError(
-                "No face was found. Give a photo with a larger or clearer face, or align it by hand"
-            )
-        face = found[0] if face == "largest" else min(found, key=lambda one: _off_middle(one, photo))
+        face = choose(find(photo, finder=finder), photo, face)
     image = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
     factor, shift, _ = similarity(face.points, np.array(frame.points))
     if not 0 < max(image.size) * abs(factor) <= _LARGEST:
         raise ValueError(
-            f"The points of a face must lie further apart. Received: {face.points.round(1).tolist()} in a photo of "
-            f"{image.width} x {image.height} pixels"
+            f"A face's points must lie further apart. Received: {face.points.round(1).tolist()} in a photo "
+            f"of {image.width} x {image.height} pixels"
         )
     return warp(image if image.mode == "L" else image.convert("RGB"), factor, shift, frame.size)
 
 
-def _off_middle(face: Face, photo: Image.Image | np.ndarray) -> float:
-    width, height = photo.size if isinstance(photo, Image.Image) else photo.shape[1::-1]
-    x, y = np.reshape(face.box, (2, 2)).mean(0) - np.array([width, height]) / 2
-    return float(np.hypot(x, y))
+def choose(found: Sequence[Face], photo: Image.Image | np.ndarray, which: str) -> Face:
+    """Returns the face nearest the middle of a photo (`"middle"`), or the `"largest"`; see `align`.
+
+    Raises:
+        NoFaceError: if there is none.
+    """
+    if not found:
+        raise NoFaceError(
+            "No face was found. Give a photo with a larger or clearer face, or align it by hand"
+        )
+    if which == "largest":
+        return max(found, key=lambda face: face.area)
+    middle = np.array(photo.size if isinstance(photo, Image.Image) else photo.shape[1::-1]) / 2
+    return min(found, key=lambda face: float(np.hypot(*(np.reshape(face.box, (2, 2)).mean(0) - middle))))

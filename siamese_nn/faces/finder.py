@@ -18,8 +18,8 @@ class Face:
     Args:
         box: left, top, right and bottom edge, in pixels.
         score: how sure the finder is, higher is surer.
-        points: float `(5, 2)`, x before y, in pixels from the top left corner: the eye on the photo's left, that
-            on its right, the tip of the nose, and the corners of the mouth on the left and on the right.
+        points: float `(5, 2)`, x before y, in pixels from the top left corner: the eye on the photo's left,
+            that on its right, the tip of the nose, and the corners of the mouth on the left and on the right.
     """
 
     box: tuple[float, float, float, float]
@@ -30,7 +30,7 @@ class Face:
         points = np.asarray(self.points, dtype=float)
         if points.shape != (5, 2) or not np.isfinite(points).all():
             raise ValueError(
-                "`points` must be five pairs x, y of finite numbers: two eyes, nose, two corners of the mouth. "
+                "`points` must be five pairs of finite numbers: two eyes, nose, two corners of the mouth. "
                 f"Received: shape {points.shape}"
             )
         box = np.asarray(self.box, dtype=float)
@@ -76,7 +76,8 @@ def find(photo: Image.Image | np.ndarray, *, finder: Finder | None = None) -> li
     Example:
         >>> photo = np.zeros((100, 80, 3), np.uint8)
         >>> five = [[30, 40], [50, 40], [40, 50], [32, 60], [48, 60]]
-        >>> found = find(photo, finder=lambda pixels: [Face((20, 20, 60, 70), 0.9, np.array(five) + [20, 25])])
+        >>> face = Face((20, 20, 60, 70), 0.9, np.array(five) + [20, 25])
+        >>> found = find(photo, finder=lambda pixels: [face])
         >>> found[0].points[0].tolist()
         [30.0, 40.0]
     """
@@ -90,7 +91,9 @@ def find(photo: Image.Image | np.ndarray, *, finder: Finder | None = None) -> li
     elif not isinstance(photo, Image.Image):
         raise ValueError(f"`photo` must be a Pillow image or an array. Received: {type(photo).__name__}")
     if finder is None:
-        from .mtcnn import find_by_mtcnn as finder
+        from .mtcnn import find_by_mtcnn
+
+        finder = find_by_mtcnn
 
     factor = min(1.0, _LONGEST / max(photo.size))
     small = photo.convert("RGB")
@@ -102,7 +105,7 @@ def find(photo: Image.Image | np.ndarray, *, finder: Finder | None = None) -> li
     faces = list(finder(pixels))
     if not all(isinstance(face, Face) for face in faces):
         raise ValueError(
-            f"`finder` must return a list of `Face`. Received: {str(faces)[:80]}. Make a `Face` of each of them"
+            f"`finder` must return a list of `Face`. Received: {str(faces)[:80]}. Make a `Face` of each"
         )
     offset = np.array([across, down])
     found = [

@@ -51,8 +51,8 @@ def _network() -> Any:
         with resources.as_file(folder / name) as path:
             if hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
                 raise ValueError(
-                    f"{path} must be the weights of mtcnn 1.0.0. Received another file. Install that version anew: "
-                    "pip install --force-reinstall mtcnn==1.0.0"
+                    f"{path} must be the weights of mtcnn 1.0.0. Received another file. Install that version "
+                    "anew: pip install --force-reinstall mtcnn==1.0.0"
                 )
     stages = {"pnet.lz4": StagePNet, "rnet.lz4": StageRNet, "onet.lz4": StageONet}
     # By their whole paths: a bare name would be looked for in the working folder first.

@@ -16,8 +16,8 @@ def similarity(points: np.ndarray, places: np.ndarray) -> tuple[complex, complex
         pixels of the places. It is infinite where all points are one.
 
     Reference:
-        Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991,
-        equations 40-42, which are these lines where points in the plane are complex numbers.
+        Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI
+        1991, equations 40-42, which are these lines where points in the plane are complex numbers.
 
     Example:
         >>> corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -51,7 +51,7 @@ def warp(photo: Image.Image, factor: complex, shift: complex, size: tuple[int, i
     """
     width, height = (max(1, round(side * abs(factor))) for side in photo.size)
     scaled = np.asarray(photo.resize((width, height), Image.Resampling.BICUBIC))
-    # From the result back into the scaled photo, whose sides are whole pixels and so not quite of the wanted scale.
+    # From the result back into the scaled photo: its sides are whole pixels, not quite of that scale.
     ratio = np.array([width, height]) / photo.size
     right, corner = 1 / factor, -shift / factor
     linear = np.array([[right.real, -right.imag], [right.imag, right.real]]) * ratio[:, None]
