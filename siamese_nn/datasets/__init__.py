@@ -9,6 +9,7 @@ from .cfp_archive import cfp_is_aligned, organize_cfp
 from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
+from .own_people import OwnPeople, load_people, make_pairs
 from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
 from .raw_photos import open_raw_photo
@@ -31,6 +32,7 @@ __all__ = [
     "IdentityLeakError",
     "IdentityLeakWarning",
     "ImageError",
+    "OwnPeople",
     "PairFileError",
     "Pairs",
     "align_folder",
@@ -46,6 +48,8 @@ __all__ = [
     "load_image",
     "load_images",
     "load_lfw_a",
+    "load_people",
+    "make_pairs",
     "make_toy_cfp",
     "make_toy_faces",
     "open_raw_photo",
