@@ -8,7 +8,8 @@ PACKAGE = Path(__file__).parents[1] / "siamese_nn"
 # Each room, and those it may import. A module of the package's root is a room of its own.
 ROOMS = {
     "files": set(),
-    "datasets": {"files"},
+    "faces": set(),
+    "datasets": {"files", "faces"},
     "losses": set(),
     "models": {"losses"},
     "evaluation": {"datasets", "models"},

@@ -27,6 +27,23 @@ def add(commands: argparse._SubParsersAction) -> None:
         )
     command.set_defaults(run=_organize)
 
+    command = commands.add_parser(
+        "align", help="find the face in each raw photo of a folder and put it where LFW-a has it"
+    )
+    command.add_argument(
+        "source", type=Path, help="a folder with a folder of photos for each person, or with photos"
+    )
+    command.add_argument(
+        "output", type=Path, help="the folder to make; the same command goes on after it was cut off"
+    )
+    command.add_argument(
+        "--face",
+        choices=["middle", "largest"],
+        default="middle",
+        help="which one of several: that nearest the middle of the photo (default), or the largest",
+    )
+    command.set_defaults(run=_align)
+
     command = commands.add_parser("check", help="verify a copy of LFW-a by counts and by hash")
     command.add_argument("data", type=Path, help="archive, unpacked folder or organised folder")
     command.set_defaults(run=_check)
@@ -54,6 +71,20 @@ def _organize(options: argparse.Namespace) -> None:
         test_pairs=options.test_pairs or options.source.parent / "pairsDevTest.txt",
     )
     print(f"{options.output}: " + ", ".join(f"{count:,} photos in {name}/" for name, count in counts.items()))
+
+
+def _align(options: argparse.Namespace) -> None:
+    try:
+        rows = datasets.align_folder(options.source, options.output, face=options.face)
+    except ImportError as error:
+        raise ValueError(error) from error
+    for row in rows:
+        if row["reason"]:
+            print(f"{row['photo']}: {row['result']}: {row['reason']}")
+    aligned = sum(row["result"] == "aligned" for row in rows)
+    print(
+        f"{options.output}: {aligned} of {len(rows)} photos are aligned; photos.csv says what became of each"
+    )
 
 
 def _check(options: argparse.Namespace) -> None:

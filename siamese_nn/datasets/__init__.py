@@ -3,16 +3,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .aligned_folder import AlignedFolderInUse, align_folder
 from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .decoded import DecodedPhotos
 from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
+from .own_people import OwnPeople, load_people, make_pairs
 from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
 from .photo_folders import training_photos
 from .photo_format import PhotoFormat
+from .raw_photos import open_raw_photo
 from .splits import (
     IdentityLeakError,
     IdentityLeakWarning,
@@ -27,14 +30,17 @@ from .toy_cfp import make_toy_cfp
 from .toy_faces import make_toy_faces
 
 __all__ = [
+    "AlignedFolderInUse",
     "Augmentation",
     "DecodedPhotos",
     "IdentityLeakError",
     "IdentityLeakWarning",
     "ImageError",
+    "OwnPeople",
     "PairFileError",
     "Pairs",
     "PhotoFormat",
+    "align_folder",
     "cfp_is_aligned",
     "cfp_photos",
     "check_lfw_a",
@@ -47,8 +53,11 @@ __all__ = [
     "load_image",
     "load_images",
     "load_lfw_a",
+    "load_people",
+    "make_pairs",
     "make_toy_cfp",
     "make_toy_faces",
+    "open_raw_photo",
     "organize_cfp",
     "organize_lfw_a",
     "pair_dataset",

@@ -5,6 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from ..faces.transform import similarity, warp
+
 # The 30 points lie on one half of the face only: the half on the left of a frontal photo, the visible one of a profile.
 # From 0 on: 9 of the jaw from ear to chin, 3 of the brow, 6 round the eye from its outer corner (12) over its lid to the
 # inner one (15) and back, 4 down the nose from between the eyes (18) to its tip (21), 3 from the middle of its base (22) to
@@ -77,8 +79,7 @@ def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.I
             stay further than 15 pixels, root mean square, from their places, or far too close to each other for the photo.
 
     Reference:
-        Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991, equations
-        40-42; in the plane, with points as complex numbers, they are the two lines of `_similarity`.
+        Umeyama, PAMI 1991, see `faces.transform.similarity`.
     """
     points = eye_nose_and_mouth(fiducials)
     if (points < 0).any() or (points > photo.size).any():
@@ -88,7 +89,7 @@ def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.I
     turn, shift, distance = best_similarity(points, view)
     if not (distance <= _FARTHEST and max(photo.size) * abs(turn) <= _LARGEST):
         raise ValueError(f"points that are no {view} face, or far too small a one")
-    return _warp(photo, turn, shift)
+    return warp(photo, turn, shift, (SIDE, SIDE))
 
 
 def align_jpeg(content: bytes, fiducials: np.ndarray, view: str) -> bytes:
@@ -111,33 +112,4 @@ def best_similarity(points: np.ndarray, view: str) -> tuple[complex, complex, fl
     choices = [_PLACES[view]]
     if view == "profile":
         choices.append(_PLACES[view] * [-1, 1] + [2 * _MIDDLE, 0])
-    return min((_similarity(points, places) for places in choices), key=lambda fit: fit[2])
-
-
-def _similarity(points: np.ndarray, places: np.ndarray) -> tuple[complex, complex, float]:
-    source, target = points @ [1, 1j], places @ [1, 1j]
-    centred = source - source.mean()
-    spread = (abs(centred) ** 2).sum()
-    if not spread:
-        return 0j, 0j, np.inf  # all points are one
-    turn = (centred.conj() * target).sum() / spread
-    shift = target.mean() - turn * source.mean()
-    return turn, shift, float(np.sqrt((abs(turn * source + shift - target) ** 2).mean()))
-
-
-def _warp(photo: Image.Image, turn: complex, shift: complex) -> Image.Image:
-    width, height = (max(1, round(side * abs(turn))) for side in photo.size)
-    scaled = np.asarray(photo.resize((width, height), Image.Resampling.BICUBIC))
-    # From the result back into the scaled photo, whose sides are whole pixels and so not quite of the wanted scale.
-    ratio = np.array([width, height]) / photo.size
-    right, corner = 1 / turn, -shift / turn
-    linear = np.array([[right.real, -right.imag], [right.imag, right.real]]) * ratio[:, None]
-    offset = np.array([corner.real, corner.imag]) * ratio
-    corners = np.array([[0, 0], [SIDE, 0], [0, SIDE], [SIDE, SIDE]]) @ linear.T + offset
-    before = np.ceil(np.maximum(0, 3 - corners.min(0))).astype(int)  # bicubic looks 2 pixels further
-    after = np.ceil(np.maximum(0, corners.max(0) + 3 - [width, height])).astype(int)
-    padding = [(before[1], after[1]), (before[0], after[0]), (0, 0)][: scaled.ndim]
-    padded = Image.fromarray(np.pad(scaled, padding, mode="edge"))
-    x, y = offset + before
-    coefficients = (*linear[0], x, *linear[1], y)
-    return padded.transform((SIDE, SIDE), Image.Transform.AFFINE, coefficients, Image.Resampling.BICUBIC)
+    return min((similarity(points, places) for places in choices), key=lambda fit: fit[2])

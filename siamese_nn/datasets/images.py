@@ -74,7 +74,7 @@ def load_image(
     path = _name_of(source)
     content = read_photo(source) if path is source else source
     ends = scan_ends(path, content) if isinstance(content, bytes) else []
-    with _named_faults(path), _opened(content, path) as photo:
+    with named_faults(path), opened(content, path) as photo:
         if photo.mode.startswith(("I", "F")):
             raise ImageError(f"{path}: more than 8 bits a channel ({photo.mode}). Convert the file to 8 bits")
         full_height, full_width = _seen_size(photo)
@@ -128,7 +128,7 @@ def photo_sizes(paths: Sequence[str | os.PathLike]) -> list[tuple[int, int]]:
 
     def size(path: str | os.PathLike) -> tuple[int, int]:
         require_photo_file(path)
-        with _named_faults(path), _opened(path, path) as photo:
+        with named_faults(path), opened(path, path) as photo:
             return _seen_size(photo)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -174,7 +174,7 @@ def _name_of(source: str | os.PathLike | bytes | Image.Image) -> str | os.PathLi
 
 
 @contextmanager
-def _named_faults(path: str | os.PathLike) -> Iterator[None]:
+def named_faults(path: str | os.PathLike) -> Iterator[None]:
     """Turns whatever a file's opening and decoding raise into an `ImageError` that names it."""
     try:
         yield
@@ -195,16 +195,18 @@ def _named_faults(path: str | os.PathLike) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(
-    source: str | os.PathLike | bytes | Image.Image, path: str | os.PathLike
+def opened(
+    source: str | os.PathLike | bytes | Image.Image,
+    path: str | os.PathLike,
+    formats: tuple[str, ...] = ("JPEG", "PNG"),
 ) -> Iterator[Image.Image]:
     """A photo whose header has been read, and nothing else of it yet."""
     if isinstance(source, Image.Image):
-        opened = nullcontext(source.copy())  # decoding at a smaller size would change the caller's
+        entered = nullcontext(source.copy())  # decoding at a smaller size would change the caller's
     else:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        opened = Image.open(file, formats=("JPEG", "PNG"))
-    with opened as photo:
+        entered = Image.open(file, formats=formats)
+    with entered as photo:
         if photo.width * photo.height > _MOST_PIXELS:
             raise ImageError(
                 f"{path}: {photo.width:,} x {photo.height:,} pixels, more than the {_MOST_PIXELS:,} that are "

@@ -1,0 +1,193 @@
+"""A folder of people's raw photos to one of aligned faces, with a list of what became of each photo."""
+
+import csv
+import io
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from .. import faces
+from ..files import locked, read_json, replacing, write_text
+from .photo_files import ImageError, read_photo
+from .raw_photos import RAW_ENDINGS, open_raw_photo
+
+logger = logging.getLogger(__name__)
+
+LIST, FRAME = "photos.csv", "frame.json"
+ALIGNED, NO_FACE, UNREADABLE = "aligned", "no face", "unreadable"
+_TAKEN = {"middle": "one nearest the middle", "largest": "largest"}
+_COLUMNS = ("photo", "sha256", "result", "faces", "aligned", "reason")
+
+
+class AlignedFolderInUse(ValueError):
+    """Another process is aligning into the same folder."""
+
+
+def align_folder(
+    source: str | os.PathLike,
+    output: str | os.PathLike,
+    *,
+    face: str = "middle",
+    frame: faces.Frame = faces.LFW_A,
+    finder: faces.Finder | None = None,
+) -> list[dict[str, str]]:
+    """Aligns the photos of a folder, and of the folders in it, into another folder of the same shape.
+
+    `photos.csv` in `output` has a line for each photo of `source`: what became of it, and why. It is written
+    line by line, so that the same call goes on after it was cut off, and takes up only photos that are new or
+    have changed. What was aligned from a photo that is no longer there is removed. What else lies in `source` is
+    left out, and named in the log.
+
+    Args:
+        source: a folder with a folder of photos for each person, or with photos.
+        output: the folder to make or to go on with.
+        face: which face of a photo: `"middle"`, the one nearest its middle, or `"largest"`.
+        frame: where the faces are to lie.
+        finder: see `faces.find`.
+
+    Returns:
+        The lines of `photos.csv`, sorted by photo: `photo` (its path in `source`), `sha256` of the file,
+        `result` (`"aligned"`, `"no face"` or `"unreadable"`), `faces` (how many were found),
+        `aligned` (the path in `output`) and `reason`.
+
+    Raises:
+        FileNotFoundError: if `source` is no folder.
+        ImportError: if `finder` is `None` and the extra `faces` is not installed.
+        ValueError: if `source` holds no photo, `output` is inside of it, holds something else, or was aligned
+            to another frame or by another choice of faces.
+        AlignedFolderInUse: if another process is at it.
+    """
+    if face not in _TAKEN:
+        raise ValueError(f"`face` must be one of {tuple(_TAKEN)}. Received: face={face!r}")
+    source, output = Path(source), Path(output)
+    names = _files(source, output)
+    choice = json.loads(json.dumps({"face": face, "points": frame.points, "size": frame.size}))
+    _require_own(output, choice)
+    busy = AlignedFolderInUse(
+        f"Another process is aligning into {output}. Wait for it, or choose another folder"
+    )
+    with locked(output / ".lock", busy):
+        write_text(output / FRAME, json.dumps(choice, indent=2) + "\n")
+        before = _read_list(output)
+        for name in set(before) - set(names):
+            (output / aligned_name(name)).unlink(missing_ok=True)
+        rows = []
+        with (output / LIST).open("a", encoding="utf-8", newline="") as file:
+            for name in tqdm(names, desc="aligning", unit="photo", disable=None):
+                row = before.get(name)
+                if row is None or not _is_current(source, output, row):
+                    row = _align(source, output, name, face, frame, finder)
+                    file.write(_lines([row]))
+                    file.flush()
+                rows.append(row)
+        write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows]))
+    counts = Counter(row["result"] for row in rows)
+    logger.info("%s: %s", output, ", ".join(f"{count} {result}" for result, count in counts.items()))
+    return rows
+
+
+def _align(
+    source: Path, output: Path, name: str, face: str, frame: faces.Frame, finder: faces.Finder | None
+) -> dict[str, str]:
+    """Aligns one photo; returns its line of the list."""
+    row = dict.fromkeys(_COLUMNS, "") | {"photo": name}
+    target = output / aligned_name(name)
+    try:
+        content = read_photo(source / name)
+        row["sha256"] = sha256(content).hexdigest()
+        photo = open_raw_photo(content)
+        found = faces.find(photo, finder=finder)
+        row["faces"] = str(len(found))
+        aligned = faces.align(photo, faces.choose(found, photo, face), frame=frame)
+    except faces.NoFaceError as error:
+        target.unlink(missing_ok=True)  # of the photo that had this name before
+        return row | {"result": NO_FACE, "reason": str(error)}
+    except ImageError as error:
+        target.unlink(missing_ok=True)
+        return row | {"result": UNREADABLE, "reason": str(error).removeprefix("the photo: ")}
+    with replacing(target) as partial:
+        aligned.save(partial, "JPEG", quality=95, subsampling=0)
+    several = f"several faces; the {_TAKEN[face]} was taken" if len(found) > 1 else ""
+    return row | {"result": ALIGNED, "aligned": aligned_name(name), "reason": several}
+
+
+def aligned_name(name: str) -> str:
+    """Returns what a photo is called once it is aligned: a name in `.jpg` stays, another gets it."""
+    return name if name.endswith(".jpg") else name + ".jpg"
+
+
+def _files(source: Path, output: Path) -> list[str]:
+    """The photos of a folder and of the folders in it, by their paths; the log names what is left out."""
+    if not source.is_dir():
+        raise FileNotFoundError(
+            f"{source} must be a folder with photos, or with folders of them. There is none"
+        )
+    if output.resolve().is_relative_to(source.resolve()):
+        raise ValueError(
+            f"The folder of aligned photos must not lie in that of the photos. Received: {output}"
+        )
+    photos: list[str] = []
+    left_out: list[str] = []
+    for entry in sorted(source.iterdir()):
+        person = entry.is_dir() and not entry.name.startswith(".")
+        for path in sorted(entry.iterdir()) if person else [entry]:
+            fits = path.suffix.lower() in RAW_ENDINGS and not path.name.startswith(".") and path.is_file()
+            (photos if fits else left_out).append(path.relative_to(source).as_posix())
+    if left_out:
+        logger.warning("%s: left out, being hidden, deeper, or no photo: %s", source, ", ".join(left_out))
+    if not photos:
+        raise ValueError(
+            f"{source} must hold photos ({', '.join(RAW_ENDINGS)}), or folders of them. Received one without"
+        )
+    names = [aligned_name(name) for name in photos]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{source}: two photos would both become {twice[0]}. Rename one of them")
+    return photos
+
+
+def _require_own(output: Path, choice: dict[str, Any]) -> None:
+    own = (".lock", ".partial-")
+    others = output.exists() and any(not entry.name.startswith(own) for entry in output.iterdir())
+    if others and not (output / FRAME).exists():
+        raise ValueError(
+            f"{output} must be a new folder, or one of aligned photos. Received one with other files"
+        )
+    if (output / FRAME).exists() and read_json(output / FRAME) != choice:
+        raise ValueError(
+            f"{output} was aligned to another frame, or by another choice of faces. Choose another folder, "
+            "or remove it"
+        )
+
+
+def _is_current(source: Path, output: Path, row: dict[str, str]) -> bool:
+    """Whether a line of the list still says what became of the photo that now has this name."""
+    try:
+        same = row["sha256"] == sha256(read_photo(source / row["photo"])).hexdigest()
+    except ImageError:
+        return False
+    return same and (row["result"] != ALIGNED or (output / row["aligned"]).is_file())
+
+
+def _lines(rows: Sequence[Mapping[str, str]]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, _COLUMNS, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _read_list(output: Path) -> dict[str, dict[str, str]]:
+    """The lines of the list by photo. Of two the later holds. One that a kill left half written is none."""
+    if not (output / LIST).exists():
+        write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True))]))
+    text = (output / LIST).read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        write_text(output / LIST, whole)  # or the next line would be appended to half of one
+    rows = csv.DictReader(io.StringIO(whole))
+    return {row["photo"]: row for row in rows if None not in row and None not in row.values()}

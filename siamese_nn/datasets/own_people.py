@@ -1,0 +1,169 @@
+"""A folder of one's own people as a data set: pairs, and three sides that share nobody."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from .pair_files import photos_by_identity
+from .pairs import Pairs, pair_key
+
+FEWEST = 10  # people with two photos on a side: with fewer, its figures say nothing
+_SHARES = (0.6, 0.2, 0.2)  # of the people: training, validation, test
+
+
+@dataclass(frozen=True)
+class OwnPeople:
+    """People's photos in three parts that share nobody.
+
+    Args:
+        train: pairs to train on.
+        validation: pairs to choose epoch and threshold on.
+        test: pairs to report on.
+        photos: all photos of the training people, person by person, for recipes that learn from people.
+    """
+
+    train: Pairs
+    validation: Pairs
+    test: Pairs
+    photos: dict[str, list[str]]
+
+
+def load_people(folder: str | os.PathLike, *, most_per_person: int = 20, seed: int = 0) -> OwnPeople:
+    """Makes a data set of a folder of people: a seeded draw puts each on one of three sides, then come pairs.
+
+    60% of the people are for training, 20% for validation and 20% for the test, of those with two photos or
+    more as of those with one. Names play no part in the draw. Pairs are made by `make_pairs`, on each side apart.
+
+    Args:
+        folder: a folder with a folder of photos for each person, `Ada Lovelace/any name.jpg`, aligned; see
+            `photos_by_identity`, and `align_folder` for photos that aren't.
+        most_per_person: the most pairs of the same person for each person.
+        seed: of the draw and the pairs, a whole number of at least 0.
+
+    Returns:
+        The three sets of pairs, and the photos of the training people.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it is not clear who is on a photo, an argument is out of range, or a side gets fewer
+            than 10 people with two photos: of so few no accuracy is told.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> people = Path(tempfile.mkdtemp())
+        >>> for i in range(100):
+        ...     for place in (f"Person {i // 2}/photo {i % 2}.jpg",):
+        ...         (people / place).parent.mkdir(exist_ok=True)
+        ...         (people / place).touch()
+        >>> own = load_people(people)
+        >>> own.train, own.test, sorted(own.train.identities() & own.test.identities())
+        (Pairs(30 same, 30 different, 30 people), Pairs(10 same, 10 different, 10 people), [])
+    """
+    people = photos_by_identity(folder)
+    _require_seed(seed)
+    several = [name for name, own in people.items() if len(own) > 1]
+    single = [name for name, own in people.items() if len(own) == 1]
+    sides: list[dict[str, list[str]]] = [{}, {}, {}]
+    for number, names in enumerate((several, single)):
+        order = np.random.default_rng([seed, number]).permutation(len(names))
+        ends = np.round(np.cumsum(_SHARES) * len(names)).astype(int)
+        for side, part in zip(sides, np.split(order, ends[:-1]), strict=True):
+            side.update({names[i]: people[names[i]] for i in np.sort(part)})
+    fewest = min(sum(len(own) > 1 for own in side.values()) for side in sides)
+    if fewest < FEWEST:
+        raise ValueError(
+            f"{folder} must hold at least {round(FEWEST / min(_SHARES))} people with two photos or more, so "
+            f"that {FEWEST} of them are held out for the validation and {FEWEST} for the test. Received: "
+            f"{len(several)}, and {len(single)} with one photo. Add people, or photos of them"
+        )
+    pairs = [
+        make_pairs(side, most_per_person=most_per_person, seed=[seed, 2 + number])
+        for number, side in enumerate(sides)
+    ]
+    return OwnPeople(pairs[0], pairs[1], pairs[2], photos=sides[0])
+
+
+def make_pairs(
+    people: Mapping[str, Sequence[str]], *, most_per_person: int = 20, seed: int | Sequence[int] = 0
+) -> Pairs:
+    """Makes as many pairs of the same person as of two people, none of them twice.
+
+    All pairs of a person's photos are made, or `most_per_person` that are drawn: one person with 500 photos
+    does not fill the set. For the pairs of two people, all people are paired up at random, again and again, so
+    that each occurs as often as any other; their photos are drawn.
+
+    Args:
+        people: for each person their photos.
+        most_per_person: the most pairs of the same person for each person, at least 1.
+        seed: of the draws.
+
+    Returns:
+        The pairs, those of the same person first.
+
+    Raises:
+        ValueError: if nobody has two photos, there are fewer than two people, or an argument is out of range.
+
+    Example:
+        >>> make_pairs({"Ada": ["1.jpg", "2.jpg"], "Bob": ["3.jpg"], "Cy": ["4.jpg", "5.jpg"], "Di": ["6.jpg"]})
+        Pairs(2 same, 2 different, 4 people)
+    """
+    if isinstance(most_per_person, bool) or not isinstance(most_per_person, int) or most_per_person < 1:
+        raise ValueError(
+            "`most_per_person` must be a whole number of at least 1. "
+            f"Received: most_per_person={most_per_person!r}"
+        )
+    rng = np.random.default_rng(seed)
+    same: list[tuple[str, str]] = []
+    names: list[str] = []
+    for name in sorted(people):
+        own = list(combinations(sorted(people[name]), 2))
+        chosen = np.sort(rng.permutation(len(own))[:most_per_person])
+        same += [own[i] for i in chosen]
+        names += [name] * len(chosen)
+    if not same or len(people) < 2:
+        raise ValueError(
+            "`people` must hold at least two people, and two photos of at least one of them. "
+            f"Received: {len(people)} people, at most {max(map(len, people.values()), default=0)} photos of one"
+        )
+    different = _different(people, len(same), rng)
+    if len(different) < len(same):  # a few people with many photos each, or photos of few others
+        kept = np.sort(rng.permutation(len(same))[: len(different)])
+        same, names = [same[i] for i in kept], [names[i] for i in kept]
+    left, right = ([pair[side] for pair in same] for side in (0, 1))
+    apart = [[pair[side] for pair in different] for side in (0, 1)]
+    return Pairs(
+        left=np.array([*left, *(photo for _, photo in apart[0])]),
+        right=np.array([*right, *(photo for _, photo in apart[1])]),
+        same=np.repeat([1, 0], [len(same), len(different)]),
+        left_identities=np.array([*names, *(name for name, _ in apart[0])]),
+        right_identities=np.array([*names, *(name for name, _ in apart[1])]),
+    )
+
+
+def _different(
+    people: Mapping[str, Sequence[str]], wanted: int, rng: np.random.Generator
+) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    names = sorted(people)
+    taken: set[tuple[str, str]] = set()
+    found: list[tuple[tuple[str, str], tuple[str, str]]] = []
+    fruitless = 0
+    while len(found) < wanted and fruitless < 50:
+        before = len(found)
+        order = rng.permutation(len(names)).tolist()
+        for i, j in zip(order[::2], order[1::2], strict=False):
+            left, right = (str(rng.choice(people[names[k]])) for k in (i, j))
+            key = pair_key(left, right)
+            if key not in taken and len(found) < wanted:
+                taken.add(key)
+                found.append(((names[i], left), (names[j], right)))
+        fruitless = 0 if len(found) > before else fruitless + 1
+    return found
+
+
+def _require_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0. Received: seed={seed!r}")

@@ -1,0 +1,65 @@
+"""Photos as they come from cameras, phones and the web: read upright, in 8 bits, grey or RGB."""
+
+import os
+from contextlib import suppress
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .images import named_faults, opened
+from .photo_files import read_photo, require_whole, scan_ends
+
+RAW_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif")
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
+_GREY = 128  # what lies behind a transparent photo
+
+
+def open_raw_photo(source: str | os.PathLike | bytes) -> Image.Image:
+    """Reads a photo of any of the usual kinds and brings it into the one form that faces are looked for in.
+
+    It is turned as its EXIF data ask for. What is transparent is laid on mid-grey. 16 bits a channel become
+    8, palettes and CMYK become RGB.
+
+    Args:
+        source: the path of a JPEG, PNG, WebP or AVIF file, or its bytes; with the package `pillow-heif`
+            installed also HEIC. At most 64 million pixels.
+
+    Returns:
+        A Pillow image of mode `"L"` or `"RGB"`, upright.
+
+    Raises:
+        ImageError: if the file is missing, is no such photo, is damaged, or is too large; it is named.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> file = Path(tempfile.mkdtemp()) / "Ada.png"
+        >>> Image.new("RGBA", (4, 3), (255, 0, 0, 0)).save(file)
+        >>> photo = open_raw_photo(file)
+        >>> photo.mode, photo.size, photo.getpixel((0, 0))
+        ('RGB', (4, 3), (128, 128, 128))
+    """
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    path = "the photo" if isinstance(source, bytes) else source
+    content = source if isinstance(source, bytes) else read_photo(source)
+    ends = scan_ends(path, content)
+    with named_faults(path), opened(content, path, _FORMATS) as photo:
+        photo.load()
+        if photo.format in ("JPEG", "PNG", "MPO"):
+            require_whole(path, content, photo, ends, (photo.mode, photo.size))
+        return _eight_bits(ImageOps.exif_transpose(photo))
+
+
+def _eight_bits(photo: Image.Image) -> Image.Image:
+    if photo.mode.startswith(("I", "F")):
+        levels = np.asarray(photo, dtype=np.float64)
+        most = 65535 if levels.max() > 255 else 255
+        return Image.fromarray((levels.clip(0, most) * (255 / most)).round().astype(np.uint8))
+    if "transparency" in photo.info or photo.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
+        photo = photo.convert("RGBA")
+        behind = Image.new("RGBA", photo.size, (_GREY, _GREY, _GREY, 255))
+        return Image.alpha_composite(behind, photo).convert("RGB")
+    return photo.convert("L" if photo.mode in ("1", "L") else "RGB")

@@ -1,0 +1,59 @@
+"""The default finder: MTCNN, by the package `mtcnn`, whose weights come with it."""
+
+import hashlib
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from .finder import Face
+
+# The package reads its weights by joblib, which would run what a changed file says. So only these are read.
+_SHA256 = {
+    "pnet.lz4": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+    "rnet.lz4": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+    "onet.lz4": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+}
+
+
+def find_by_mtcnn(pixels: np.ndarray) -> list[Face]:
+    """Finds faces of at least 20 pixels, see `find`.
+
+    Args:
+        pixels: uint8 `(height, width, 3)`, RGB.
+
+    Raises:
+        ImportError: if the extra `faces` is not installed.
+        ValueError: if the package's weights are not those of its version 1.0.0.
+    """
+    # With a larger `min_face_size` the package makes a picture too small for its network, and finds nothing.
+    # As dictionaries, it rounds all coordinates to whole pixels.
+    rows = _network().detect_faces(pixels, box_format="xyxy", fit_to_image=False, output_type="numpy")
+    return [  # a row: photo, box, score, five x, five y
+        Face(tuple(row[1:5]), float(row[5]), row[6:].reshape(2, 5).T)
+        for row in np.asarray(rows, dtype=float)
+        if row[1] < row[3] and row[2] < row[4]
+    ]
+
+
+@cache
+def _network() -> Any:
+    try:
+        from mtcnn import MTCNN
+        from mtcnn.stages import StageONet, StagePNet, StageRNet
+    except ImportError as error:
+        raise ImportError(
+            "To find faces, the package mtcnn is needed: pip install 'siamese_nn[faces]'. Or give a `finder`"
+        ) from error
+    folder = resources.files("mtcnn.assets.weights")
+    for name, wanted in _SHA256.items():
+        with resources.as_file(folder / name) as path:
+            if hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
+                raise ValueError(
+                    f"{path} must be the weights of mtcnn 1.0.0. Received another file. Install that version "
+                    "anew: pip install --force-reinstall mtcnn==1.0.0"
+                )
+    stages = {"pnet.lz4": StagePNet, "rnet.lz4": StageRNet, "onet.lz4": StageONet}
+    # By their whole paths: a bare name would be looked for in the working folder first.
+    return MTCNN([stage(weights=str(folder / name)) for name, stage in stages.items()])

@@ -1,0 +1,124 @@
+import csv
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nn import cli, faces
+from siamese_nn.datasets import align_folder, aligned_folder
+
+POINTS = np.array(faces.LFW_A.points)
+
+
+def finder(pixels):
+    """A face where the middle is bright; two of them where it is brightest."""
+    height, width = pixels.shape[:2]
+    level = int(pixels[height // 2, width // 2, 0])
+    one = faces.Face(
+        (width * 0.3, height * 0.3, width * 0.7, height * 0.7), 1.0, POINTS * 0.4 + [width * 0.2, 0]
+    )
+    return [one] * (0 if level < 50 else 1 if level < 200 else 2)
+
+
+@pytest.fixture
+def people(tmp_path):
+    source = tmp_path / "people"
+    for name, level in (("Ada Lovelace/a.jpg", 100), ("Ada Lovelace/b.png", 250), ("Bo/dark.jpg", 0)):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (120, 100), (level,) * 3).save(source / name)
+    (source / "Bo" / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    (source / "Bo" / "notes.txt").write_text("no photo")
+    return source
+
+
+def test_each_photo_is_aligned_or_listed_with_its_reason(people, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = align_folder(people, tmp_path / "out", finder=finder)
+    assert [(row["photo"], row["result"], row["faces"]) for row in rows] == [
+        ("Ada Lovelace/a.jpg", "aligned", "1"),
+        ("Ada Lovelace/b.png", "aligned", "2"),
+        ("Bo/dark.jpg", "no face", "0"),
+        ("Bo/torn.jpg", "unreadable", ""),
+    ]
+    assert "several faces" in rows[1]["reason"] and all(row["reason"] for row in rows[1:])
+    assert "Bo/notes.txt" in caplog.text
+    with (tmp_path / "out" / "photos.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == rows
+    found = sorted(
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.jpg")
+    )
+    assert found == ["Ada Lovelace/a.jpg", "Ada Lovelace/b.png.jpg"]
+    assert Image.open(tmp_path / "out" / found[0]).size == (250, 250)
+
+
+def test_the_same_call_takes_up_only_what_is_new_or_changed(people, tmp_path):
+    seen = []
+
+    def counted(pixels):
+        seen.append(pixels.shape)
+        return finder(pixels)
+
+    align_folder(people, tmp_path / "out", finder=counted)
+    seen.clear()
+    before = (tmp_path / "out/photos.csv").read_bytes()
+    align_folder(people, tmp_path / "out", finder=counted)
+    assert not seen and (tmp_path / "out/photos.csv").read_bytes() == before
+    Image.new("RGB", (90, 90)).save(
+        people / "Ada Lovelace/a.jpg"
+    )  # dark now: what was aligned is another photo's
+    (people / "Ada Lovelace/b.png").unlink()
+    rows = align_folder(people, tmp_path / "out", finder=counted)
+    assert len(seen) == 1 and not list((tmp_path / "out").rglob("*.jpg"))
+    assert [row["result"] for row in rows] == ["no face", "no face", "unreadable"]
+
+
+def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
+    class KilledError(Exception):
+        pass
+
+    calls = []
+
+    def killed(pixels):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KilledError
+        return finder(pixels)
+
+    with pytest.raises(KilledError):
+        align_folder(people, tmp_path / "out", finder=killed)
+    with (tmp_path / "out/photos.csv").open("a") as file:
+        file.write("Bo/dark.jpg,half a li")  # of the one that was being written
+    calls.clear()
+    rows = align_folder(people, tmp_path / "out", finder=lambda pixels: calls.append(1) or finder(pixels))
+    assert len(calls) == 2 and [row["result"] for row in rows] == [
+        "aligned",
+        "aligned",
+        "no face",
+        "unreadable",
+    ]
+
+
+def test_another_choice_or_folder_is_refused(people, tmp_path):
+    align_folder(people, tmp_path / "out", finder=finder)
+    with pytest.raises(ValueError, match="was aligned to another frame, or by another choice"):
+        align_folder(people, tmp_path / "out", face="largest", finder=finder)
+    with pytest.raises(ValueError, match="must be a new folder, or one of aligned photos"):
+        align_folder(people, tmp_path, finder=finder)
+    with pytest.raises(ValueError, match="must not lie in that of the photos"):
+        align_folder(people, people / "out", finder=finder)
+    with pytest.raises(FileNotFoundError, match="must be a folder with photos"):
+        align_folder(tmp_path / "nowhere", tmp_path / "other", finder=finder)
+    with pytest.raises(ValueError, match="`face` must be one of"):
+        align_folder(people, tmp_path / "other", face="all", finder=finder)
+    Image.new("L", (9, 9)).save(people / "Ada Lovelace/b.png.jpg")
+    with pytest.raises(ValueError, match=r"two photos would both become Ada Lovelace/b\.png\.jpg"):
+        align_folder(people, tmp_path / "other", finder=finder)
+
+
+def test_the_command_says_what_became_of_which_photo(people, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(aligned_folder.faces.alignment, "find", lambda photo, finder=None: [])
+    monkeypatch.setattr(aligned_folder.faces, "find", lambda photo, finder=None: [])
+    assert cli.main(["align", str(people), str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "Bo/dark.jpg: no face: No face was found" in out and "0 of 4 photos are aligned" in out
