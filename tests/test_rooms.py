@@ -22,7 +22,7 @@ ROOMS = {
         *("recipes", "runs", "verification"),
     },
     "studies": {"files", "plots", "datasets", "models", "recipes", "runs", "training"},
-    "cli": {"files", "datasets", "recipes", "runs", "verification", "training", "studies"},
+    "cli": {"faces", "files", "datasets", "recipes", "runs", "verification", "training", "studies"},
 }
 
 

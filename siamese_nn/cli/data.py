@@ -74,17 +74,20 @@ def _organize(options: argparse.Namespace) -> None:
 
 
 def _align(options: argparse.Namespace) -> None:
+    align_folder(options.source, options.output, options.face)
+
+
+def align_folder(source: Path, output: Path, face: str) -> None:
+    """Aligns a folder's photos, and prints which were not, and why."""
     try:
-        rows = datasets.align_folder(options.source, options.output, face=options.face)
+        rows = datasets.align_folder(source, output, face=face)
     except ImportError as error:
         raise ValueError(error) from error
     for row in rows:
         if row["reason"]:
             print(f"{row['photo']}: {row['result']}: {row['reason']}")
     aligned = sum(row["result"] == "aligned" for row in rows)
-    print(
-        f"{options.output}: {aligned} of {len(rows)} photos are aligned; photos.csv says what became of each"
-    )
+    print(f"{output}: {aligned} of {len(rows)} photos are aligned; photos.csv says what became of each")
 
 
 def _check(options: argparse.Namespace) -> None:

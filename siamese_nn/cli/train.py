@@ -10,7 +10,7 @@ from typing import Any
 from .. import datasets
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
-from .data import data_folder
+from .data import align_folder, data_folder
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="by name; a wrong one is told the nearest (default: l1_sigmoid without --data, else 5.1)",
     )
     command.add_argument(
-        "--data", default="toy", help="organised folder; toy, the default, draws one into data/toy"
+        "--data",
+        default="toy",
+        help="organised folder, or one with a folder of photos for each person; toy, the default, draws faces into "
+        "data/toy",
+    )
+    command.add_argument(
+        "--align",
+        action="store_true",
+        help="find the face in each of your people's photos first, and put it where LFW-a has it, in DATA-aligned",
     )
     command.add_argument(
         "--run-dir",
@@ -65,7 +73,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _train(options: argparse.Namespace) -> None:
     from .. import training
 
-    name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "5.1")
+    own = _is_of_own_people(options.data)
+    name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
     recipe = replace(recipe_named(name), split=options.split, seed=options.seed)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
@@ -75,18 +84,15 @@ def _train(options: argparse.Namespace) -> None:
         recipe = replace(recipe, precision=options.precision)
     elif (faster := training.fastest_precision()) != recipe.precision:
         logger.info("this machine computes faster with --precision %s", faster)
-    data_dir = data_folder(options.data)
-    pairs, test = datasets.load_lfw_a(data_dir)
+    data_dir = _aligned(options) if options.align else data_folder(options.data)
     title = f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}"
     if options.epochs is not None:
         title += f"-{options.epochs}-epochs"
     if recipe.precision != recipe_named(name).precision:
         title += f"-{options.precision}"
     if options.exclude:
-        pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))
         title += f"-without-{options.exclude.stem}"
-    train, val = recipe.split_pairs(pairs, exclude=test)
-    photos = datasets.training_photos(data_dir / "train", pairs, val)
+    train, val, test, photos = (_own_sets if own else _lfw_a_sets)(options, data_dir, recipe)
     run_dir = options.run_dir or Path("runs") / title
     try:
         results = training.train(recipe, train, val, run_dir, test=test, photos=photos, verbose=2)
@@ -95,6 +101,47 @@ def _train(options: argparse.Namespace) -> None:
             show_run(read_results(run_dir), data_dir, run_dir)
         raise
     show_run(results, data_dir, run_dir)
+
+
+def _is_of_own_people(data: str) -> bool:
+    """Whether a folder holds folders of people's photos, and not what `organize` makes."""
+    folder = Path(data)
+    if data == "toy" or not folder.is_dir() or (folder / "lfw_a.json").exists():
+        return False
+    names = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return bool(names) and not {"train", "test", "unused"} & set(names)
+
+
+def _aligned(options: argparse.Namespace) -> Path:
+    if not _is_of_own_people(options.data):
+        raise ValueError(
+            "`--align` is for a folder with a folder of photos for each person; LFW-a is aligned. Received: --data "
+            f"{options.data}"
+        )
+    folder = Path(options.data)
+    output = folder.with_name(f"{folder.resolve().name}-aligned")
+    align_folder(folder, output, "middle")
+    return output
+
+
+def _own_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
+    if recipe.split != "identities" or options.exclude:
+        raise ValueError(
+            "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps them "
+            f"apart. Received: --data {data_dir}"
+        )
+    own = datasets.load_people(data_dir, seed=recipe.seed)
+    for name, pairs in (("training", own.train), ("validation", own.validation), ("test", own.test)):
+        logger.info("%s: %d pairs of %d people", name, len(pairs), len(pairs.identities()))
+    return own.train, own.validation, own.test, own.photos
+
+
+def _lfw_a_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
+    pairs, test = datasets.load_lfw_a(data_dir)
+    if options.exclude:
+        pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))
+    train, val = recipe.split_pairs(pairs, exclude=test)
+    return train, val, test, datasets.training_photos(data_dir / "train", pairs, val)
 
 
 def _report(options: argparse.Namespace) -> None:

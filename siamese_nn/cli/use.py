@@ -17,6 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_run(command)
     command.add_argument("a", type=Path, metavar="A", help="a photo, aligned as those of the training")
     command.add_argument("b", type=Path, metavar="B", help="another photo")
+    _add_align(command)
     command.set_defaults(run=_verify)
 
     command = commands.add_parser(
@@ -33,6 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="FOLDER_OR_NPZ",
         help="a folder with a folder of photos for each person, or a file that Gallery.save wrote",
     )
+    _add_align(command)
     limit = command.add_mutually_exclusive_group()
     limit.add_argument(
         "--fpir",
@@ -58,10 +60,35 @@ def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def _add_align(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--align",
+        action="store_true",
+        help="find the face in a raw photo, that nearest its middle, and put it where LFW-a has it",
+    )
+
+
+def _photos(options: argparse.Namespace, *paths: Path) -> list[Any]:
+    """The photos as they are, or aligned where that was asked for."""
+    if not options.align:
+        return list(paths)
+    from .. import datasets, faces
+
+    aligned = []
+    for path in paths:
+        try:
+            aligned.append(faces.align(datasets.open_raw_photo(path)))
+        except faces.NoFaceError as error:
+            raise ValueError(f"{path}: {error}") from error
+        except ImportError as error:
+            raise ValueError(error) from error
+    return aligned
+
+
 def _verify(options: argparse.Namespace) -> int:
     from ..verification.verifier import Verifier
 
-    answer = Verifier.load(options.run_dir).verify(options.a, options.b)
+    answer = Verifier.load(options.run_dir).verify(*_photos(options, options.a, options.b))
     if options.json:
         print(json.dumps(asdict(answer)))
     else:
@@ -78,7 +105,9 @@ def _identify(options: argparse.Namespace) -> int:
     verifier = Verifier.load(options.run_dir)
     of_file = options.gallery.suffix == ".npz"
     gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
-    answer = verifier.identify(options.photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold)
+    answer = verifier.identify(
+        *_photos(options, options.photo), gallery, k=5, fpir=options.fpir, threshold=options.threshold
+    )
     if options.json:
         print(json.dumps(asdict(answer)))
         return 3 if answer.name is None else 0
