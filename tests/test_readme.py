@@ -1,6 +1,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -16,8 +18,20 @@ def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
     assert names["done"] == 2 and names["training"].completed_epochs("my_run") == 3
 
 
-def test_the_commands_exist():
+OWN_PHOTOS = README.parent / "docs" / "own_photos.md"
+
+
+def test_the_page_on_own_photos_runs(toy_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people-aligned").symlink_to(toy_dir / "lfw2")
+    (block,) = re.findall(r"```python\n(.*?)```", OWN_PHOTOS.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, str(OWN_PHOTOS), "exec"), {})
+    assert "people to learn from" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [README, OWN_PHOTOS], ids=["README", "own photos"])
+def test_the_commands_exist(page):
     from siamese_nn.cli import _parser
 
-    for line in re.findall(r"^    siamese-nn (.*)$", README.read_text(), re.MULTILINE):
+    for line in re.findall(r"^    siamese-nn (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
         _parser().parse_args(line.split())

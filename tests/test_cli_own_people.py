@@ -1,0 +1,79 @@
+"""`train --data people/` and `--align`, up to the training itself."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from siamese_nn import cli, faces, training
+from siamese_nn.recipes.named import RECIPES
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What a training was asked for, in its place."""
+    calls = []
+
+    def train(recipe, train, val, run_dir, *, test, photos, verbose):
+        calls.append((recipe, train, val, test, photos, run_dir))
+        raise ValueError("no training in this test")
+
+    monkeypatch.setattr(training, "train", train)
+    return calls
+
+
+def test_a_folder_of_people_is_split_so_that_nobody_is_on_two_sides(toy_dir, asked, capsys):
+    assert cli.main(["train", "--data", str(toy_dir / "lfw2"), "--seed", "1"]) == 1
+    assert "no training in this test" in capsys.readouterr().err
+    ((recipe, train, val, test, photos, run_dir),) = asked
+    assert (
+        recipe.mirror == RECIPES["face"].mirror and recipe.seed == 1 and run_dir.name.startswith("lfw2-face-")
+    )
+    assert not train.identities() & val.identities() and not test.identities() & val.identities()
+    assert not set(photos) & (val.identities() | test.identities()) and set(photos) >= train.identities()
+
+
+@pytest.mark.parametrize("options", [["--split", "report"], ["--exclude", "names.txt"]])
+def test_options_of_lfw_a_are_refused(toy_dir, asked, options, capsys):
+    assert cli.main(["train", "--data", str(toy_dir / "lfw2"), *options]) == 1
+    assert "are for LFW-a" in capsys.readouterr().err and not asked
+
+
+def test_align_is_for_own_people(asked, capsys):
+    assert cli.main(["train", "--align"]) == 1
+    assert "`--align` is for a folder with a folder of photos for each person" in capsys.readouterr().err
+
+
+def test_raw_photos_are_aligned_before_they_are_trained_on(tmp_path, asked, monkeypatch, capsys):
+    for i in range(50):
+        (tmp_path / "people" / f"Zoë {i}").mkdir(parents=True)
+        for number, ending in enumerate(("png", "webp")):
+            pixels = np.random.default_rng(2 * i + number).integers(0, 256, (40, 50, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "people" / f"Zoë {i}" / f"{number}.{ending}")
+    face = faces.Face((5, 5, 30, 30), 1.0, np.array(faces.LFW_A.points) / 10 + 5)
+    monkeypatch.setattr(faces, "find", lambda photo, finder=None: [face])
+    assert cli.main(["train", "--data", str(tmp_path / "people"), "--align", "--recipe", "face-fast"]) == 1
+    assert "people-aligned: 100 of 100 photos are aligned" in capsys.readouterr().out
+    ((_, train, _, _, photos, _),) = asked
+    assert all("people-aligned" in path for path in train.left.tolist())
+    assert sum(map(len, photos.values())) == 60
+
+
+def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, monkeypatch, capsys):
+    from siamese_nn.verification import verifier
+
+    class FakeVerifier:
+        def verify(self, a, b):
+            assert a.size == b.size == (250, 250)
+            return verifier.Verification(True, 0.9, 0.5, 0.8)
+
+    monkeypatch.setattr(verifier.Verifier, "load", lambda folder: FakeVerifier())
+    face = faces.Face((5, 5, 30, 30), 1.0, np.array(faces.LFW_A.points) / 10 + 5)
+    monkeypatch.setattr(
+        faces.alignment, "find", lambda photo, finder=None: [face] if photo.width > 40 else []
+    )
+    for name, width in (("a.png", 60), ("b.png", 50), ("c.png", 30)):
+        Image.new("RGB", (width, 40)).save(tmp_path / name)
+    photos = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
+    assert cli.main(["verify", "run", *photos[:2], "--align"]) == 0
+    assert cli.main(["verify", "run", *photos[1:], "--align"]) == 1
+    assert "c.png: No face was found" in capsys.readouterr().err
