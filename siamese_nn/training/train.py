@@ -147,7 +147,7 @@ def _train(
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
             if results["status"] == "finished":
-                return _finished(run_dir, results, recipe, sets, own_photos)
+                return _finished(run_dir, results, recipe, sets, own_photos, decoded)
         paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
         common_photo_size(
             recipe, chain(paths, *own_photos.values())
@@ -176,13 +176,24 @@ def _train(
                 )
                 _complete(
                     run_dir,
-                    measure(run_dir, recipe, sets, photos=own_photos, device=device, status="interrupted"),
+                    measure(
+                        run_dir,
+                        recipe,
+                        sets,
+                        photos=own_photos,
+                        decoded=decoded,
+                        device=device,
+                        status="interrupted",
+                    ),
                 )
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
         results = _complete(
-            run_dir, measure(run_dir, recipe, sets, photos=own_photos, device=device, status="finished")
+            run_dir,
+            measure(
+                run_dir, recipe, sets, photos=own_photos, decoded=decoded, device=device, status="finished"
+            ),
         )
         (run_dir / STATE).unlink()
         return results
@@ -232,6 +243,7 @@ def _finished(
     recipe: Recipe,
     sets: dict[str, Pairs],
     photos: Mapping[str, Sequence[str]],
+    decoded: DecodedPhotos,
 ) -> dict[str, Any]:
     """Returns the results of a finished run; makes anew what is lost of it, where a training isn't needed for that."""
     (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
@@ -259,7 +271,10 @@ def _finished(
     logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
     _prepare_device(recipe.seed)
     return _complete(
-        run_dir, measure(run_dir, recipe, sets, photos=photos, device=results["device"], status="finished")
+        run_dir,
+        measure(
+            run_dir, recipe, sets, photos=photos, decoded=decoded, device=results["device"], status="finished"
+        ),
     )
 
 
