@@ -32,8 +32,9 @@ class PhotoFormat:
         object.__setattr__(self, "size", checked_size("image_size", self.size))
         if self.crop is not None:
             object.__setattr__(self, "crop", checked_size("crop", self.crop))
-        if self.channels not in MODES:
+        if not isinstance(self.channels, (int, np.integer)) or self.channels not in MODES:
             raise ValueError(f"`channels` must be 1 (grey) or 3 (RGB). Received: channels={self.channels!r}")
+        object.__setattr__(self, "channels", int(self.channels))
 
     @property
     def shape(self) -> tuple[int, int, int]:

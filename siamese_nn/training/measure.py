@@ -15,9 +15,11 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from .. import __version__
-from ..datasets import Pairs, pair_dataset
+from ..datasets import DecodedPhotos, Pairs
+from ..datasets.pipelines import pair_batches
 from ..evaluation import (
     choose_threshold,
+    embed,
     fit_platt,
     score_matrix,
     score_pairs,
@@ -25,7 +27,6 @@ from ..evaluation import (
     spread_photos,
     verification_report,
 )
-from ..evaluation.scoring import embed_files
 from ..files import replacing
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
@@ -58,6 +59,7 @@ def measure(
     recipe: Recipe,
     sets: dict[str, Pairs],
     photos: Mapping[str, Sequence[str]],
+    decoded: DecodedPhotos,
     device: str,
     status: Status,
 ) -> Results:
@@ -68,6 +70,7 @@ def measure(
         recipe: the run's recipe.
         sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
         photos: the photos that it learnt people from, person by person; none if it learnt from pairs.
+        decoded: the photos of all these; see `run_photos`.
         device: on what it was trained, in words.
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
 
@@ -88,18 +91,19 @@ def measure(
             continue
         model = load_model_safely(run_dir / file)
         if recipe.finishes:
-            model = finish(model, recipe, photos)
+            model = finish(model, recipe, photos, decoded)
             if which == "best":
                 with replacing(run_dir / FINISHED) as partial:
                     model.save(partial)
-        scores[which] = {name: score_pairs(model, pairs, crop=recipe.crop) for name, pairs in sets.items()}
+        scores[which] = {name: score_pairs(model, pairs, photos=decoded) for name, pairs in sets.items()}
         figures[which] = _figures(sets, scores[which])
         if recipe.kind == "pairs" and not recipe.finishes:
-            figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe)
+            figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
     if has_collapsed(scores["best"]["validation"]):
         logger.warning("%s: %s", run_dir, COLLAPSED)
-    options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
-    pixels = {name: score_raw_pixels(pairs, **options) for name, pairs in sets.items() if name != "train"}
+    pixels = {
+        name: score_raw_pixels(pairs, photos=decoded) for name, pairs in sets.items() if name != "train"
+    }
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
         before = Results.from_json(read_results(run_dir / PRETRAINING))
@@ -128,7 +132,7 @@ def measure(
     write_verifier_settings(
         run_dir,
         _verifier_settings(
-            run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on
+            run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on, decoded
         ),
     )
     return results
@@ -178,6 +182,7 @@ def _verifier_settings(
     scores: np.ndarray,
     claim: dict[str, Any],
     trained_on: Collection[str],
+    decoded: DecodedPhotos,
 ) -> dict[str, Any]:
     """What `Verifier` needs beside the model, and where it came from."""
     same = int(val.same.sum())
@@ -200,12 +205,12 @@ def _verifier_settings(
         "seed": recipe.seed,
         "trained_on": {**claim["data"]["train"], "photos": claim.get("photos")},
         "people": {"trained_on": sorted(trained_on), "chosen_on": sorted(val.identities())},
-        "held_out": _held_out_scores(run_dir, run_dir / model, recipe, val, trained_on),
+        "held_out": _held_out_scores(run_dir, run_dir / model, decoded, val, trained_on),
     }
 
 
 def _held_out_scores(
-    run_dir: Path, model_file: Path, recipe: Recipe, val: Pairs, trained_on: Collection[str]
+    run_dir: Path, model_file: Path, decoded: DecodedPhotos, val: Pairs, trained_on: Collection[str]
 ) -> dict[str, Any]:
     """Writes all scores among photos of the validation people, less those in the training; says where and of whom."""
     names = dict(zip(val.left.tolist(), val.left_identities.tolist(), strict=True))
@@ -215,7 +220,7 @@ def _held_out_scores(
     scores = np.empty((0, 0), np.float32)
     if photos:
         model = load_model_safely(model_file)  # as the verifier does, which is to give these scores
-        scores = score_matrix(model, embed_files(model, [path for _, path in photos], crop=recipe.crop))
+        scores = score_matrix(model, embed(model, decoded.of([path for _, path in photos])))
     content = io.BytesIO()
     np.save(content, scores)
     with replacing(run_dir / HELD_OUT) as partial:
@@ -233,13 +238,13 @@ def _with_own_figures(
     scores: dict[str, np.ndarray],
     model: tf.keras.Model,
     recipe: Recipe,
+    decoded: DecodedPhotos,
 ) -> dict[str, Figures]:
     """Adds the model's own loss, and its accuracy at the threshold that it was made for."""
     recipe.compile(model)
-    options = {"image_size": recipe.image_size, "crop": recipe.crop, "channels": recipe.channels}
     found = {}
     for name, pairs in sets.items():
-        data = pair_dataset(pairs, **options, batch_size=recipe.batch_size, shuffle=False)
+        data = pair_batches(pairs, decoded, batch_size=recipe.batch_size, seed=recipe.seed, shuffle=False)
         loss = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
         found[name] = replace(figures[name], loss=loss)
         if recipe.fixed_threshold is not None:

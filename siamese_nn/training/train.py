@@ -149,7 +149,7 @@ def _train(
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
             if Results.from_json(results).status == Status.FINISHED:
-                return _finished(run_dir, results, recipe, sets, own_photos)
+                return _finished(run_dir, results, recipe, sets, own_photos, decoded)
         paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
         common_photo_size(
             recipe, chain(paths, *own_photos.values())
@@ -176,11 +176,15 @@ def _train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                _complete(run_dir, measure(run_dir, recipe, sets, own_photos, device, Status.INTERRUPTED))
+                _complete(
+                    run_dir, measure(run_dir, recipe, sets, own_photos, decoded, device, Status.INTERRUPTED)
+                )
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
-        results = _complete(run_dir, measure(run_dir, recipe, sets, own_photos, device, Status.FINISHED))
+        results = _complete(
+            run_dir, measure(run_dir, recipe, sets, own_photos, decoded, device, Status.FINISHED)
+        )
         (run_dir / STATE).unlink()
         return results
 
@@ -229,6 +233,7 @@ def _finished(
     recipe: Recipe,
     sets: dict[str, Pairs],
     photos: Mapping[str, Sequence[str]],
+    decoded: DecodedPhotos,
 ) -> dict[str, Any]:
     """Returns the results of a finished run; makes anew what is lost of it, where a training isn't needed for that."""
     (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
@@ -256,7 +261,7 @@ def _finished(
     logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
     _prepare_device(recipe.seed)
     device = Results.from_json(results).device
-    return _complete(run_dir, measure(run_dir, recipe, sets, photos, device, Status.FINISHED))
+    return _complete(run_dir, measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED))
 
 
 def _complete(run_dir: Path, results: Results) -> dict[str, Any]:

@@ -652,7 +652,7 @@ def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monke
     train, val = SMALL.split_pairs(pairs)
     module = sys.modules["siamese_nn.training.data"]
     # As where the photos are too many to be kept in memory.
-    monkeypatch.setattr(module, "pair_dataset", partial(datasets.pair_dataset, memory_limit=0))
+    monkeypatch.setattr(module, "DecodedPhotos", partial(datasets.DecodedPhotos, memory_limit=0))
 
     class Lose(tf.keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
