@@ -95,6 +95,27 @@ def _remove_abandoned(path: Path) -> None:
 
 
 @contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Gives a new folder, which takes the place of `folder`, missing or empty, once the block has ended without an error.
+
+    What a call that was cut off left is removed. One process at a time may fill a folder.
+    """
+    partial = folder.parent / f".{folder.name}.partial"
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True)
+    yield partial
+    put_in_place(partial, folder)
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Renames a folder to one that is missing or empty."""
+    if folder.exists():
+        folder.rmdir()  # not every system renames onto an empty folder
+    partial.rename(folder)
+
+
+@contextmanager
 def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
     """Keeps other processes out while the block runs; `busy` is raised where one is in already.
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from ..files import locked, read_json, write_text
+from ..files import locked, put_in_place, read_json, write_text
 from .cfp import FOLDS, NAMES, TASKS, VIEWS, read_cfp_folds, read_names, read_photo_list
 from .cfp_alignment import align_jpeg, read_fiducials
 from .images import load_image
@@ -119,9 +119,7 @@ def _stage(files: dict, source: Path, output_dir: Path, staging: Path, align: bo
         proof = {"counts": counts, "align": align, "source": source.resolve().name}
         proof["files_sha256"] = _digest(_listing(staging))
         write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")
-        if output_dir.exists():
-            output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
-        staging.rename(output_dir)
+        put_in_place(staging, output_dir)
     except PairFileError as error:
         raise PairFileError(str(error).replace(str(staging), str(source))) from error
     except OSError as error:

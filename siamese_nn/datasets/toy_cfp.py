@@ -1,26 +1,25 @@
 """Drawn faces in the layout of CFP, frontal and in profile, with fiducials and folds: no download, no permission."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 from tqdm.auto import tqdm
 
-from .toy_faces import (
-    _FIRST_NAMES,
-    _LAST_NAMES,
-    _SIDE,
-    _SUPERSAMPLE,
-    _draw_eyes,
-    _draw_hair,
-    _draw_head,
-    _draw_mouth_and_nose,
-    _draw_traits,
-    _ellipse,
-    _outline,
-    _Pen,
+from ..files import filling
+from .toy_drawing import (
+    SIDE,
+    SUPERSAMPLE,
+    Pen,
+    draw_eyes,
+    draw_hair,
+    draw_head,
+    draw_mouth_and_nose,
+    draw_traits,
+    ellipse,
+    outline,
+    people_names,
 )
 
 _DRAWING = 1  # raise when the pictures change, so that a set drawn by older code is not taken for a new one
@@ -92,24 +91,17 @@ def make_toy_cfp(
             f"`output_dir` must be new, empty, or hold the {photos} photos of {note}. Received: output_dir={output_dir}, "
             "which holds something else. Choose another folder, or delete this one"
         )
-    partial = output_dir.parent / f".{output_dir.name}.toy_cfp_partial"
-    if partial.exists():
-        shutil.rmtree(partial)
     views = {"frontal": frontal_photos, "profile": profile_photos}
-    _draw_people(partial, people, views, seed)
-    _write_protocol(partial / "Protocol", people, views, seed)
-    (partial / _NOTE).write_text(note)
-    if output_dir.exists():
-        output_dir.rmdir()  # it is empty, and not every system renames onto an empty folder
-    partial.rename(output_dir)
+    with filling(output_dir) as partial:
+        _draw_people(partial, people, views, seed)
+        _write_protocol(partial / "Protocol", people, views, seed)
+        (partial / _NOTE).write_text(note)
     return output_dir
 
 
 def _draw_people(folder: Path, people: int, views: dict[str, int], seed: int) -> None:
-    first, last = _FIRST_NAMES.split(), _LAST_NAMES.split()
-    names = [f"{first[i % 60]} {last[(i + i // 60 * 7) % 40]}" for i in range(people)]  # as in toy_faces
     for person in tqdm(range(people), desc="Drawing CFP", unit="person", disable=None):
-        traits = _draw_traits(np.random.default_rng([seed, 0, person]))
+        traits = draw_traits(np.random.default_rng([seed, 0, person]))
         for number, (view, count) in enumerate(views.items()):
             photos, fiducials = (
                 folder / "Data" / kind / f"{person + 1:03d}" / view for kind in ("Images", "Fiducials")
@@ -123,10 +115,11 @@ def _draw_people(folder: Path, people: int, views: dict[str, int], seed: int) ->
                 image.save(photos / f"{photo:02d}.jpg", quality=90)
                 lines = "".join(f"{x:.5g},{y:.5g}\n" for x, y in points)
                 (fiducials / f"{photo:02d}.txt").write_text(lines, newline="\n")
-    (folder / "Data" / "list_name.txt").write_text("\n".join(names) + "\n", newline="\n")
+    names = "".join(f"{name.replace('_', ' ')}\n" for name in people_names(people))
+    (folder / "Data" / "list_name.txt").write_text(names, newline="\n")
 
 
-class _TurnedPen(_Pen):
+class _TurnedPen(Pen):
     """Looks at the head from the side if wanted, and keeps the last polygon: the mouth's points are not to be had else."""
 
     def __init__(self, image: Image.Image, face_width: float, view: str, rng: np.random.Generator):
@@ -142,29 +135,29 @@ class _TurnedPen(_Pen):
 def _draw_photo(traits: dict, view: str, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
     """Returns one photo in brown, and its 30 points, `(30, 2)`."""
     coarse = Image.fromarray(rng.uniform(0, 255, rng.integers(2, 6, 2)).astype(np.uint8))
-    image = coarse.resize((_SIDE * _SUPERSAMPLE,) * 2, Image.Resampling.BICUBIC)
+    image = coarse.resize((SIDE * SUPERSAMPLE,) * 2, Image.Resampling.BICUBIC)
     pen = _TurnedPen(image, traits["face_width"], view, rng)
-    pen.fill(_ellipse(2.35j, 1.7, 1.0), rng.uniform(10, 245))  # clothes
-    _draw_head(pen, traits)
-    _draw_eyes(pen, traits, rng)
-    _draw_mouth_and_nose(pen, traits, rng)
+    pen.fill(ellipse(2.35j, 1.7, 1.0), rng.uniform(10, 245))  # clothes
+    draw_head(pen, traits)
+    draw_eyes(pen, traits, rng)
+    draw_mouth_and_nose(pen, traits, rng)
     mouth = pen.last
-    _draw_hair(pen, traits)
+    draw_hair(pen, traits)
     left, top, right, bottom = rng.integers(0, 25, 4)
-    box = (left, top, _SIDE - right, _SIDE - bottom)
-    grey = image.reduce(_SUPERSAMPLE).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2))).crop(box)
+    box = (left, top, SIDE - right, SIDE - bottom)
+    grey = image.reduce(SUPERSAMPLE).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2))).crop(box)
     pixels = rng.uniform(0, 40) + rng.uniform(0.6, 0.9) * np.float32(grey)
     pixels += 5 * rng.standard_normal(pixels.shape, dtype=np.float32)
     grey = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     # CFP's points are those of the half on the left, or in a profile of the half that is turned to the camera.
     side = 1 if view == "profile" and pen.yaw < 0 else -1
-    points = np.array(pen.project(_face_points(traits, mouth, side))).reshape(30, 2) / _SUPERSAMPLE
+    points = np.array(pen.project(_face_points(traits, mouth, side))).reshape(30, 2) / SUPERSAMPLE
     return ImageOps.colorize(grey, "black", "white", "#a0785a"), points - box[:2]
 
 
 def _face_points(traits: dict, mouth: np.ndarray, side: int) -> np.ndarray:
     """Returns CFP's 30 points of the half where x has the sign of `side`, as x + yj like all that is drawn."""
-    jaw = _outline(traits, 1.0, np.pi / 2, np.pi)[::5]
+    jaw = outline(traits, 1.0, np.pi / 2, np.pi)[::5]
     jaw = side * jaw.real + 1j * jaw.imag
     eye = side * traits["eye_spacing"] + 1j * traits["eye_y"]
     across, up = side * traits["eye_width"], 1j * traits["eye_height"]

@@ -6,7 +6,6 @@ from .open_set import GalleryThreshold, HeldOutScores, Rate, spread_photos
 from .plda import Plda, fit_plda
 from .protocols import FoldsReport, cross_validate, cross_validate_plda, require_unseen
 from .scoring import compare, compare_all, embed, score_matrix, score_pairs, score_raw_pixels
-from .search import nearest, pairs_above
 
 __all__ = [
     "Calibration",
@@ -25,8 +24,6 @@ __all__ = [
     "equal_error_rate",
     "fit_platt",
     "fit_plda",
-    "nearest",
-    "pairs_above",
     "require_unseen",
     "score_matrix",
     "score_pairs",

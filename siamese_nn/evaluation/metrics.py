@@ -1,7 +1,6 @@
 """From scores to figures: NumPy, SciPy and scikit-learn, no TensorFlow."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -59,10 +58,6 @@ class VerificationReport:
     def as_dict(self) -> dict:
         """Returns the fields as plain numbers, ready for JSON."""
         return asdict(self)
-
-    def to_json(self) -> str:
-        """Returns the fields as JSON."""
-        return json.dumps(self.as_dict(), indent=2)
 
     def table(self) -> PrettyTable:
         """Returns the figures as a table, in words where there is no number."""

@@ -1,6 +1,5 @@
 """Verification in folds: each fold's threshold from the others, and nobody on two sides."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from unicodedata import normalize
@@ -39,10 +38,6 @@ class FoldsReport:
     def as_dict(self) -> dict:
         """Returns the fields as plain numbers, ready for JSON."""
         return asdict(self)
-
-    def to_json(self) -> str:
-        """Returns the fields as JSON."""
-        return json.dumps(self.as_dict(), indent=2)
 
     def table(self) -> PrettyTable:
         """Returns a row a fold, then mean, standard error of the mean and deviation."""

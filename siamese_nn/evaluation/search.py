@@ -9,104 +9,6 @@ _SCORES_A_BLOCK = 2**21  # 8 MB: what has been multiplied is still in the cache 
 _MOST_ROWS, _MOST_COLUMNS = 1024, 2**20
 
 
-def nearest(
-    queries: np.ndarray,
-    gallery: np.ndarray,
-    k: int = 1,
-    *,
-    memory_limit: int = 2**28,
-    engine: str = "numpy",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Finds, for each query, the `k` embeddings of the gallery with the largest inner products; exact, not approximate.
-
-    Of embeddings of unit length the inner product is the cosine. Others need to be brought to unit length first.
-
-    Args:
-        queries: `(q, d)` finite numbers, computed with as float32.
-        gallery: `(n, d)` finite numbers, also a `numpy.memmap`. What is not float32 yet becomes so block by block.
-        k: how many to find, from 1 to `n`.
-        memory_limit: bytes of working memory, beside the arguments and the results; at least 1 MiB. Defaults to 256 MiB.
-        engine: `"numpy"`, or `"faiss"`, which needs the extra of that name, takes its own blocks of some 20 MB whatever the
-            limit is, and float32 copies of arguments that are not.
-
-    Returns:
-        The scores, `(q, k)` float32, largest first, and the indices into the gallery, `(q, k)` int64. Equal scores are in the
-        order of their indices, and the lowest indices are taken (with faiss only the first holds).
-
-    Raises:
-        ValueError: if an argument is out of range, the shapes don't fit, numbers are complex, or a number or a product
-            is not finite.
-        ImportError: if faiss is asked for and not installed.
-
-    Example:
-        >>> gallery = np.array([[1.0, 0.0], [0.5, 0.75], [0.0, 1.0]])
-        >>> scores, indices = nearest([[0.0, 1.0]], gallery, k=2)
-        >>> scores.tolist(), indices.tolist()
-        ([[1.0, 0.75]], [[2, 1]])
-    """
-    queries, gallery = np.asarray(queries), np.asanyarray(gallery)
-    if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            "`queries` and `gallery` must be (q, d) and (n, d), of one d. Received: shapes "
-            f"{queries.shape} and {gallery.shape}"
-        )
-    _require_real(queries, "queries")
-    _require_real(gallery, "gallery")
-    if not isinstance(k, (int, np.integer)) or not 1 <= k <= len(gallery):
-        raise ValueError(f"`k` must be whole, from 1 to the gallery's {len(gallery)}. Received: k={k!r}")
-    if not np.isfinite(queries).all():
-        raise ValueError("`queries` must hold finite numbers. Received: some NaN or infinite")
-    if engine == "numpy":
-        blocks = score_blocks(queries, gallery, memory_limit=memory_limit)
-        scores, indices = top_scores(blocks, len(queries), k)
-    elif engine == "faiss":
-        scores, indices = _nearest_by_faiss(queries, gallery, k)
-    else:
-        raise ValueError(f'`engine` must be "numpy" or "faiss". Received: engine={engine!r}')
-    return _require_finite(scores), indices
-
-
-def pairs_above(
-    embeddings: np.ndarray, threshold: float, *, memory_limit: int = 2**28
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores all pairs of `n` embeddings by their inner products and keeps those of at least `threshold`.
-
-    Args:
-        embeddings: `(n, d)` finite numbers, computed with as float32.
-        threshold: the least score to keep.
-        memory_limit: bytes of working memory, beside the argument and the result; at least 1 MiB. Defaults to 256 MiB.
-
-    Returns:
-        The pairs, `(m, 2)` int64, each once, with the lower index first and in order; and their scores, `(m,)` float32.
-
-    Raises:
-        ValueError: if an argument is out of range, numbers are complex, or a number or a product is not finite.
-
-    Example:
-        >>> pairs, scores = pairs_above([[1.0, 0.0], [0.5, 0.75], [0.0, 1.0]], 0.7)
-        >>> pairs.tolist(), scores.tolist()
-        ([[1, 2]], [0.75])
-    """
-    embeddings = np.asanyarray(embeddings)
-    if embeddings.ndim != 2:
-        raise ValueError(f"`embeddings` must be (n, d). Received: shape {embeddings.shape}")
-    _require_real(embeddings, "embeddings")
-    if np.isnan(threshold):
-        raise ValueError(f"`threshold` must be a number. Received: threshold={threshold}")
-    found = [(np.empty((0, 2), np.int64), np.empty(0, np.float32))]
-    for row, column, scores in score_blocks(embeddings, embeddings, memory_limit=memory_limit, upper=True):
-        # Rows without any are the most: a look at the largest of each is less than one at all.
-        rows = np.flatnonzero(_require_finite(scores.max(axis=1)) >= threshold)
-        left, right = np.nonzero(scores[rows] >= threshold)
-        left = rows[left]
-        apart = left + row < right + column
-        left, right = left[apart], right[apart]
-        found.append((np.stack([left + row, right + column], axis=1), scores[left, right]))
-    pairs, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return pairs[order], _require_finite(scores[order])
-
-
 def score_blocks(
     queries: np.ndarray, gallery: np.ndarray, *, memory_limit: int = 2**28, upper: bool = False
 ) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -165,10 +67,17 @@ def top_scores(
         k: how many to find.
 
     Returns:
-        Scores and indices, as of `nearest`.
+        The scores, `(n_queries, k)` float32, largest first, and the columns that they are in, `(n_queries, k)` int64. Equal
+        scores are in the order of their columns, and the lowest columns are taken.
 
     Raises:
-        ValueError: if the largest score of a row is not finite.
+        ValueError: if the largest score of a row, or one of the `k`, is not finite.
+
+    Example:
+        >>> gallery = np.array([[1.0, 0.0], [0.5, 0.75], [0.0, 1.0]])
+        >>> scores, indices = top_scores(score_blocks(np.array([[0.0, 1.0]]), gallery), 1, k=2)
+        >>> scores.tolist(), indices.tolist()
+        ([[1.0, 0.75]], [[2, 1]])
     """
     # A score and its index in one number: the larger score is the larger number, and of equal ones the lower index.
     best = np.zeros((n_queries, k), np.uint64)
@@ -193,12 +102,8 @@ def top_scores(
         best[row + rows] = pool[:, -k:]
         worst[row + rows] = _unpack(pool[:, -k])[0]
     best.sort(axis=1)
-    return _unpack(best[:, ::-1])
-
-
-def _require_real(array: np.ndarray, name: str) -> None:
-    if array.dtype.kind == "c":
-        raise ValueError(f"`{name}` must hold real numbers. Received: {array.dtype}")
+    scores, indices = _unpack(best[:, ::-1])
+    return _require_finite(scores), indices
 
 
 def _require_finite(scores: np.ndarray) -> np.ndarray:
@@ -220,16 +125,3 @@ def _unpack(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     bits = np.where(ordered >> 31, ordered & np.uint32(2**31 - 1), ~ordered)
     scores = np.where(packed == 0, np.float32(-np.inf), bits.view(np.float32))
     return scores, 2**32 - 1 - (packed & np.uint64(2**32 - 1)).astype(np.int64)
-
-
-def _nearest_by_faiss(queries: np.ndarray, gallery: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        import faiss
-    except ImportError as error:
-        raise ImportError(
-            '`engine="faiss"` needs faiss: pip install \'siamese_nn[faiss]\', or take engine="numpy"'
-        ) from error
-    arrays = [np.ascontiguousarray(array, np.float32) for array in (queries, gallery)]
-    scores, indices = faiss.knn(*arrays, k, metric=faiss.METRIC_INNER_PRODUCT)
-    order = np.lexsort((indices, -scores))
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)

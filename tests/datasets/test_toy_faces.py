@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nn.datasets import toy_faces
+from siamese_nn.datasets import toy_drawing, toy_faces
 from siamese_nn.datasets.toy_faces import make_toy_faces
 
 SIZES = {
@@ -98,7 +98,7 @@ def test_a_person_does_not_depend_on_how_many_there_are(faces, tmp_path):
 
 
 def test_names_are_distinct_and_spread_over_the_alphabet():
-    first, last = toy_faces._FIRST_NAMES.split(), toy_faces._LAST_NAMES.split()
+    first, last = toy_drawing._FIRST_NAMES.split(), toy_drawing._LAST_NAMES.split()
     assert (len(set(first)), len(set(last))) == (60, 40)
     assert {name[0] for name in first} == set("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     for start in range(0, 60, 10):
@@ -110,7 +110,7 @@ def test_left_names_of_different_pairs_are_spread(tmp_path):
     sizes = {"n_train_identities": 60, "n_test_identities": 2, "images_per_identity": 2}
     folder = make_toy_faces(tmp_path / "faces", train_pairs=60, test_pairs=1, **sizes)
     _, lines = read_view_1(folder / "pairsDevTrain.txt")
-    order = {name: position for position, name in enumerate(toy_faces._FIRST_NAMES.split())}
+    order = {name: position for position, name in enumerate(toy_drawing._FIRST_NAMES.split())}
     left_is_earlier = [order[f[0].split("_")[0]] < order[f[2].split("_")[0]] for f in lines[60:]]
     assert 15 < sum(left_is_earlier) < 45
     assert len(Counter(fields[0][0] for fields in lines[60:])) > 12
