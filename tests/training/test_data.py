@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,7 +35,9 @@ def test_a_crop_belongs_to_photos_of_one_size(photos):
     ):
         common_photo_size(cropped, photos((59, 80)))
     assert common_photo_size(cropped, photos((60, 50))) == (60, 50)
-    augmented = Recipe(backbone="face_cnn", crop=(60, 50), image_size=(60, 50), augmentation=datasets.Augmentation(margin=4))
+    augmented = Recipe(
+        backbone="face_cnn", crop=(60, 50), image_size=(60, 50), augmentation=datasets.Augmentation(margin=4)
+    )
     with pytest.raises(
         ValueError, match="with 4 pixels of the image as the margin of `augmentation`, which is 68 x 58"
     ):
