@@ -3,11 +3,7 @@
 import tensorflow as tf
 
 from .base import Loss, number
-from .distances import batch_labels, nan_where_unknown, precise
-
-# Stands for log(0). Two of them can be added in single precision, and have finite gradients where infinity
-# has none.
-_LOG_OF_NOTHING = -1e30
+from .distances import batch_labels, masked_logsumexp, nan_where_unknown, precise
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -101,12 +97,6 @@ def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margi
     to_positives = gamma * positive_weights * (distances - margin)
     to_negatives = gamma * negative_weights * (1 - margin - distances)
     losses = tf.math.softplus(
-        _masked_logsumexp(to_positives, positive) + _masked_logsumexp(to_negatives, ~same)
+        masked_logsumexp(to_positives, positive) + masked_logsumexp(to_negatives, ~same)
     )
     return nan_where_unknown(losses, labels)
-
-
-def _masked_logsumexp(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The log-sum-exp of each row where `mask` holds; of a row where it never does, nearly minus infinity."""
-    nothing = tf.constant(_LOG_OF_NOTHING, values.dtype)
-    return tf.reduce_logsumexp(tf.where(mask, values, nothing), axis=1)

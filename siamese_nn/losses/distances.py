@@ -8,6 +8,9 @@ import tensorflow as tf
 from .base import number
 
 METRICS = ("L2", "squared-L2", "angular")
+# Stands for log(0). Two of them can be added in single precision, and have finite gradients where infinity
+# has none.
+_LOG_OF_NOTHING = -1e30
 DistanceMetric = str | Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -112,6 +115,12 @@ def nan_where_unknown(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """
     labels = tf.cast(labels, values.dtype)
     return values * tf.where(tf.math.is_nan(labels), labels, tf.ones_like(labels))
+
+
+def masked_logsumexp(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The log-sum-exp of each row where `mask` holds; of a row where it never does, nearly minus infinity."""
+    nothing = tf.constant(_LOG_OF_NOTHING, values.dtype)
+    return tf.reduce_logsumexp(tf.where(mask, values, nothing), axis=1)
 
 
 def precise(values: tf.Tensor) -> tf.Tensor:

@@ -9,27 +9,28 @@ import tensorflow as tf
 
 from siamese_nn import losses
 
-# A class, its function, and how many numbers of which kind it takes for each label.
-TEN = [
-    (losses.ContrastiveLoss, losses.contrastive_loss, "distances"),
-    (losses.CosineEmbeddingLoss, losses.cosine_embedding_loss, "cosines"),
-    (losses.TripletLoss, losses.triplet_loss, "embeddings"),
-    (losses.TripletSemiHardLoss, losses.triplet_semihard_loss, "embeddings"),
-    (losses.TripletHardLoss, losses.triplet_hard_loss, "embeddings"),
-    (losses.HarmonicTripletLoss, losses.harmonic_triplet_loss, "embeddings"),
-    (losses.CircleLoss, losses.circle_loss, "embeddings"),
-    (losses.CosFaceLoss, losses.cosface_loss, "embeddings"),
-    (losses.ArcFaceLoss, losses.arcface_loss, "embeddings"),
-    (losses.SphereFaceLoss, losses.sphereface_loss, "embeddings"),
+# All of them: a class, its function, and what it takes for each label.
+OF_PAIRS = {"ContrastiveLoss": "distances", "CosineEmbeddingLoss": "cosines"}
+FUNCTIONS = {
+    name.replace("_", ""): getattr(losses, name) for name in losses.__all__ if name.endswith("_loss")
+}
+ALL = [
+    (getattr(losses, name), FUNCTIONS.pop(name.lower()), OF_PAIRS.get(name, "embeddings"))
+    for name in losses.__all__
+    if name.endswith("Loss")
 ]
-CLASSES = [row[0] for row in TEN]
+CLASSES = [row[0] for row in ALL]
 NUMBERS = [
     (loss, argument)
     for loss in CLASSES
-    for argument in ("margin", "scale", "gamma")
-    if argument in loss().get_config()
+    for argument, value in loss().get_config().items()
+    if isinstance(value, int | float) and not isinstance(value, bool)
 ]
-ten = pytest.mark.parametrize(("loss", "function", "takes"), TEN)
+every = pytest.mark.parametrize(("loss", "function", "takes"), ALL)
+
+
+def test_every_loss_has_its_function_and_every_function_its_loss():
+    assert len(ALL) >= 10 and not FUNCTIONS
 
 
 def some_batch(takes: str) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +42,7 @@ def some_batch(takes: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array([0, 1, 0, 1, 1, 0, 0, 1]), np.abs(embeddings[:, :1])
 
 
-@ten
+@every
 def test_there_is_a_value_for_each_photo_pair_or_triplet(loss, function, takes):
     labels, outputs = some_batch(takes)
     each, mean = loss(reduction="none")(labels, outputs), loss()(labels, outputs)
@@ -50,7 +51,7 @@ def test_there_is_a_value_for_each_photo_pair_or_triplet(loss, function, takes):
     np.testing.assert_allclose(loss(reduction="sum")(labels, outputs), 8 * mean, rtol=1e-6)
 
 
-@ten
+@every
 def test_weights_of_photos_are_those_of_their_values(loss, function, takes):
     labels, outputs = some_batch(takes)
     weights = np.arange(8, dtype=np.float32)
@@ -59,7 +60,7 @@ def test_weights_of_photos_are_those_of_their_values(loss, function, takes):
     np.testing.assert_allclose(weighted, np.mean(weights * each), rtol=1e-5)
 
 
-@ten
+@every
 def test_each_value_has_its_own_gradient(loss, function, takes):
     """Weighs the values, by which each photo's gradient is told from the rest."""
     labels, outputs = some_batch(takes)
@@ -80,7 +81,7 @@ def test_each_value_has_its_own_gradient(loss, function, takes):
         np.testing.assert_allclose(np.sum(gradient * direction), numeric, rtol=1e-5)
 
 
-@ten
+@every
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", tf.float64])
 def test_the_loss_has_the_type_that_was_asked_for(loss, function, takes, dtype):
     labels, outputs = some_batch(takes)
@@ -123,7 +124,7 @@ def test_an_unknown_reduction_is_refused(loss):
         loss(reduction="median")
 
 
-@ten
+@every
 @pytest.mark.parametrize("options", [{}, {"reduction": "sum", "dtype": "float64", "name": "mine"}])
 def test_config_comes_back_whole(loss, function, takes, options):
     first = loss(**options)
@@ -157,7 +158,7 @@ def test_a_metric_in_the_place_of_soft_is_refused():
         losses.TripletHardLoss(1.0, "angular")
 
 
-@ten
+@every
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_model_compiled_with_the_function_is_loaded(loss, function, takes, suffix, tmp_path):
     model = tf.keras.Sequential(
@@ -175,7 +176,7 @@ def test_a_model_compiled_with_the_function_is_loaded(loss, function, takes, suf
     np.testing.assert_allclose(again.evaluate(photos, labels, verbose=0), expected, rtol=1e-6)
 
 
-LABELLED = [row for row in TEN if row[0] is not losses.TripletLoss]  # which has none
+LABELLED = [row for row in ALL if row[0] is not losses.TripletLoss]  # which has none
 
 
 @pytest.mark.parametrize(("loss", "function", "takes"), LABELLED)
