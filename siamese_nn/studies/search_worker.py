@@ -26,7 +26,6 @@ from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
 from ..recipes.recipe import Recipe
 from ..runs.folder import PRETRAINING, read_history
-from ..runs.results import Results
 from ..training.callbacks import mode
 from ..training.claim import RunFolderInUse
 from ..training.train import train
@@ -146,8 +145,8 @@ class Worker:
         while True:
             try:
                 report = _Report(trial, recipe.monitor)
-                results = Results.from_json(
-                    train(recipe, *self.sets, run_dir, photos=self.photos, callbacks=[report], verbose=0)
+                results = train(
+                    recipe, *self.sets, run_dir, photos=self.photos, callbacks=[report], verbose=0
                 )
                 break
             except RunFolderInUse:
@@ -158,8 +157,8 @@ class Worker:
                 if _has_diverged(run_dir, recipe.monitor) or not _can_be_built(recipe):
                     raise _RecipeFault(error) from error
                 raise
-        trial.set_user_attr("epochs", results.epochs)
-        return read_history(run_dir)[recipe.monitor][results.best_epoch - 1]
+        trial.set_user_attr("epochs", results["epochs"])
+        return read_history(run_dir)[recipe.monitor][results["best_epoch"] - 1]
 
 
 class _Report(tf.keras.callbacks.Callback):
