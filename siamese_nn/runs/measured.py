@@ -86,6 +86,7 @@ class RunFolder:
         self.scores = read_scores(self.dir)
         of_each = dict.fromkeys(self.scores, is_table)
         require(f"{self.dir / RECIPE}: data", self.data, of_each)
+        require(f"{self.dir / RESULTS}: figures", document["figures"], {"best": is_table})
         require(f"{self.dir / RESULTS}: figures: best", document["figures"]["best"], of_each)
         self.best = self.results.best
         self.shown = "test" if "test" in self.scores else "validation"

@@ -133,8 +133,14 @@ class Results:
 
     @property
     def best(self) -> dict[str, Figures]:
-        """The figures of the best epoch's model, by set of pairs."""
-        return self.figures["best"]
+        """The figures of the best epoch's model, by set of pairs; the validation pairs' are always there."""
+        best = self.figures.get("best", {})
+        if "validation" not in best:
+            raise ValueError(
+                "`figures` must hold those of the best epoch on the validation pairs. "
+                f"Received: figures of {', '.join(self.figures) or 'nothing'}"
+            )
+        return best
 
     @property
     def models(self) -> dict[str, dict[str, Figures]]:
@@ -253,10 +259,8 @@ def results_fault(document: Any) -> str | None:
     if found := fault(document, _RESULTS, _OPTIONAL):
         return found
     models = {**document["figures"], "raw_pixels": document["raw_pixels"]}
-    if found := fault(models, {"best": is_table}, dict.fromkeys(models, is_table)):
+    if found := fault(models, dict.fromkeys(models, is_table)):
         return f"figures: {found}"
-    if found := fault(models["best"], {"validation": is_table}):
-        return f"figures: best: {found}"
     for model, sets in models.items():
         for name, figures in sets.items():
             if found := fault(figures, FIGURES, _OPTIONAL_FIGURES):

@@ -25,7 +25,6 @@ from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
 from ..recipes.recipe import Recipe
 from ..runs.folder import PRETRAINING, read_history
-from ..runs.results import Results
 from ..training.callbacks import mode
 from ..training.claim import RunFolderInUse
 from ..training.train import train
@@ -149,7 +148,7 @@ class Worker:
             try:
                 report = _Report(trial, recipe.monitor)
                 options = {"photos": self.photos, "cache_dir": self.cache_dir, "verbose": 0}
-                results = Results.from_json(train(recipe, *self.sets, run_dir, callbacks=[report], **options))
+                results = train(recipe, *self.sets, run_dir, callbacks=[report], **options)
                 break
             except RunFolderInUse:
                 # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.
@@ -159,8 +158,8 @@ class Worker:
                 if _has_diverged(run_dir, recipe.monitor):
                     raise _RecipeFault(error) from error
                 raise
-        trial.set_user_attr("epochs", results.epochs)
-        return read_history(run_dir)[recipe.monitor][results.best_epoch - 1]
+        trial.set_user_attr("epochs", results["epochs"])
+        return read_history(run_dir)[recipe.monitor][results["best_epoch"] - 1]
 
 
 class _Report(tf.keras.callbacks.Callback):

@@ -347,7 +347,7 @@ def history(run, text):
         ),
         (
             lambda run: edit(run / "results.json", lambda r: r["figures"].pop("best")),
-            "results.json is damaged .figures: it lacks best",
+            "figures is damaged .it lacks best",
         ),
         (
             lambda run: edit(run / "results.json", lambda r: r["figures"]["best"].pop("test")),
