@@ -99,6 +99,7 @@ _groups = partial(_embeddings, "groups", _embedding)
 _margin_softmax = partial(Objective, "classes", _classes("cosine"), metrics=_accuracy)
 
 OBJECTIVES = {
+    # From pairs; the binary cross-entropy of a probability, but where another loss is named.
     "l1_sigmoid": _probability(_of_pairs(models.l1_sigmoid), _cross_entropy),
     "euclidean_contrastive": Objective(
         "pairs",
@@ -118,15 +119,20 @@ OBJECTIVES = {
     "cosine_sigmoid": _probability(_of_pairs(models.cosine_sigmoid), _cross_entropy, by_cosine=True),
     "decision_network": _probability(_decision(1), _cross_entropy),
     "decision_network_2": _probability(_decision(2), lambda recipe: "sparse_categorical_crossentropy"),
+    # From batches of people, in which triplets are found, in squared distance.
     "triplet_semi_hard": _groups(
         lambda recipe: losses.TripletSemiHardLoss(recipe.margin, **_SQUARED), _monitors
     ),
     "triplet_hard": _groups(lambda recipe: losses.TripletHardLoss(recipe.margin, **_SQUARED), _monitors),
+    # From triplets whose negatives are drawn from those that violate the margin.
     "triplet": _embeddings("triplets", _triplets, lambda recipe: losses.TripletLoss(recipe.margin)),
+    # From batches of people, by cosines.
     "circle": _groups(lambda recipe: losses.CircleLoss(margin=recipe.margin)),
+    # A new network beside the frozen one of the recipe's pretraining.
     "harmonic": _embeddings(
         "groups", _beside_old, lambda recipe: losses.HarmonicTripletLoss(recipe.margin), keeps_old=True
     ),
+    # From telling people apart.
     "softmax": Objective(
         "classes",
         _classes("softmax"),
