@@ -52,9 +52,9 @@ class Recipe:
 
     Args:
         model: what is learnt, which brings its loss; all are rows of `recipes/objectives.py`. From pairs, as
-            `"l1_sigmoid"`; an embedding from batches of people, as `"triplet_semi_hard"`, from chosen triplets,
-            `"triplet"`, or from telling people apart, as `"cosface"`; or `"harmonic"`, a new network beside the
-            frozen one of `pretraining`, whose embeddings stay comparable.
+            `"l1_sigmoid"`; an embedding from batches of people, as `"triplet_semi_hard"`, from chosen
+            triplets, `"triplet"`, or from telling people apart, as `"cosface"`; or `"harmonic"`, a new
+            network beside the frozen one of `pretraining`, whose embeddings stay comparable.
         margin: of the loss; the report's contrastive loss has 1. Without effect where the loss has none.
         scale: of the cosines in CosFace, ArcFace and SphereFace.
         backbone: a row of `recipes/backbones.py`, as `"report_cnn"`, or the name of a network of
@@ -289,8 +289,8 @@ class Recipe:
         """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed.
 
         Args:
-            backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is the
-                old network.
+            backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is
+                the old network.
             n_classes: people to tell apart, for a classifier.
         """
         objective = OBJECTIVES[self.model]
