@@ -128,6 +128,7 @@ OBJECTIVES = {
     "triplet": _embeddings("triplets", _triplets, lambda recipe: losses.TripletLoss(recipe.margin)),
     # From batches of people, by cosines.
     "circle": _groups(lambda recipe: losses.CircleLoss(margin=recipe.margin)),
+    "multi_similarity": _groups(lambda recipe: losses.MultiSimilarityLoss(margin=recipe.margin)),
     # A new network beside the frozen one of the recipe's pretraining.
     "harmonic": _embeddings(
         "groups", _beside_old, lambda recipe: losses.HarmonicTripletLoss(recipe.margin), keeps_old=True
