@@ -15,6 +15,7 @@ from .margin_softmax import (
     sphereface_loss,
 )
 from .monitors import ActiveTriplets, NegativeDistance, PositiveDistance
+from .multi_similarity import MultiSimilarityLoss, multi_similarity_loss
 from .triplet import TripletHardLoss, TripletSemiHardLoss, triplet_hard_loss, triplet_semihard_loss
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "CosFaceLoss",
     "CosineEmbeddingLoss",
     "HarmonicTripletLoss",
+    "MultiSimilarityLoss",
     "NegativeDistance",
     "PositiveDistance",
     "SphereFaceLoss",
@@ -37,6 +39,7 @@ __all__ = [
     "cosface_loss",
     "cosine_embedding_loss",
     "harmonic_triplet_loss",
+    "multi_similarity_loss",
     "pairwise_distances",
     "sphereface_loss",
     "triplet_hard_loss",

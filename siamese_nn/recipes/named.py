@@ -132,6 +132,7 @@ RECIPES = {
     "triplet_hard": replace(_EMBEDDING, model="triplet_hard"),
     "triplet": replace(_EMBEDDING, model="triplet", margin=0.5),
     "circle": replace(_EMBEDDING, model="circle", margin=0.4),
+    "multi_similarity": replace(_EMBEDDING, model="multi_similarity", margin=0.1),
     "softmax": replace(_EMBEDDING, model="softmax"),
     "cosface": _EMBEDDING,
     "arcface": replace(_EMBEDDING, model="arcface", margin=0.3),

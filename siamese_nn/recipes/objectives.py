@@ -86,7 +86,7 @@ def _cross_entropy(recipe: "Recipe") -> str:
     return "binary_crossentropy"
 
 
-# A pair's probability, an embedding found by its neighbours, one found by telling people apart.
+# The probability of pairs, embeddings, and what tells people apart.
 _probability = partial(
     Objective,
     "pairs",
@@ -94,19 +94,17 @@ _probability = partial(
     fixed_threshold=lambda recipe: 0.5,
     by_cosine=False,
 )
-_by_group = partial(
-    Objective, "groups", _embedding, has_weights=lambda recipe: recipe.embedding_size is not None
-)
+_embeddings = partial(Objective, has_weights=lambda recipe: recipe.embedding_size is not None)
+_groups = partial(_embeddings, "groups", _embedding)
 _margin_softmax = partial(Objective, "classes", _classes("cosine"), metrics=_accuracy)
 
 OBJECTIVES = {
+    # From pairs; the binary cross-entropy of a probability, but where another loss is named.
     "l1_sigmoid": _probability(_of_pairs(models.l1_sigmoid), _cross_entropy),
     "euclidean_contrastive": Objective(
         "pairs",
         _of_pairs(models.euclidean_contrastive),
-        lambda recipe: losses.ContrastiveLoss(
-            recipe.margin, scale=0.5
-        ),  # the halves of the report's equation 1
+        lambda recipe: losses.ContrastiveLoss(recipe.margin, scale=0.5),  # the report's equation 1
         lambda recipe: [models.DistanceAccuracy(recipe.margin / 2)],
         fixed_threshold=lambda recipe: -recipe.margin / 2,
         by_cosine=False,
@@ -121,24 +119,21 @@ OBJECTIVES = {
     "cosine_sigmoid": _probability(_of_pairs(models.cosine_sigmoid), _cross_entropy, by_cosine=True),
     "decision_network": _probability(_decision(1), _cross_entropy),
     "decision_network_2": _probability(_decision(2), lambda recipe: "sparse_categorical_crossentropy"),
-    "triplet_semi_hard": _by_group(
+    # From batches of people, in which triplets are found, in squared distance.
+    "triplet_semi_hard": _groups(
         lambda recipe: losses.TripletSemiHardLoss(recipe.margin, **_SQUARED), _monitors
     ),
-    "triplet_hard": _by_group(lambda recipe: losses.TripletHardLoss(recipe.margin, **_SQUARED), _monitors),
-    "triplet": Objective(
-        "triplets",
-        _triplets,
-        lambda recipe: losses.TripletLoss(recipe.margin),
-        has_weights=lambda recipe: recipe.embedding_size is not None,
+    "triplet_hard": _groups(lambda recipe: losses.TripletHardLoss(recipe.margin, **_SQUARED), _monitors),
+    # From triplets whose negatives are drawn from those that violate the margin.
+    "triplet": _embeddings("triplets", _triplets, lambda recipe: losses.TripletLoss(recipe.margin)),
+    # From batches of people, by cosines.
+    "circle": _groups(lambda recipe: losses.CircleLoss(margin=recipe.margin)),
+    "multi_similarity": _groups(lambda recipe: losses.MultiSimilarityLoss(margin=recipe.margin)),
+    # A new network beside the frozen one of the recipe's pretraining.
+    "harmonic": _embeddings(
+        "groups", _beside_old, lambda recipe: losses.HarmonicTripletLoss(recipe.margin), keeps_old=True
     ),
-    "circle": _by_group(lambda recipe: losses.CircleLoss(margin=recipe.margin)),
-    "harmonic": Objective(
-        "groups",
-        _beside_old,
-        lambda recipe: losses.HarmonicTripletLoss(recipe.margin),
-        has_weights=lambda recipe: recipe.embedding_size is not None,
-        keeps_old=True,
-    ),
+    # From telling people apart.
     "softmax": Objective(
         "classes",
         _classes("softmax"),

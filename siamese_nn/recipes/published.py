@@ -10,7 +10,7 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class PublishedExperiment:
-    """A row of the report's Tables 3 to 7. Accuracies are in percent, losses include the penalties on weights.
+    """A row of the report's Tables 3 to 7: accuracies in percent, losses with the penalties on weights.
 
     Args:
         table: the table's number.
@@ -63,7 +63,7 @@ class PublishedCfpExperiment:
         pretrained: whether the backbone began with ImageNet weights.
         augmentation: whether the photos were changed at random.
         fine_tuning: `"all"` or `"upper_half"`: which part of the backbone was trained.
-        published_val_accuracy, published_test_accuracy, published_best_epoch: `None` where none was published.
+        published_val_accuracy, published_test_accuracy, published_best_epoch: `None` where unpublished.
 
     Example:
         >>> row = CFP_EXPERIMENTS["13_lr1e-3_sgd"]
@@ -109,7 +109,7 @@ EXPERIMENTS = {row["experiment"]: _experiment(PublishedExperiment, row) for row 
 LETTERS = {
     row.pop("kind"): {letter: int(count) for letter, count in row.items()} for row in _rows("lfw_letters.csv")
 }
-"""Table 1: of same and of different training pairs, how many there are by the first letter of the left name."""
+"""Table 1: same and different training pairs, counted by the first letter of the left name."""
 
 CFP_EXPERIMENTS = {
     row["experiment"]: _experiment(PublishedCfpExperiment, row)

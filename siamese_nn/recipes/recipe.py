@@ -52,17 +52,13 @@ class Recipe:
     refused at once. NumPy's numbers are taken, too, and kept as Python's.
 
     Args:
-        model: what is learnt, which brings its loss. From pairs: `"l1_sigmoid"`, `"cosine_sigmoid"` and
-            `"decision_network"` (binary cross-entropy), `"decision_network_2"` (two neurons, cross-entropy),
-            `"euclidean_contrastive"` or `"cosine_embedding"`. An embedding from triplets, in squared
-            distance: `"triplet_semi_hard"` and `"triplet_hard"`, which find them in the batch, or
-            `"triplet"`, whose negatives are drawn from those that violate the margin; or `"circle"`, by
-            cosines; or `"harmonic"`, a new network beside the frozen one of `pretraining`, whose embeddings
-            stay comparable. An embedding from telling people apart: `"softmax"`, `"cosface"`, `"arcface"` or
-            `"sphereface"`.
+        model: what is learnt, which brings its loss; all are rows of `recipes/objectives.py`. From pairs, as
+            `"l1_sigmoid"`; an embedding from batches of people, as `"triplet_semi_hard"`, from chosen
+            triplets, `"triplet"`, or from telling people apart, as `"cosface"`; or `"harmonic"`, a new
+            network beside the frozen one of `pretraining`, whose embeddings stay comparable.
         margin: of the loss; the report's contrastive loss has 1. Without effect where the loss has none.
         scale: of the cosines in CosFace, ArcFace and SphereFace.
-        backbone: `"report_cnn"`, `"koch_cnn"`, `"face_cnn"`, `"face_patches"`, or the name of a network of
+        backbone: a row of `recipes/backbones.py`, as `"report_cnn"`, or the name of a network of
             `models.pretrained`.
         filters, units, kernel_sizes, initializer, drop_rate, last_pooling: of `models.report_cnn`; the others
             have their own.
@@ -299,8 +295,8 @@ class Recipe:
         """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed.
 
         Args:
-            backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is the
-                old network.
+            backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is
+                the old network.
             n_classes: people to tell apart, for a classifier.
         """
         objective = OBJECTIVES[self.model]
