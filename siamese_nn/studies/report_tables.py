@@ -12,18 +12,8 @@ from typing import Any
 from prettytable import PrettyTable, TableStyle
 
 from ..files import write_text
-from ..recipes.published import EXPERIMENTS, PublishedExperiment
+from ..recipes.published import EXPERIMENTS, SETTINGS, PublishedExperiment
 
-SETTINGS = (
-    "model",
-    "initializer",
-    "drop_rate",
-    "units",
-    "filters",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-)
 LAST = (
     "test_loss",
     "test_accuracy",

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from .. import models
 from ..evaluation import fit_plda
-from ..evaluation.scoring import embed_files
+from ..evaluation.scoring import embed_files, unit_length
 from ..recipes.recipe import Recipe
 
 
@@ -32,8 +32,7 @@ def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[
         embedding = models.mirror_averaged(embedding)
     if recipe.back_end == "plda":
         paths = [path for own in photos.values() for path in own]
-        embeddings = embed_files(embedding, paths, crop=recipe.crop)
-        embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        embeddings = unit_length(embed_files(embedding, paths, crop=recipe.crop))
         identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         embedding = models.projected(embedding, *fit_plda(embeddings, identities).projection())
     return embedding
