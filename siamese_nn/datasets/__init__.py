@@ -13,7 +13,6 @@ from .pairs import Pairs, class_table, letter_counts, letter_table
 from .splits import (
     IdentityLeakError,
     IdentityLeakWarning,
-    propose_letters,
     require_disjoint,
     shared_identities,
     split_by_letter,
@@ -50,7 +49,6 @@ __all__ = [
     "photo_dataset",
     "photo_sizes",
     "photos_by_identity",
-    "propose_letters",
     "read_cfp_folds",
     "read_folds",
     "read_names",
