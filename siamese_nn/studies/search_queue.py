@@ -270,7 +270,7 @@ def fail_gone(study: Study) -> None:
 
 
 def _is_gone(host: str | None, pid: int | None) -> bool:
-    if host != socket.gethostname() or os.name != "posix":
+    if pid is None or host != socket.gethostname() or os.name != "posix":
         return False
     if pid == os.getpid():  # another's before: this process looks only while it has no trial
         return True
