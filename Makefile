@@ -50,7 +50,8 @@ CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
 # Writes down the newest versions. They are committed once `.ci/run` has passed with them.
 constraints: clean
 	$(MAKE) .venv/installed .venv-addons/installed CONSTRAINED=
-	$(BIN)/pip freeze --exclude-editable >constraints.txt && $(ADDONS_BIN)/pip freeze --exclude-editable >constraints-addons.txt
+	$(BIN)/pip freeze --exclude-editable >constraints.txt
+	$(ADDONS_BIN)/pip freeze --exclude-editable >constraints-addons.txt
 
 clean:
 	rm -rf .venv .venv-addons build *.egg-info

@@ -96,9 +96,10 @@ def _remove_abandoned(path: Path) -> None:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
-    """Gives a new folder, which takes the place of `folder`, missing or empty, once the block has ended without an error.
+    """Gives a new folder, which takes the place of `folder` once the block has ended without an error.
 
-    What a call that was cut off left is removed. One process at a time may fill a folder.
+    `folder` is missing or empty. What a call that was cut off left is removed. One process at a time may fill
+    a folder.
     """
     partial = folder.parent / f".{folder.name}.partial"
     if partial.exists():

@@ -14,7 +14,7 @@ WORDS = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def declared() -> dict[str, set[str]]:
-    """The distributions that setup.cfg asks for, by the extra that brings them; "" is what every user gets."""
+    """The distributions that setup.cfg asks for, by their extra; "" is what every user gets."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     lists = {"": config["options"]["install_requires"], **config["options.extras_require"]}

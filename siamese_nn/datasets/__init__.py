@@ -19,7 +19,6 @@ from .raw_photos import open_raw_photo
 from .splits import (
     IdentityLeakError,
     IdentityLeakWarning,
-    propose_letters,
     require_disjoint,
     shared_identities,
     split_by_letter,
@@ -64,7 +63,6 @@ __all__ = [
     "photo_dataset",
     "photo_sizes",
     "photos_by_identity",
-    "propose_letters",
     "read_cfp_folds",
     "read_folds",
     "read_names",

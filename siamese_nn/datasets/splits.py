@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from .pairs import Pairs, letter_counts, pair_key, require_pairs
+from .pairs import Pairs, pair_key, require_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def split_identities(
 
     Args:
         pairs: the pairs to split.
-        letters: first letters of the validation people, in any case. See `propose_letters`.
+        letters: first letters of the validation people, in any case.
         rebalance: whether to pair the photos of the lost pairs anew.
         seed: of the new pairs, a whole number of at least 0.
         exclude: pairs that must not be made, such as those of the test file.
@@ -222,41 +222,6 @@ def split_identities(
     return train, val
 
 
-def propose_letters(pairs: Pairs, share: float) -> str:
-    """Proposes the letters for `split_identities` that put about this share of the same pairs into validation.
-
-    The first letters are independent of each other where pairs of one person are concerned, so the nearest set is
-    found exactly (a subset-sum by dynamic programming). Different pairs follow through `rebalance`.
-
-    Args:
-        pairs: the pairs to split.
-        share: the wanted share of validation pairs, between 0 and 1.
-
-    Returns:
-        The letters in alphabetical order: of all the nearest sets one of the fewest letters.
-
-    Raises:
-        ValueError: if `share` is not between 0 and 1, or no set leaves same pairs on both sides.
-    """
-    if not 0 < share < 1:
-        raise ValueError(f"`share` must lie between 0 and 1. Received: share={share}")
-    counts = {letter: count for letter, count in letter_counts(pairs)["same"].items() if count}
-    total = sum(counts.values())
-    best: dict[int, str] = {0: ""}
-    for letter, count in counts.items():
-        for reached, letters in list(best.items()):
-            longer = letters + letter
-            if len(longer) < len(best.get(reached + count, longer + "?")):
-                best[reached + count] = longer
-    sizes = [size for size in best if 0 < size < total]
-    if not sizes:
-        raise ValueError(
-            "A split by letters needs same pairs of at least two first letters. "
-            f"Received: {total} same pairs, first letters {sorted(counts)}"
-        )
-    return best[min(sizes, key=lambda size: (abs(size - share * total), len(best[size]), best[size]))]
-
-
 def _letters(letters: str, name: str) -> list[str]:
     if not isinstance(letters, str) or not letters.isalpha():
         raise ValueError(f'`{name}` must be letters such as "ABCDE". Received: {name}={letters!r}')
@@ -272,7 +237,7 @@ def _both_sides(pairs: Pairs, validates: np.ndarray) -> tuple[Pairs, Pairs]:
     if not len(train) or not len(val):
         raise ValueError(
             f"A split must leave pairs on both sides. Received letters that give {len(train)} training and {len(val)} "
-            "validation pairs; `datasets.propose_letters` finds letters for a wanted share"
+            "validation pairs; `datasets.letter_counts` says how many pairs each letter has"
         )
     return train, val
 

@@ -1,4 +1,4 @@
-"""The invented people of the drawn faces: their names, their traits, and how the parts of a face are drawn."""
+"""The invented people of the drawn faces: names, traits, and how the parts of a face are drawn."""
 
 import numpy as np
 from PIL import Image, ImageDraw

@@ -155,7 +155,9 @@ def compare_all(
 
     last = comparison_model(model).layers[-1] if len(model.inputs) == 2 else None
     if last is None or isinstance(last, tf.keras.layers.Dot):
-        for row, column, block in score_blocks(_unit(left), _unit(right), memory_limit=memory_limit):
+        for row, column, block in score_blocks(
+            unit_length(left), unit_length(right), memory_limit=memory_limit
+        ):
             yield row, column, np.clip(block, -1, 1, out=block)
         return
     # A learnt comparison wants both embeddings of each pair.
@@ -218,6 +220,7 @@ def _tower(model: "tf.keras.Model") -> "tf.keras.Model":
     return embedding_model(model)
 
 
-def _unit(embeddings: np.ndarray) -> np.ndarray:
+def unit_length(embeddings: np.ndarray) -> np.ndarray:
+    """Scales embeddings `(n, d)` to length 1; zeros stay zeros."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)

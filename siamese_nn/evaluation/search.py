@@ -21,8 +21,8 @@ def score_blocks(
         upper: whether to leave out blocks in which each index of a query is larger than each of the gallery.
 
     Yields:
-        The first query of the block, the first of the gallery, and the scores, `(rows, columns)` float32. Take what you need
-        of them before the next block: it comes in the same memory.
+        The first query of the block, the first of the gallery, and the scores, `(rows, columns)` float32.
+        Take what you need of them before the next block: it comes in the same memory.
 
     Raises:
         ValueError: if `memory_limit` is too small, or a number is not finite.
@@ -67,7 +67,7 @@ def top_scores(
         k: how many to find.
 
     Returns:
-        The scores, `(n_queries, k)` float32, largest first, and the columns that they are in, `(n_queries, k)` int64. Equal
+        The scores, `(n_queries, k)` float32, largest first, and their columns, `(n_queries, k)` int64. Equal
         scores are in the order of their columns, and the lowest columns are taken.
 
     Raises:
@@ -79,7 +79,8 @@ def top_scores(
         >>> scores.tolist(), indices.tolist()
         ([[1.0, 0.75]], [[2, 1]])
     """
-    # A score and its index in one number: the larger score is the larger number, and of equal ones the lower index.
+    # A score and its index in one number: the larger score is the larger number, and of equal ones the lower
+    # index.
     best = np.zeros((n_queries, k), np.uint64)
     worst = np.full(n_queries, -np.inf, np.float32)
     for row, column, scores in blocks:

@@ -6,9 +6,7 @@ import inspect
 import os
 import re
 import socket
-import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +17,7 @@ from .resnext import resnext50, resnext101
 TRAINABLE = ("all", "upper_half", "none")
 _POOLINGS = ("avg", "max", "flatten")
 _RESNEXTS = {"ResNeXt50": resnext50, "ResNeXt101": resnext101}
+_FAILED_DOWNLOADS = ("URL fetch failure", "Incomplete or corrupted file")  # so Keras's messages begin
 _PATIENCE = 30.0  # seconds without a byte before a download counts as failed
 
 
@@ -52,7 +51,7 @@ def pretrained(
         ValueError: if an argument is none of these, the network does not allow `input_shape`, or the file holds
             the weights of another network.
         FileNotFoundError: if the weights file does not exist.
-        ConnectionError: if the ImageNet weights cannot be downloaded. Names the file and the folder to put it into.
+        ConnectionError: if the ImageNet weights cannot be downloaded; the address is named.
 
     Example:
         >>> model = pretrained("MobileNetV2", (64, 64, 1), weights=None, trainable="upper_half")
@@ -146,12 +145,11 @@ def _network(
                 weights=None if path else weights,
                 pooling=None if pooling == "flatten" else pooling,
             )
-    except Exception as error:  # Keras raises a bare Exception for a failed download
-        file = _file_in_download(error)
-        if file is not None:
+    except Exception as error:  # Keras raises nothing narrower for a failed download
+        if isinstance(error, OSError) or str(error).startswith(_FAILED_DOWNLOADS):
             raise ConnectionError(
-                f"The ImageNet weights of {name} could not be downloaded. Put the file {file.name} into the folder "
-                f"{file.parent}, or use `weights=None` or the path of a weights file. Keras says: {error}"
+                f"The ImageNet weights of {name} could not be downloaded. Keras says: {error}. Fetch the file "
+                "by other means and give its path as `weights`, or use weights=None"
             ) from error
         if isinstance(error, ValueError):
             raise ValueError(
@@ -163,14 +161,6 @@ def _network(
     if path:
         _load(network, path, name)
     return network
-
-
-def _file_in_download(error: Exception) -> Path | None:
-    # Only Keras's download function knows the folder it chose and the file's name there, which may differ from the address.
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_name == "get_file":
-            return Path(frame.f_locals["datadir"], frame.f_locals["fname"])
-    return None
 
 
 @contextlib.contextmanager

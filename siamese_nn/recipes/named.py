@@ -4,15 +4,11 @@ from dataclasses import replace
 
 from ..datasets import Augmentation
 from .published import CFP_EXPERIMENTS as PUBLISHED_CFP
-from .published import EXPERIMENTS, PublishedCfpExperiment
+from .published import EXPERIMENTS, SETTINGS, PublishedCfpExperiment
 from .recipe import Recipe
 
-_SETTINGS = (
-    *("model", "initializer", "drop_rate", "units", "filters"),
-    *("batch_size", "learning_rate", "optimizer"),
-)
 _PRINTED = {
-    number: Recipe(split="report", **{name: getattr(row, name) for name in _SETTINGS})
+    number: Recipe(split="report", **{name: getattr(row, name) for name in SETTINGS})
     for number, row in EXPERIMENTS.items()
 }
 

@@ -7,6 +7,12 @@ import csv
 from dataclasses import dataclass, fields
 from importlib import resources
 
+# The fields of a `Recipe` in which the report's experiments differ.
+SETTINGS = (
+    *("model", "initializer", "drop_rate", "units", "filters"),
+    *("batch_size", "learning_rate", "optimizer"),
+)
+
 
 @dataclass(frozen=True)
 class PublishedExperiment:

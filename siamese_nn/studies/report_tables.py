@@ -12,20 +12,10 @@ from typing import Any
 from prettytable import PrettyTable, TableStyle
 
 from ..files import write_text
-from ..recipes.published import EXPERIMENTS, PublishedExperiment
+from ..recipes.published import EXPERIMENTS, SETTINGS, PublishedExperiment
 from ..runs.measured import LEAKS
 from ..runs.results import Status
 
-SETTINGS = (
-    "model",
-    "initializer",
-    "drop_rate",
-    "units",
-    "filters",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-)
 LAST = (
     "test_loss",
     "test_accuracy",

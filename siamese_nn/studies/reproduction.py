@@ -15,7 +15,7 @@ from .. import plots
 from ..datasets import Pairs, letter_counts, load_lfw_a
 from ..files import replacing
 from ..recipes.named import REPORT_EXPERIMENTS
-from ..recipes.published import EXPERIMENTS, LETTERS, PublishedExperiment
+from ..recipes.published import EXPERIMENTS, LETTERS, SETTINGS, PublishedExperiment
 from ..recipes.recipe import Recipe
 from ..runs.folder import HISTORY, RESULTS, damaged, read_history, read_results
 from ..runs.results import Results, Status
@@ -23,7 +23,6 @@ from .many_runs import run_all, standing, status
 from .report_tables import (
     BEST,
     COLUMNS,
-    SETTINGS,
     describe,
     markdown_around,
     table,

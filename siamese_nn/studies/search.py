@@ -57,41 +57,45 @@ def search(
 ) -> optuna.Study:
     """Tries recipes on training and validation people, or goes on with a search that was cut off.
 
-    A recipe that is refused, by `Recipe` or when its model is built, that diverges, or that is too large for the GPU's memory is a failed
-    trial with its message. Any other error, such as a full disk or a photo that can't be read, stops the search, and the same call
-    goes on with that trial. A trial whose worker was killed is run again, from its last whole epoch where `folder` has it. The same call, in any
-    number of processes and on any number of machines, works on the same study. As long as no trial is complete, the space may be
-    changed.
+    A recipe that is refused, by `Recipe` or when its model is built, that diverges, or that is too large for
+    the GPU's memory is a failed trial with its message. Any other error, such as a full disk or a photo that
+    can't be read, stops the search, and the same call goes on with that trial. A trial whose worker was
+    killed is run again, from its last whole epoch where `folder` has it. The same call, in any number of
+    processes and on any number of machines, works on the same study. As long as no trial is complete, the
+    space may be changed.
 
     Args:
         base: the recipe whose fields the space replaces. Its `monitor` is this function's.
-        space: for each field of `Recipe` to search, but `split`, `letters` and `monitor`, either a list of choices or a
-            range: `{"low": 1e-4, "high": 1e-2, "log": True}` or `{"low": 2, "high": 12, "step": 2}`, its ends included.
-            Fields of whole numbers draw whole numbers. A range of `kernel_sizes` is drawn from for each convolution, one of
-            `image_size` or `crop` is of the side of a square.
+        space: for each field of `Recipe` to search, but `split`, `letters` and `monitor`, either a list of
+            choices or a range with its ends: `{"low": 1e-4, "high": 1e-2, "log": True}` or
+            `{"low": 2, "high": 12, "step": 2}`. Fields of whole numbers draw whole numbers. A range of
+            `kernel_sizes` is drawn from for each convolution, one of `image_size` or `crop` is of the side of
+            a square.
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
-        folder: where the runs go, `runs/` by a digest of the recipe, and `search.journal`. Made where it is missing.
-            The decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names another folder.
+        folder: where the runs go, `runs/` by a digest of the recipe, and `search.journal`. Made where it is
+            missing. The decoded photos are kept in its `images/`, unless
+            `SIAMESE_NN_IMAGE_CACHE` names another folder.
         sampler: `"tpe"`, `"random"` or `"grid"`.
-        trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid takes only `None`.
-        jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those that the
-            environment shows.
+        trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid
+            takes only `None`.
+        jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those
+            that the environment shows.
         monitor: `"val_auc"` or `"val_eer"`, of a trial's best epoch.
         prune: whether to stop a trial that in an epoch is worse than the median of the others.
         photos: for recipes that learn from people, as in `training.train`.
         storage: the URL of a server's database, as Optuna takes it; `None` is `search.journal` in `folder`.
         study_name: in the database; `None` is the folder's name.
         seed: of the draws. Those of a random search depend on nothing else.
-        heartbeat: seconds between a worker's signs of life. After four times as long without one, its trial is
-            given to another; at once where the worker was a process of this machine that is no more.
+        heartbeat: seconds between a worker's signs of life. After four times as long without one, its trial
+            is given to another; at once where the worker was a process of this machine that is no more.
 
     Returns:
         The study, with all its trials.
 
     Raises:
-        ValueError: if an argument is out of range, `Recipe` refuses a choice or an end of a range of the space, or the study is
-            another search's.
+        ValueError: if an argument is out of range, `Recipe` refuses a choice or an end of a range of the
+            space, or the study is another search's.
         ChildProcessError: if worker processes died and left trials undone; the same call goes on.
         KeyboardInterrupt: on Ctrl-C; the trials that ran are put back, and the same call goes on.
 
@@ -112,8 +116,8 @@ def search(
         raise ValueError(f"`seed` must be a whole number of at least 0. Received: seed={seed!r}")
     if base.split != "identities":
         raise ValueError(
-            'The recipe of a search must have split="identities": recipes are compared on people they have not '
-            f"seen. Received: split={base.split!r}"
+            'The recipe of a search must have split="identities": recipes are compared on people they have '
+            f"not seen. Received: split={base.split!r}"
         )
     if sampler == "grid" and trials is not None:
         raise ValueError(f'`trials` must be None where sampler="grid". Received: trials={trials}')
@@ -149,7 +153,8 @@ def search(
                 if not told and silent is not None and silent > 2 * heartbeat:
                     told = True
                     logger.warning(
-                        "waiting for a worker that gave no sign of life for %d s; after %d its trial is given to another",
+                        "waiting for a worker that gave no sign of life for %d s; after %d its trial is "
+                        "given to another",
                         silent,
                         search_queue.BEATS * heartbeat,
                     )
@@ -173,8 +178,8 @@ def final(
 ) -> dict[str, Any]:
     """Opens the test pairs: trains the best recipe of a search once more and measures it on them.
 
-    The choice is recorded in the study. From then on this function returns that recipe's figures, whatever the search finds
-    later: a second recipe measured on the same test pairs would be chosen by them.
+    The choice is recorded in the study. From then on this function returns that recipe's figures, whatever
+    the search finds later: a second recipe measured on the same test pairs would be chosen by them.
 
     Args:
         study: what `search` returned.

@@ -1,8 +1,9 @@
 """A study's trials as a queue that many workers take from, and that outlives each of them.
 
-Every trial waits in the study before it is taken, in a numbered slot. A worker takes a trial in one step, and gives a sign of
-life from time to time while it runs. A trial whose worker died fails, and a copy of it, of the same slot and with the same
-parameters, joins the queue. Of workers on the same machine the process tells whether they live, of others their signs.
+Every trial waits in the study before it is taken, in a numbered slot. A worker takes a trial in one step, and
+gives a sign of life from time to time while it runs. A trial whose worker died fails, and a copy of it, of
+the same slot and with the same parameters, joins the queue. Of workers on the same machine the process tells
+whether they live, of others their signs.
 """
 
 import logging
@@ -33,7 +34,7 @@ _ATTEMPTS = 5
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Optuna from telling each trial, and from warning of the retries, which are experimental in its eyes."""
+    """Keeps Optuna from telling each trial, and from warning of retries, experimental in its eyes."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
@@ -55,8 +56,8 @@ def open_storage(place: str) -> BaseStorage:
     """
     if place.startswith("sqlite"):
         raise ValueError(
-            "`storage` must be the database of a server, or None for a file in the folder: of SQLite two workers may get "
-            f"one trial. Received: storage={place!r}"
+            "`storage` must be the database of a server, or None for a file in the folder: of SQLite two "
+            f"workers may get one trial. Received: storage={place!r}"
         )
     return _open_database(place) if "://" in place else _open_journal(place)
 
@@ -83,16 +84,16 @@ def _open_journal(path: str) -> JournalStorage:
         return JournalStorage(backend)
     except (AssertionError, LookupError, OSError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} can't be opened: {error}. If the file is damaged, remove it: the search begins anew, and takes over "
-            "the runs that are finished"
+            f"{path} can't be opened: {error}. If the file is damaged, remove it: the search begins anew, "
+            "and takes over the runs that are finished"
         ) from error
 
 
 class _JournalLock(JournalFileOpenLock):
     """Lets one process at a time write, onto whole lines.
 
-    The lock goes with its process, however that ends; Optuna's own stays for half a minute. A full disk or a kill may leave
-    half a line, onto which the next one would be written: it is cut off.
+    The lock goes with its process, however that ends; Optuna's own stays for half a minute. A full disk or a
+    kill may leave half a line, onto which the next one would be written: it is cut off.
     """
 
     def __init__(self, path: str):
@@ -124,7 +125,10 @@ class _JournalLock(JournalFileOpenLock):
 
 
 def fill(study: Study, points: Sequence[Mapping[str, Any]]) -> None:
-    """Puts a trial in the queue for each point that has no slot yet. What a point leaves open is drawn when the trial runs."""
+    """Puts a trial in the queue for each point that has no slot yet.
+
+    What a point leaves open is drawn when the trial runs.
+    """
     held = _slots(study)
     for slot, point in enumerate(points):
         if slot not in held:
@@ -134,7 +138,8 @@ def fill(study: Study, points: Sequence[Mapping[str, Any]]) -> None:
 class Silences:
     """For how many seconds each trial that runs has given no sign of life.
 
-    By this process's own clock, for those of machines differ: a sign counts from the moment in which it is seen first.
+    By this process's own clock, for those of machines differ: a sign counts from the moment in which it is
+    seen first.
     """
 
     def __init__(self, study: Study):
@@ -153,7 +158,10 @@ class Silences:
 
 
 def take(study: Study, silences: Silences, heartbeat: int) -> Trial | None:
-    """Takes the next waiting trial; `None` if none is waiting. Trials whose workers have died are put back before."""
+    """Takes the next waiting trial; `None` if none is waiting.
+
+    Trials whose workers have died are put back before.
+    """
     fail_gone(study)
     for number, seconds in silences.look().items():
         if seconds > BEATS * heartbeat:
@@ -162,8 +170,8 @@ def take(study: Study, silences: Silences, heartbeat: int) -> Trial | None:
         trial = study.ask()
         slot = trial.user_attrs.get("slot")
         trial.set_user_attr("worker", [socket.gethostname(), os.getpid()])
-        # Optuna makes a trial, of no slot, where another worker took the last one that waited. Two who fill the queue, or
-        # put back a trial, at the same moment leave two of one slot.
+        # Optuna makes a trial, of no slot, where another worker took the last one that waited. Two who fill
+        # the queue, or put back a trial, at the same moment leave two of one slot.
         twin = None if slot is None else _twin(study, slot, trial.number)
         if slot is not None and twin is None:
             return trial
@@ -199,7 +207,7 @@ def give_back(study: Study, number: int) -> None:
 
 
 def put_back_lost(study: Study, only: int | None = None) -> bool:
-    """Puts back the trials, or only that with a number, that ended without a result and of which there is no copy.
+    """Puts back the trials, or only that with a number, that ended without a result and have no copy.
 
     Returns:
         Whether there were any.
@@ -222,7 +230,7 @@ def put_back_lost(study: Study, only: int | None = None) -> bool:
 
 
 def settled(study: Study) -> list[FrozenTrial]:
-    """Returns the trials that need not run again: complete, pruned, or failed by their own fault; one a slot."""
+    """Returns the trials that need not run again, one a slot: complete, pruned, or failed by own fault."""
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if trial.state.is_finished() and not _is_void(trial)]
 
@@ -233,7 +241,10 @@ def count_slots(study: Study) -> int:
 
 
 def silence(study: Study, silences: Silences) -> float | None:
-    """Returns for how many seconds no worker with a trial has given a sign of life; `None` if none has one, or a trial waits."""
+    """Returns for how many seconds no worker with a trial has given a sign of life.
+
+    `None` if none has one, or a trial waits.
+    """
     if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         return None
     return min(silences.look().values(), default=None)
@@ -259,7 +270,7 @@ def fail_gone(study: Study) -> None:
 
 
 def _is_gone(host: str | None, pid: int | None) -> bool:
-    if host != socket.gethostname() or os.name != "posix":
+    if pid is None or host != socket.gethostname() or os.name != "posix":
         return False
     if pid == os.getpid():  # another's before: this process looks only while it has no trial
         return True

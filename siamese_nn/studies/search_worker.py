@@ -130,7 +130,8 @@ class Worker:
         study.tell(trial, **outcome, skip_if_finished=True)
 
     def _objective(self, study: optuna.Study, trial: optuna.Trial) -> float:
-        # A sampler for each trial: one that went on from the start of its draws in each process would repeat them.
+        # A sampler for each trial: one that went on from the start of its draws in each process would repeat
+        # them.
         seed = int(np.random.SeedSequence([self.seed, trial.user_attrs["slot"]]).generate_state(1)[0])
         samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
         if self.sampler in samplers:  # a grid's trials have all their values
@@ -151,7 +152,8 @@ class Worker:
                 results = train(recipe, *self.sets, run_dir, callbacks=[report], **options)
                 break
             except RunFolderInUse:
-                # Another trial has drawn the same recipe, or its worker was only thought dead: its result will do.
+                # Another trial has drawn the same recipe, or its worker was only thought dead: its result
+                # will do.
                 time.sleep(_POLL)
                 _stop_if_told()
             except ValueError as error:
@@ -230,7 +232,10 @@ def work_together(worker: Worker, jobs: int, tell_progress: Callable[[], None]) 
 
 @contextmanager
 def _ignoring_ctrl_c() -> Iterator[None]:
-    """Ignores Ctrl-C, as do from their first moment on the processes that start meanwhile: the one that started them ends them."""
+    """Ignores Ctrl-C, as do from their first moment on the processes that start meanwhile.
+
+    The one that started them ends them.
+    """
     try:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     except ValueError:  # not in the main thread

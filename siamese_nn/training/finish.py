@@ -8,6 +8,7 @@ import tensorflow as tf
 from .. import models
 from ..datasets import DecodedPhotos
 from ..evaluation import embed, fit_plda
+from ..evaluation.scoring import unit_length
 from ..recipes.recipe import Recipe
 
 
@@ -35,8 +36,7 @@ def finish(
         embedding = models.mirror_averaged(embedding)
     if recipe.back_end == "plda":
         paths = [path for own in photos.values() for path in own]
-        embeddings = embed(embedding, decoded.of(paths))
-        embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+        embeddings = unit_length(embed(embedding, decoded.of(paths)))
         identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         embedding = models.projected(embedding, *fit_plda(embeddings, identities).projection())
     return embedding

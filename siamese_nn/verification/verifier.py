@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from ..datasets.pairs import Pairs
 from ..datasets.photo_folders import people_in, some
 from ..evaluation.calibration import Calibration
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
+from ..evaluation.scoring import unit_length
 from ..evaluation.search import top_scores
 from ..runs.folder import RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
 from ..runs.folder import digest as file_digest
@@ -151,7 +151,7 @@ class Verifier:
         path = run_dir / settings["model"]
         calibration = settings["calibration"]
         model = load_model_safely(path)
-        digest = sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
         if digest != settings["model_sha256"]:
             raise ValueError(
                 f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is {digest[:12]} "
@@ -231,8 +231,7 @@ class Verifier:
         evaluation.require_unseen(folds, self.seen_people)
         if photos is not None:
             paths = sorted({str(path) for own in photos.values() for path in own})
-            vectors = self.embed(paths)
-            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            vectors = unit_length(self.embed(paths))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
         options = {"crop": self.crop, "photo_size": self.photo_size}
         scores = [evaluation.score_pairs(self.model, fold, **options) for fold in folds]

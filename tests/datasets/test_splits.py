@@ -1,5 +1,3 @@
-from itertools import combinations
-
 import numpy as np
 import pytest
 
@@ -73,26 +71,6 @@ def test_wrong_letters_are_refused(toy_pairs, letters):
 def test_an_empty_side_is_refused(toy_pairs):
     with pytest.raises(ValueError, match="both sides"):
         datasets.split_identities(toy_pairs, letters="ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
-def test_proposed_letters_are_the_nearest_of_all_sets(toy_pairs, share):
-    counts = {k: n for k, n in datasets.letter_counts(toy_pairs)["same"].items() if n and k < "M"}
-    few = toy_pairs[[i for i, name in enumerate(toy_pairs.left_identities) if name[0] in counts]]
-    total = sum(counts.values())
-    errors = {
-        "".join(letters): abs(sum(counts[k] for k in letters) - share * total)
-        for size in range(1, len(counts))
-        for letters in combinations(counts, size)
-    }
-    proposed = datasets.propose_letters(few, share)
-    assert errors[proposed] == min(errors.values())
-    assert len(proposed) == min(len(k) for k, e in errors.items() if e == min(errors.values()))
-
-
-def test_share_must_be_a_share(toy_pairs):
-    with pytest.raises(ValueError, match="share=1"):
-        datasets.propose_letters(toy_pairs, 1)
 
 
 def test_the_reports_numbers_on_the_real_pairs(lfw_a_dir):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn.models.pretrained import _preprocessing_mode, networks, pretrained
+from siamese_nn.models.pretrained import _network, _preprocessing_mode, networks, pretrained
 from siamese_nn.models.resnext import _resnext
 
 
@@ -153,12 +153,23 @@ def test_no_network_gives_one_clear_error(name, file, failure, monkeypatch):
     monkeypatch.setattr(socket, "create_connection", create_connection)
     monkeypatch.setattr(os.path, "exists", lambda path: not str(path).endswith(file) and exists(path))
     with pytest.raises(
-        ConnectionError, match=rf"Put the file {file} into the folder \S*models, or"
+        ConnectionError, match=rf"URL fetch failure on \S*{file}.*give its path as `weights`"
     ) as caught:
         pretrained(name, (32, 32, 3))
     assert caught.value.__cause__ is not None
     assert len(timeouts) == 1 and timeouts[0] > 0  # nobody waits for ever
     assert socket.getdefaulttimeout() is None
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("cut off"), ValueError("Incomplete or corrupted file detected")]
+)
+def test_a_download_that_breaks_off_is_no_fault_of_the_shape(error):
+    def make(**_):
+        raise error
+
+    with pytest.raises(ConnectionError, match="weights of VGG16 could not be downloaded"):
+        _network(make, "VGG16", (32, 32, 3), "imagenet", "avg")
 
 
 def test_it_refuses():

@@ -11,7 +11,8 @@ from siamese_nn.studies import search_queue
 
 SLOTS = 30
 
-# Five workers begin at the same moment. One after the other is killed, wherever it is, and another comes in its place.
+# Five workers begin at the same moment. One after the other is killed, wherever it is, and another comes in
+# its place.
 SCRIPT = """
 import os, random, signal, sys, time
 import optuna
