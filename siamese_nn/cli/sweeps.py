@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import datasets
 from ..datasets.images import cache_or
+from ..runs.results import Status
 from . import cfp
 from .data import data_folder, words
 from .train import recipe_named, show_run
@@ -145,7 +146,7 @@ def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_di
         reproduction.write_csv(rows, options.csv)
     if options.markdown:
         reproduction.write_markdown(rows, options.markdown, _title(options, data_dir))
-    return [run.run_dir.name for run, row in zip(runs, rows, strict=True) if row["status"] == "damaged"]
+    return [run.run_dir.name for run, row in zip(runs, rows, strict=True) if row["status"] == Status.DAMAGED]
 
 
 def _kind(options: argparse.Namespace) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets
-from ..files import read_json
-from ..runs.folder import read_results
+from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import data_folder
 
 logger = logging.getLogger(__name__)
@@ -91,7 +90,7 @@ def _train(options: argparse.Namespace) -> None:
     try:
         results = training.train(recipe, train, val, run_dir, test=test, photos=photos, verbose=2)
     except KeyboardInterrupt:
-        if (run_dir / "results.json").exists():
+        if (run_dir / RESULTS).exists():
             show_run(read_results(run_dir), data_dir, run_dir)
         raise
     show_run(results, data_dir, run_dir)
@@ -125,9 +124,9 @@ def show_run(results: dict, data_dir: Path, run_dir: Path) -> None:
     from .. import training
 
     print(f"\nSome test pairs ({data_dir}), drawn at random; the network has never seen these people:")
-    print(training.examples_table(read_json(run_dir / "scores.json"), results))
+    print(training.examples_table(read_scores(run_dir), results))
     print(f"\nAll pairs of {data_dir}:")
     print(training.results_table(results))
     print(training.describe(results))
-    pictures = ", ".join(map(str, sorted(run_dir.glob("*.png"))))
-    print(f"The run's page, with its worst mistakes: {run_dir / 'report.html'}\nPictures: {pictures}")
+    pictures = sorted(str(run_dir / name) for name in PICTURES if (run_dir / name).exists())
+    print(f"The run's page, with its worst mistakes: {run_dir / PAGE}\nPictures: {', '.join(pictures)}")

@@ -5,7 +5,8 @@ import numpy as np
 from .. import plots
 from ..datasets import Pairs
 from ..files import replacing
-from .folder import CURVES, PAIRS, RunFolder, finishing
+from .folder import CURVES, PAIRS
+from .measured import RunFolder, finishing
 from .summary import drawn
 
 
@@ -29,5 +30,5 @@ def draw(run: RunFolder) -> None:
     sides = {name: own[name] for name in ("left", "right", "same", "left_identities", "right_identities")}
     pairs, scores, chosen = Pairs(**sides), np.array(own["best"]), drawn(len(own["same"]))
     with replacing(run.dir / PAIRS) as partial:
-        threshold = run.best["validation"]["threshold"]
+        threshold = run.best["validation"].threshold
         plots.save(plots.pairs_grid(pairs[chosen], scores[chosen], threshold), partial)

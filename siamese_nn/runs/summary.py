@@ -1,13 +1,17 @@
 """A run's figures as tables and words."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from prettytable import PrettyTable
 
+from .measured import LEAKS
+from .results import Results, Status
 
-def results_table(results: dict[str, Any]) -> PrettyTable:
+
+def results_table(results: Mapping[str, Any]) -> PrettyTable:
     """Shows a run's figures, a row for each model and set of pairs.
 
     Args:
@@ -29,33 +33,30 @@ def results_table(results: dict[str, Any]) -> PrettyTable:
         align="r",
     )
     table.align["Model"] = table.align["Pairs"] = "l"
-    rows = {
-        "best epoch": results["figures"]["best"],
-        "last epoch": results["figures"].get("last", {}),
-        "raw pixels": results["raw_pixels"],
-    }
-    for model, sets in rows.items():
+    found = Results.from_json(results)
+    for model, sets in found.models.items():
         for name, figures in sets.items():
-            low, high = figures["accuracy_interval"]
+            low, high = figures.accuracy_interval
+            at_half = figures.accuracy_at_half
             table.add_row(
                 [
                     model,
                     name,
-                    figures["n_same"] + figures["n_different"],
-                    results["people"][name],
-                    f"{figures['loss']:.4f}" if "loss" in figures else "-",
-                    f"{figures['accuracy_at_half']:.1%}" if "accuracy_at_half" in figures else "-",
-                    f"{figures['accuracy']:.1%}",
+                    figures.n_pairs,
+                    found.people.get(name, "-"),
+                    "-" if figures.loss is None else f"{figures.loss:.4f}",
+                    "-" if at_half is None else f"{at_half:.1%}",
+                    f"{figures.accuracy:.1%}",
                     f"{low:.1%} to {high:.1%}",
-                    f"{figures['auc']:.3f}",
-                    f"{figures['eer']:.1%}",
+                    f"{figures.auc:.3f}",
+                    f"{figures.eer:.1%}",
                 ],
                 divider=name == list(sets)[-1],
             )
     return table
 
 
-def examples_table(scores: dict[str, Any], results: dict[str, Any]) -> PrettyTable:
+def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> PrettyTable:
     """Shows some test (or else validation) pairs of a run, drawn at random, with the best model's verdict on them.
 
     Args:
@@ -64,7 +65,7 @@ def examples_table(scores: dict[str, Any], results: dict[str, Any]) -> PrettyTab
     """
     name = "test" if "test" in scores else "validation"
     rows = scores[name]
-    threshold = results["figures"]["best"][name]["threshold"]
+    threshold = Results.from_json(results).best[name].threshold
     table = PrettyTable(["Left", "Right", "Truth", "Score", "Verdict", ""], align="l")
     for i in drawn(len(rows["same"])):
         verdict = rows["best"][i] >= threshold
@@ -82,36 +83,36 @@ def examples_table(scores: dict[str, Any], results: dict[str, Any]) -> PrettyTab
     return table
 
 
-def describe(results: dict[str, Any]) -> str:
-    """Says in words how a run's figures came about: what was held out, how the threshold was chosen, seed and device."""
-    people = results["people"]
-    apart = (
-        "nobody is in two of the three sets"
-        if results["split"] == "identities"
-        else "the report's letter split: training and validation SHARE people, so its validation figures flatter"
-    )
-    best = results["figures"]["best"]["validation"]
-    minutes = results["seconds"] / 60
-    losses = " Losses include the penalties on weights." if "loss" in best else ""
-    photos, before, learnt, first = results["photos"], results["pretraining"], "", ""
-    leak = results.get("leak") or {}
-    if {"val_auc_touched", "val_auc_others"} <= leak.keys():
+def describe(results: Mapping[str, Any]) -> str:
+    """Says in words how a run's figures came about: what was held out, how the threshold was chosen, seed and device.
+
+    Args:
+        results: as `train` returns it, or as `results.json` holds it.
+    """
+    found = Results.from_json(results)
+    best, leak = found.best["validation"], found.leak
+    apart = "; nobody is in two of the three sets" if found.split == "identities" else f". {LEAKS}"
+    if leak is not None and None not in (leak.val_auc_touched, leak.val_auc_others):
         apart += (
-            f" (AUC of the last epoch's on the {leak['touched_pairs']} validation pairs with somebody from training "
-            f"{leak['val_auc_touched']:.3f}, on the others {leak['val_auc_others']:.3f})"
+            f" (AUC of the last epoch's on the {leak.touched_pairs} validation pairs with somebody from training "
+            f"{leak.val_auc_touched:.3f}, on the others {leak.val_auc_others:.3f})"
         )
-    if photos is not None:
-        learnt = f" Learnt from {photos['photos']} photos of {photos['people']} people."
-    if before is not None:
-        first = f", after {before['epochs']} of pretraining in {before['seconds'] / 60:.1f} minutes"
+    learnt, losses, first = "", "", ""
+    if found.photos is not None:
+        learnt = f" Learnt from {found.photos.photos} photos of {found.photos.people} people."
+    if best.loss is not None:
+        losses = " Losses include the penalties on weights."
+    if before := found.pretraining:
+        first = f", after {before.epochs} of pretraining in {before.seconds / 60:.1f} minutes"
+    interrupted = "" if found.status == Status.FINISHED else "; INTERRUPTED, not finished"
+    people = ", ".join(f"{count} in {name}" for name, count in found.people.items())
     return (
-        f"People: {', '.join(f'{count} in {name}' for name, count in people.items())}; {apart}.{learnt}\n"
-        f"Threshold {best['threshold']:.4f} (best epoch's) chosen on the {best['n_same'] + best['n_different']} validation pairs, "
+        f"People: {people}{apart}.{learnt}\n"
+        f"Threshold {best.threshold:.4f} (best epoch's) chosen on the {best.n_pairs} validation pairs, "
         "whose own accuracy it flatters. 95% intervals by bootstrap over people.\n"
-        f"The best epoch is that of the best {results['monitor']}.{losses}\n"
-        f"Seed {results['seed']}; {results['epochs']} epochs, the best was {results['best_epoch']}; {minutes:.1f} minutes of "
-        f"training on {results['device']}{first}"
-        + ("." if results["status"] == "finished" else "; INTERRUPTED, not finished.")
+        f"The best epoch is that of the best {found.monitor}.{losses}\n"
+        f"Seed {found.seed}; {found.epochs} epochs, the best was {found.best_epoch}; "
+        f"{found.seconds / 60:.1f} minutes of training on {found.device}{first}{interrupted}."
     )
 
 

@@ -14,6 +14,7 @@ from ..recipes.named import cfp_recipe
 from ..recipes.published import CFP_EXPERIMENTS as PUBLISHED
 from ..recipes.recipe import Recipe
 from ..runs.folder import read_results
+from ..runs.results import Results, Status
 from .many_runs import run_all, status
 
 __all__ = ["CfpRun", "collect", "describe", "plan", "run", "table"]
@@ -112,7 +113,7 @@ def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:
     rows = []
     for run in runs:
         row = {"name": run.name, "task": run.task, "recipe": run.recipe, "status": status(run.run_dir)}
-        if row["status"] == "finished":
+        if row["status"] == Status.FINISHED:
             row["results"] = read_results(run.run_dir)
         rows.append(row)
     return rows
@@ -137,8 +138,12 @@ def table(rows: Iterable[dict[str, Any]]) -> PrettyTable:
         published, recipe = PUBLISHED[row["name"]], row["recipe"]
         model = f"{published.loss} over {published.features_from} {published.backbone}"
         words = [f"{recipe.learning_rate:g} {recipe.optimizer}"]
-        words += ["pretrained"] * published.pretrained + ["augmented"] * published.augmentation
-        words += ["upper half"] * (published.fine_tuning == "upper_half")
+        if published.pretrained:
+            words.append("pretrained")
+        if published.augmentation:
+            words.append("augmented")
+        if published.fine_tuning == "upper_half":
+            words.append("upper half")
         best = f"{published.published_best_epoch or '-'} of {published.epochs}"
         accuracies = (published.published_val_accuracy, published.published_test_accuracy)
         theirs = [*map(_percent, accuracies), "-", "-", best, "-"]
@@ -152,8 +157,8 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
     sizes = sorted({row["recipe"].image_size[0] for row in rows})
     done = {row["name"]: row["recipe"] for row in rows if "results" in row}
     shorter = [name for name, recipe in done.items() if recipe.epochs != PUBLISHED[name].epochs]
-    without = any(PUBLISHED[row["name"]].pretrained and row["status"] == "not begun" for row in rows)
-    devices = sorted({row["results"]["device"] for row in rows if "results" in row})
+    without = any(PUBLISHED[row["name"]].pretrained and row["status"] == Status.NOT_BEGUN for row in rows)
+    devices = sorted({Results.from_json(row["results"]).device for row in rows if "results" in row})
     return (
         "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of them; best epoch by the AUC of the "
         "validation pairs; threshold chosen on them, so that their own accuracy flatters; 95% interval by bootstrap over people. "
@@ -173,17 +178,15 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
 def _ours(row: dict[str, Any]) -> list[str]:
     if "results" not in row:
         return [row["status"], *["-"] * 5]
-    results = row["results"]
-    figures = results["figures"]["best"]
-    test = figures["test"]
-    low, high = test["accuracy_interval"]
+    results = Results.from_json(row["results"])
+    test = results.best["test"]
     return [
-        _percent(figures["validation"]["accuracy"]),
-        f"{_percent(test['accuracy'])} ({_percent(low)}-{_percent(high)})",
-        f"{test['auc']:.3f}",
-        _percent(test["eer"]),
-        f"{results['best_epoch']} of {results['epochs']}",
-        f"{results['seconds'] / 60:.1f}",
+        _percent(results.best["validation"].accuracy),
+        f"{_percent(test.accuracy)} ({'-'.join(map(_percent, test.accuracy_interval))})",
+        f"{test.auc:.3f}",
+        _percent(test.eer),
+        f"{results.best_epoch} of {results.epochs}",
+        f"{results.seconds / 60:.1f}",
     ]
 
 

@@ -23,6 +23,7 @@ from ..runs.folder import (
     read_history,
     read_results,
 )
+from ..runs.results import Results, Status
 from ..training.callbacks import read_progress
 from ..training.claim import RunFolderInUse
 from ..training.train import train
@@ -60,7 +61,7 @@ def run_all(
             for run_dir, recipe in todo.items():
                 bar.set_postfix_str(run_dir.name)
                 word, fault = standing(run_dir)
-                if word == "damaged":
+                if word == Status.DAMAGED:
                     logger.warning("%s is passed over: %s", run_dir.name, fault)
                     bar.update()
                     continue
@@ -75,50 +76,51 @@ def run_all(
                 except ConnectionError as error:
                     logger.warning("%s is passed over: %s", run_dir.name, error)
                 except ValueError as error:
-                    if status(run_dir) != "diverged":
+                    if status(run_dir) != Status.DIVERGED:
                         raise
                     logger.warning("%s", error)
                 tf.keras.backend.clear_session()  # dozens of models would add up
                 bar.update()
 
 
-def status(run_dir: str | os.PathLike) -> str:
-    """Returns how a run stands: `"not begun"`, `"unfinished"`, `"diverged"`, `"finished"` or `"damaged"`."""
+def status(run_dir: str | os.PathLike) -> Status:
+    """Returns how a run stands."""
     return standing(run_dir)[0]
 
 
-def standing(run_dir: str | os.PathLike) -> tuple[str, str]:
+def standing(run_dir: str | os.PathLike) -> tuple[Status, str]:
     """Returns `status`, and of a damaged run which file is at fault and what to do."""
     try:
         return _status(Path(run_dir)), ""
     except ValueError as error:
-        return "damaged", str(error)
+        return Status.DAMAGED, str(error)
 
 
-def _status(run_dir: Path) -> str:
+def _status(run_dir: Path) -> Status:
     begun = [name for name in (STATE, HISTORY, RESULTS) if (run_dir / name).exists()]
     if (run_dir / RECIPE).exists():
         read_claim(run_dir)
     elif begun:
         raise damaged(run_dir / RECIPE, "it is missing")
     if not begun:
-        return "not begun"
+        return Status.NOT_BEGUN
     if begun == [STATE]:  # killed before its first epoch was in the history
         read_progress(run_dir)
-        return "unfinished"
+        return Status.UNFINISHED
     if HISTORY not in begun:
         raise damaged(run_dir / HISTORY, "it is missing")
     history = read_history(run_dir)
     if not math.isfinite(history["loss"][-1]):
-        return "diverged"
-    results = read_results(run_dir) if RESULTS in begun else None
-    if results is None or results["status"] != "finished":
+        return Status.DIVERGED
+    held = read_results(run_dir) if RESULTS in begun else {}
+    if not held or Results.from_json(held).status != Status.FINISHED:
         read_progress(run_dir)
-        return "unfinished"
-    faults = changed_files(run_dir, results)
+        return Status.UNFINISHED
+    results = Results.from_json(held)
+    faults = changed_files(run_dir, held)
     for name in TRAINED:
         if faults.get(name) == "has changed":
             raise damaged(run_dir / name, "it has changed since the run was measured")
-    if results["epochs"] != len(history["epoch"]):
-        raise damaged(run_dir / HISTORY, f"{len(history['epoch'])} epochs, of {results['epochs']}")
-    return "finished"
+    if results.epochs != len(history["epoch"]):
+        raise damaged(run_dir / HISTORY, f"{len(history['epoch'])} epochs, of {results.epochs}")
+    return Status.FINISHED

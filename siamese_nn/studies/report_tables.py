@@ -13,6 +13,8 @@ from prettytable import PrettyTable, TableStyle
 
 from ..files import write_text
 from ..recipes.published import EXPERIMENTS, PublishedExperiment
+from ..runs.measured import LEAKS
+from ..runs.results import Status
 
 SETTINGS = (
     "model",
@@ -77,7 +79,7 @@ def table(rows: Iterable[Mapping[str, Any]], number: int) -> PrettyTable:
     )
     shown.align["Experiment"] = shown.align["Figures"] = "l"
     for name, group in groups.items():
-        first, done = group[0], [row for row in group if row["status"] == "finished"]
+        first, done = group[0], [row for row in group if row["status"] == Status.FINISHED]
         published = [f"{first[f'published_{column}']:g}" for column in LAST]
         settings = ", ".join(str(first[column]) for column in vary)
         shown.add_row([name, settings, "report", *published, "-", "-", f"{first['published_seconds']:.0f}"])
@@ -122,11 +124,11 @@ def _mean(rows: Sequence[Mapping[str, Any]], column: str, digits: int) -> str:
 def _standing(group: Sequence[Mapping[str, Any]]) -> str:
     """What there is of an experiment, in words: its seeds, and what has become of those without figures."""
     words = [row["status"] for row in group]
-    done = words.count("finished")
+    done = words.count(Status.FINISHED)
     seeds = f"seed {group[0]['seed']}" if len(group) == 1 else f"{len(group)} seeds"
     others = [
         word if len(group) == 1 else f"{words.count(word)} {word}"
-        for word in ("diverged", "damaged", "unfinished", "not begun")
+        for word in (Status.DIVERGED, Status.DAMAGED, Status.UNFINISHED, Status.NOT_BEGUN)
         if word in words
     ]
     return ", ".join([seeds, *([f"{done} finished"] if others and done else []), *others])
@@ -138,7 +140,7 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     devices = sorted({row["device"] for row in rows if row["device"]})
     apart = "Nobody is in two of the sets."
     if "report" in split:
-        apart = "The report's letter split: training and validation SHARE people, so its validation figures flatter."
+        apart = f"{LEAKS}."
     notes = [f"Data: {data}." for data in sorted({row["data"] for row in rows if row["data"]})]
     if any(row["name"].endswith("-256") for row in rows):
         notes.append(
@@ -147,32 +149,39 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     changes = sorted({row["changes"] for row in rows if row["changes"]})
     if changes:
         notes.append(f"Ours DEPART from the report's settings: {'; '.join(changes)}.")
-    return (
-        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; losses include the "
-        "penalties on weights. Best epoch: of the best validation loss, at the threshold chosen on the validation pairs, with the 95% "
-        "interval over people where there is one seed. ±: standard deviation over seeds. The report's figures are of one run each, "
-        f"its seconds of one Tesla K80.\n{apart}{''.join(f'{chr(10)}{text}' for text in notes)}\n"
-        f"Ours on: {'; '.join(devices) or 'nothing yet'}."
-    )
+    lines = [
+        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; losses "
+        "include the penalties on weights. Best epoch: of the best validation loss, at the threshold chosen on the "
+        "validation pairs, with the 95% interval over people where there is one seed. ±: standard deviation over "
+        "seeds. The report's figures are of one run each, its seconds of one Tesla K80.",
+        apart,
+        *notes,
+        f"Ours on: {'; '.join(devices) or 'nothing yet'}.",
+    ]
+    return "\n".join(lines)
 
 
 def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
     """Returns as text all tables that the rows of `reproduction.collect` belong to, with `describe` below them."""
-    parts = []
-    for number in sorted({row["table"] for row in rows}):
-        shown = table(rows, number)
-        if markdown:
-            shown.set_style(TableStyle.MARKDOWN)
-        parts.append(f"{'### ' if markdown else ''}Table {number}\n{chr(10) if markdown else ''}{shown}\n")
-    leak = leak_table(rows)
-    if leak is not None:
-        if markdown:
-            leak.set_style(TableStyle.MARKDOWN)
-        parts.append(
-            f"{'### ' if markdown else ''}The leak\n{chr(10) if markdown else ''}Validation pairs with somebody from training, and the "
-            f"others, ranked by the last epoch's model:\n{chr(10) if markdown else ''}{leak}\n"
+    parts = [
+        _titled(f"Table {number}", "", table(rows, number), markdown)
+        for number in sorted({row["table"] for row in rows})
+    ]
+    if (leak := leak_table(rows)) is not None:
+        words = (
+            "Validation pairs with somebody from training, and the others, ranked by the last epoch's model:"
         )
+        parts.append(_titled("The leak", words, leak, markdown))
     return "\n".join([*parts, describe(rows)]) + "\n"
+
+
+def _titled(title: str, words: str, shown: PrettyTable, markdown: bool) -> str:
+    """A table below its title and some words; in Markdown an empty line parts them."""
+    if markdown:
+        shown.set_style(TableStyle.MARKDOWN)
+        title = f"### {title}"
+    parts = [title, words, str(shown)] if words else [title, str(shown)]
+    return ("\n\n" if markdown else "\n").join(parts) + "\n"
 
 
 def write_csv(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> None:
@@ -201,9 +210,12 @@ def markdown_around(path: str | os.PathLike, title: str) -> tuple[str, str]:
         return (f"{text}\n" if text else ""), ""
     before, _, rest = text.partition(begin)
     if found != [1, 1] or end not in rest:
+        received = f"{found[0]} and {found[1]}"
+        if found == [1, 1]:
+            received += " in the wrong order"
         raise ValueError(
-            f"{path} must have one line {begin.strip()} and below it one line {end.strip()}, or neither. Received {found[0]} "
-            f"and {found[1]}{' in the wrong order' * (found == [1, 1])}. Mend or remove them"
+            f"{path} must have one line {begin.strip()} and below it one line {end.strip()}, or neither. "
+            f"Received {received}. Mend or remove them"
         )
     return before, rest.partition(end)[2]
 

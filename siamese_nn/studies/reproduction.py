@@ -7,6 +7,7 @@ import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..recipes.named import REPORT_EXPERIMENTS
 from ..recipes.published import EXPERIMENTS, LETTERS, PublishedExperiment
 from ..recipes.recipe import Recipe
 from ..runs.folder import HISTORY, RESULTS, damaged, read_history, read_results
+from ..runs.results import Results, Status
 from .many_runs import run_all, standing, status
 from .report_tables import (
     BEST,
@@ -237,27 +239,35 @@ def _figures(run: ReportRun) -> tuple[dict[str, Any], str]:
     row["own_units"] = run.recipe.units
     row["changes"] = ", ".join(f"{name} {own[name]}" for name in changed)
     row["status"], fault = standing(run.run_dir)
-    if row["status"] == "finished":
+    if row["status"] == Status.FINISHED:
         file = RESULTS
         try:
             figures = _read_results(run.run_dir)
             file = HISTORY
             _read_curves(run.run_dir)
         except (ValueError, TypeError, LookupError) as error:
-            return row | {"status": "damaged"}, str(damaged(run.run_dir / file, repr(error)))
+            return row | {"status": Status.DAMAGED}, str(damaged(run.run_dir / file, repr(error)))
         row |= figures
     return row, fault
 
 
 def _read_results(run_dir: Path) -> dict[str, Any]:
-    results = read_results(run_dir)
-    row = {name: results[name] for name in ("epochs", "best_epoch", "seconds", "device")}
+    results = Results.from_json(read_results(run_dir))
+    row: dict[str, Any] = {
+        "epochs": results.epochs,
+        "best_epoch": results.best_epoch,
+        "seconds": results.seconds,
+        "device": results.device,
+    }
     for ours, theirs in (("test", "test"), ("val", "validation")):
-        last = results["figures"]["last"][theirs]
-        row[f"{ours}_loss"], row[f"{ours}_accuracy"] = last["loss"], 100 * last["accuracy_at_half"]
-    row |= results.get("leak") or {}
-    best = results["figures"]["best"]["test"]
-    shares = (best["accuracy"], *best["accuracy_interval"])
+        last = results.figures["last"][theirs]
+        if last.loss is None or last.accuracy_at_half is None:
+            raise ValueError(f"figures: last: {theirs}: it lacks loss or accuracy_at_half")
+        row |= {f"{ours}_loss": last.loss, f"{ours}_accuracy": 100 * last.accuracy_at_half}
+    if results.leak is not None:
+        row |= asdict(results.leak)
+    best = results.best["test"]
+    shares = (best.accuracy, *best.accuracy_interval)
     return row | {name: 100 * share for name, share in zip(BEST, shares, strict=True)}
 
 
@@ -279,7 +289,7 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
     points: dict[str, dict[str, Any]] = {}
     for row in rows:
         point = points.setdefault(row["name"], {"row": row, "accuracies": []})
-        if row["status"] == "finished":
+        if row["status"] == Status.FINISHED:
             point["accuracies"].append(row["test_accuracy"])
     found = {}
     for name in ("batch_size", "learning_rate", "optimizer", "initializer", "drop_rate", "filters", "units"):
@@ -311,7 +321,7 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
         The files, none where nothing is finished.
     """
     rows = [_figures(run)[0] for run in runs]
-    done = [run for run, row in zip(runs, rows, strict=True) if row["status"] == "finished"]
+    done = [run for run, row in zip(runs, rows, strict=True) if row["status"] == Status.FINISHED]
     if not done:
         return []
     done.sort(key=lambda run: list(EXPERIMENTS).index(run.published.experiment))
@@ -324,18 +334,19 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
     shown = next((run for run in done if run.published.experiment == "5.1"), done[0])
     one = _read_curves(shown.run_dir)
     figures = {
-        5: lambda: plots.learning_curves(one, "accuracy"),
-        6: lambda: plots.learning_curves(one, "loss"),
-        7: lambda: plots.hyperparameter_effects(effects(rows)),
-        8: lambda: plots.all_curves(histories, "val_accuracy"),
-        9: lambda: plots.all_curves(histories, "val_loss"),
+        5: partial(plots.learning_curves, one, "accuracy"),
+        6: partial(plots.learning_curves, one, "loss"),
+        7: partial(plots.hyperparameter_effects, effects(rows)),
+        8: partial(plots.all_curves, histories, "val_accuracy"),
+        9: partial(plots.all_curves, histories, "val_loss"),
     }
+    of_one_run = (5, 6)
     paths = []
     for number, drawn in figures.items():
         paths.append(Path(folder) / f"figure_{number}.png")
-        with replacing(paths[-1]) as partial:
+        with replacing(paths[-1]) as partial_file:
             axes = drawn()
-            if number < 7:
+            if number in of_one_run:
                 axes.set_title(f"{axes.get_title()}: experiment {shown.name}")
-            plots.save(axes, partial)
+            plots.save(axes, partial_file)
     return paths

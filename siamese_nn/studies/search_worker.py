@@ -25,9 +25,9 @@ from .. import models
 from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
 from ..recipes.recipe import Recipe
-from ..runs.folder import read_history
+from ..runs.folder import PRETRAINING, read_history
 from ..training.callbacks import mode
-from ..training.claim import PRETRAINING, RunFolderInUse
+from ..training.claim import RunFolderInUse
 from ..training.train import train
 from . import search_queue
 from .search_space import recipe_at, suggest

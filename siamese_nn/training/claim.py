@@ -11,10 +11,7 @@ from ..datasets import Pairs
 from ..datasets.digests import pairs_digest, people_digest
 from ..files import locked
 from ..recipes.recipe import Recipe
-from ..runs.folder import read_claim
-
-PRETRAINING = "pretraining"  # the folder in a run's that holds the run of what came before it
-_LOCK = ".lock"
+from ..runs.folder import LOCK, RECIPE, read_claim
 
 
 class RunFolderInUse(ValueError):
@@ -25,20 +22,18 @@ class RunFolderInUse(ValueError):
 def alone_in(run_dir: Path) -> Iterator[None]:
     """Keeps other processes out of a run folder. The lock goes with the process, however it ends."""
     busy = f"Another process is training in {run_dir}. Wait for it, or choose another folder"
-    with locked(run_dir / _LOCK, RunFolderInUse(busy)):
+    with locked(run_dir / LOCK, RunFolderInUse(busy)):
         try:
             yield
         finally:
-            if os.listdir(run_dir) == [_LOCK]:  # a recipe that could not be built
+            if os.listdir(run_dir) == [LOCK]:  # a recipe that could not be built
                 with suppress(OSError):  # Windows keeps a file that is open
-                    (run_dir / _LOCK).unlink()
+                    (run_dir / LOCK).unlink()
                     run_dir.rmdir()
 
 
-def claim_folder(
-    run_dir: Path, recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]
-) -> dict:
-    """Returns what the run is, and makes sure that the folder is free or this very run's."""
+def claim_of(recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]) -> dict:
+    """Returns what a run is: of which recipe, on which data."""
     data = {
         name: {
             "same": int(pairs.same.sum()),
@@ -52,16 +47,20 @@ def claim_folder(
     if photos:
         count = sum(map(len, photos.values()))
         claim["photos"] = {"photos": count, "people": len(photos), "sha256": people_digest(photos)}
-    claim = json.loads(json.dumps(claim))
-    path = run_dir / "recipe.json"
+    return json.loads(json.dumps(claim))
+
+
+def require_own_folder(run_dir: Path, claim: dict) -> None:
+    """Raises `ValueError` unless the folder is free, or that of the very run that this is the claim of."""
+    path = run_dir / RECIPE
     if not path.exists():
         # A kill in the first moment may have left `.partial-recipe.json`.
-        own = (".partial-", _LOCK)
+        own = (".partial-", LOCK)
         if run_dir.exists() and any(not entry.name.startswith(own) for entry in run_dir.iterdir()):
             raise ValueError(
                 f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
             )
-        return claim
+        return
     held = read_claim(run_dir)
     with suppress(
         TypeError, ValueError
@@ -75,4 +74,3 @@ def claim_folder(
                 f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
                 "or remove this one"
             )
-    return claim

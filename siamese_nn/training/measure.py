@@ -1,11 +1,11 @@
 """What a training has come to: the scores and figures of a run."""
 
 import io
-import json
 import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,25 +27,25 @@ from ..evaluation import (
     spread_photos,
     verification_report,
 )
-from ..files import read_json, replacing, write_text
+from ..files import replacing
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
-    COLLAPSED,
     FINISHED,
     HELD_OUT,
     LAST,
     MODEL,
-    SCORES,
-    VERIFIER,
-    VERIFIER_FORMAT,
-    has_collapsed,
+    PRETRAINING,
     read_claim,
     read_history,
     read_results,
+    read_verifier_settings,
+    write_scores,
+    write_verifier_settings,
 )
+from ..runs.measured import COLLAPSED, has_collapsed
+from ..runs.results import Figures, Leak, Learnt, Pretraining, Results, Status
 from ..verification.safe_loading import load_model_safely
 from .callbacks import mode
-from .claim import PRETRAINING
 from .data import common_photo_size
 from .finish import finish
 
@@ -58,12 +58,11 @@ def measure(
     run_dir: str | os.PathLike,
     recipe: Recipe,
     sets: dict[str, Pairs],
-    *,
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
     device: str,
-    status: str,
-) -> dict[str, Any]:
+    status: Status,
+) -> Results:
     """Scores a run's models on all its pairs, and writes the scores and what its verifier needs into its folder.
 
     Args:
@@ -73,7 +72,7 @@ def measure(
         photos: the photos that it learnt people from, person by person; none if it learnt from pairs.
         decoded: the photos of all these; see `run_photos`.
         device: on what it was trained, in words.
-        status: `"finished"` or `"interrupted"`.
+        status: `Status.FINISHED` or `Status.INTERRUPTED`.
 
     Returns:
         What `results.json` is to hold. That is for the caller to write, last of all, as the proof that all is there.
@@ -82,9 +81,10 @@ def measure(
     history = read_history(run_dir)
     claim = read_claim(run_dir)
     best_epoch = _best_epoch(history[recipe.monitor], recipe.monitor)
-    scores, figures = {}, {}
+    scores: dict[str, dict[str, np.ndarray]] = {}
+    figures: dict[str, dict[str, Figures]] = {}
     for which, file in _WHICH.items():
-        if which == "last" and status == "interrupted":
+        if which == "last" and status == Status.INTERRUPTED:
             continue
         if which == "last" and best_epoch == len(history["epoch"]):
             scores[which], figures[which] = scores["best"], figures["best"]  # the same weights
@@ -98,7 +98,7 @@ def measure(
         scores[which] = {name: score_pairs(model, pairs, photos=decoded) for name, pairs in sets.items()}
         figures[which] = _figures(sets, scores[which])
         if recipe.kind == "pairs" and not recipe.finishes:
-            _add_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
+            figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
     if has_collapsed(scores["best"]["validation"]):
         logger.warning("%s: %s", run_dir, COLLAPSED)
     pixels = {
@@ -106,54 +106,53 @@ def measure(
     }
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
-        before = read_results(run_dir / PRETRAINING)
-        pretraining = {name: before[name] for name in ("epochs", "best_epoch", "seconds")}
-        trained_on.update(read_json(run_dir / PRETRAINING / VERIFIER)["people"]["trained_on"])
-    results = {
-        "status": status,
-        "seed": recipe.seed,
-        "split": recipe.split,
-        "device": device,
-        "epochs": len(history["epoch"]),
-        "best_epoch": best_epoch,
-        "monitor": recipe.monitor,
-        "seconds": sum(history["seconds"]),
-        "pretraining": pretraining,
-        "people": {name: len(pairs.identities()) for name, pairs in sets.items()},
-        "photos": claim.get("photos"),
-        "figures": figures,
-        "raw_pixels": _figures(sets, pixels),
-        "leak": None,
-    }
+        before = Results.from_json(read_results(run_dir / PRETRAINING))
+        pretraining = Pretraining(before.epochs, before.best_epoch, before.seconds)
+        trained_on.update(read_verifier_settings(run_dir / PRETRAINING)["people"]["trained_on"])
+    leaked = None
     if recipe.split == "report" and "last" in scores:
-        results["leak"] = leak(sets["train"], sets["validation"], scores["last"]["validation"])
-    write_text(run_dir / SCORES, json.dumps(_score_lists(sets, scores)) + "\n")
-    verifier = _verifier(
-        run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on, decoded
+        leaked = leak(sets["train"], sets["validation"], scores["last"]["validation"])
+    results = Results(
+        status=status,
+        seed=recipe.seed,
+        split=recipe.split,
+        device=device,
+        epochs=len(history["epoch"]),
+        best_epoch=best_epoch,
+        monitor=recipe.monitor,
+        seconds=sum(history["seconds"]),
+        pretraining=pretraining,
+        people={name: len(pairs.identities()) for name, pairs in sets.items()},
+        photos=Learnt(**claim["photos"]) if "photos" in claim else None,
+        figures=figures,
+        raw_pixels=_figures(sets, pixels),
+        leak=leaked,
     )
-    write_text(run_dir / VERIFIER, json.dumps(verifier, indent=2) + "\n")
+    write_scores(run_dir, _score_lists(sets, scores))
+    write_verifier_settings(
+        run_dir,
+        _verifier_settings(
+            run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on, decoded
+        ),
+    )
     return results
 
 
-def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> dict[str, int | float]:
+def leak(train: Pairs, val: Pairs, scores: np.ndarray) -> Leak:
     """Says how a model ranks the validation pairs with somebody whom training has seen, and the others.
 
     Args:
         train: the training pairs.
         val: the `n` validation pairs.
         scores: theirs, `(n,)`.
-
-    Returns:
-        `touched_pairs`, how many have such a person, and the AUC of these, `val_auc_touched`, and of the rest, `val_auc_others`, which is
-        left out where a part has pairs of one class alone.
     """
     seen = list(train.identities())
     touched = np.isin(val.left_identities, seen) | np.isin(val.right_identities, seen)
-    figures = {"touched_pairs": int(touched.sum())}
-    for name, chosen in (("touched", touched), ("others", ~touched)):
-        if 0 < val.same[chosen].sum() < chosen.sum():
-            figures[f"val_auc_{name}"] = float(roc_auc_score(val.same[chosen], scores[chosen]))
-    return figures
+    aucs: list[float | None] = [
+        float(roc_auc_score(val.same[part], scores[part])) if 0 < val.same[part].sum() < part.sum() else None
+        for part in (touched, ~touched)
+    ]
+    return Leak(int(touched.sum()), *aucs)
 
 
 def _best_epoch(values: list[float], monitor: str) -> int:
@@ -161,21 +160,22 @@ def _best_epoch(values: list[float], monitor: str) -> int:
     return int(best(values)) + 1
 
 
-def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict:
+def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict[str, Figures]:
     # As a plain number: on the validation pairs themselves it is optimistic, and so described.
     threshold = float(choose_threshold(scores["validation"], sets["validation"].same))
-    return {
+    reports = {
         name: verification_report(
             scores[name],
             sets[name].same,
             threshold=threshold,
             identities=(sets[name].left_identities, sets[name].right_identities),
-        ).as_dict()
+        )
         for name in scores
     }
+    return {name: Figures(**report.as_dict()) for name, report in reports.items()}
 
 
-def _verifier(
+def _verifier_settings(
     run_dir: Path,
     recipe: Recipe,
     val: Pairs,
@@ -189,7 +189,6 @@ def _verifier(
     calibration = fit_platt(scores, val.same)
     model = FINISHED if recipe.finishes else _WHICH["best"]
     return {
-        "format": VERIFIER_FORMAT,
         "siamese_nn": __version__,
         "model": model,
         "model_sha256": sha256((run_dir / model).read_bytes()).hexdigest(),
@@ -233,23 +232,29 @@ def _held_out_scores(
     }
 
 
-def _add_own_figures(
-    figures: dict,
+def _with_own_figures(
+    figures: dict[str, Figures],
     sets: dict[str, Pairs],
     scores: dict[str, np.ndarray],
     model: tf.keras.Model,
     recipe: Recipe,
     decoded: DecodedPhotos,
-) -> None:
+) -> dict[str, Figures]:
     """Adds the model's own loss, and its accuracy at the threshold that it was made for."""
     recipe.compile(model)
+    found = {}
     for name, pairs in sets.items():
         data = pair_batches(pairs, decoded, batch_size=recipe.batch_size, seed=recipe.seed, shuffle=False)
-        figures[name]["loss"] = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
+        loss = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
+        found[name] = replace(figures[name], loss=loss)
         if recipe.fixed_threshold is not None:
             at_half = verification_report(scores[name], pairs.same, threshold=recipe.fixed_threshold)
-            figures[name]["accuracy_at_half"] = at_half.accuracy
-            figures[name]["accuracy_at_half_interval"] = at_half.accuracy_interval
+            found[name] = replace(
+                found[name],
+                accuracy_at_half=at_half.accuracy,
+                accuracy_at_half_interval=at_half.accuracy_interval,
+            )
+    return found
 
 
 def _score_lists(sets: dict[str, Pairs], scores: dict[str, dict[str, np.ndarray]]) -> dict:

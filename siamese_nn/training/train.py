@@ -1,7 +1,6 @@
 """From a recipe and pairs to a run folder: model, history, scores, figures and pictures."""
 
 import errno
-import json
 import logging
 import math
 import os
@@ -18,35 +17,38 @@ import tensorflow as tf
 
 from .. import models
 from ..datasets import DecodedPhotos, IdentityLeakError, ImageError, Pairs, require_disjoint
-from ..files import replacing, write_text
+from ..files import replacing
 from ..models.pretrained import freeze
 from ..recipes.named import RECIPES
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
+    DRAWN,
     HISTORY,
     LAST,
     LOGS,
     MODEL,
     PAGE,
-    PICTURES,
-    RECIPE,
+    PRETRAINING,
     RESULTS,
     STATE,
     TRAINED,
     VERIFIER,
-    RunFolder,
     changed_files,
     damaged,
     read_results,
+    read_verifier_settings,
     require_no_links,
     sealed,
+    write_claim,
     write_results,
 )
+from ..runs.measured import RunFolder
 from ..runs.page import write_page
 from ..runs.pictures import draw
-from ..verification.safe_loading import load_model_safely, read_verifier_settings, require_loadable
+from ..runs.results import Results, Status
+from ..verification.safe_loading import load_model_safely, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
-from .claim import PRETRAINING, alone_in, claim_folder
+from .claim import alone_in, claim_of, require_own_folder
 from .data import alike, common_photo_size, run_photos, training_data
 from .measure import measure
 from .validation import VerificationCallback
@@ -141,12 +143,13 @@ def _train(
         learnt = [_photos(stage, train, photos).values() for stage in alike(recipe)]
         decoded = run_photos(recipe, sets, chain.from_iterable(chain.from_iterable(learnt)), cache_dir)
     require_no_links(run_dir)
-    claim = claim_folder(run_dir, recipe, sets, own_photos)
+    claim = claim_of(recipe, sets, own_photos)
+    require_own_folder(run_dir, claim)
     with _in_plain_words(run_dir), alone_in(run_dir):
-        claim_folder(run_dir, recipe, sets, own_photos)  # nobody has taken it since
+        require_own_folder(run_dir, claim)  # nobody has taken it since
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
-            if results["status"] == "finished":
+            if Results.from_json(results).status == Status.FINISHED:
                 return _finished(run_dir, results, recipe, sets, own_photos, decoded)
         paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
         common_photo_size(
@@ -154,8 +157,9 @@ def _train(
         )  # else the crop cuts another part out of each
         device = _prepare_device(recipe.seed)
         logger.info("computing on %s", device)
+        measured = (run_dir, recipe, sets, own_photos, decoded, device)
         if recipe.pretraining is not None:
-            write_text(run_dir / RECIPE, json.dumps(claim, indent=2) + "\n")
+            write_claim(run_dir, claim)
             before = run_dir / PRETRAINING
             logger.info("first the recipe's pretraining, in %s", before)
             _train(recipe.pretraining, sets, photos, before, (), verbose, cache_dir, decoded)
@@ -163,7 +167,7 @@ def _train(
             tf.keras.utils.set_random_seed(recipe.seed)
         model = _build(recipe, own_photos, decoded, run_dir)
         # Only now, so that a recipe that cannot be built leaves the folder free.
-        write_text(run_dir / RECIPE, json.dumps(claim, indent=2) + "\n")
+        write_claim(run_dir, claim)
         if not completed_epochs(run_dir):
             for name in (HISTORY, MODEL, LAST):  # of a training that was cut off before it could say so
                 (run_dir / name).unlink(missing_ok=True)
@@ -174,27 +178,11 @@ def _train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                _complete(
-                    run_dir,
-                    measure(
-                        run_dir,
-                        recipe,
-                        sets,
-                        photos=own_photos,
-                        decoded=decoded,
-                        device=device,
-                        status="interrupted",
-                    ),
-                )
+                _complete(run_dir, measure(*measured, Status.INTERRUPTED))
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
-        results = _complete(
-            run_dir,
-            measure(
-                run_dir, recipe, sets, photos=own_photos, decoded=decoded, device=device, status="finished"
-            ),
-        )
+        results = _complete(run_dir, measure(*measured, Status.FINISHED))
         (run_dir / STATE).unlink()
         return results
 
@@ -258,32 +246,28 @@ def _finished(
         if name in faults:
             raise damaged(run_dir / name, "it is missing")
     try:
-        read_verifier_settings(run_dir / VERIFIER)
+        read_verifier_settings(run_dir)
     except (OSError, ValueError) as error:  # missing, damaged, or of another version
         faults.setdefault(VERIFIER, f"can't be used ({error})")
     if not faults:
         logger.info("%s is finished already", run_dir)
         return results
     lost = ", ".join(f"{name} {fault}" for name, fault in faults.items())
-    if faults.keys() <= {*PICTURES, PAGE}:
+    if faults.keys() <= set(DRAWN):
         logger.warning("%s is finished, but %s: drawing it anew", run_dir, lost)
-        return _complete(run_dir, results)
+        return _complete(run_dir, Results.from_json(results))
     logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
     _prepare_device(recipe.seed)
-    return _complete(
-        run_dir,
-        measure(
-            run_dir, recipe, sets, photos=photos, decoded=decoded, device=results["device"], status="finished"
-        ),
-    )
+    device = Results.from_json(results).device
+    return _complete(run_dir, measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED))
 
 
-def _complete(run_dir: Path, results: dict[str, Any]) -> dict[str, Any]:
+def _complete(run_dir: Path, results: Results) -> dict[str, Any]:
     """Draws what was measured. Then writes the results, which vouch for all files, and returns what they hold."""
-    run = RunFolder(run_dir, sealed(run_dir, results))
+    run = RunFolder(run_dir, sealed(run_dir, results.as_json()))
     draw(run)
     write_page(run, run_dir / PAGE)
-    return write_results(run_dir, results)
+    return write_results(run_dir, results.as_json())
 
 
 @contextmanager

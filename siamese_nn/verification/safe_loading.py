@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import os
 import stat
 import zipfile
@@ -18,8 +17,6 @@ import tensorflow as tf
 
 from .. import models  # noqa: F401, registers its layers
 from ..evaluation.open_set import HeldOutScores
-from ..files import read_json
-from ..runs.folder import VERIFIER_FORMAT
 
 # Keras resolves other modules by importing them, and these classes run what a file brings with it.
 _MODULES = (
@@ -32,58 +29,11 @@ _MODULES = (
 )
 _KERAS = ("models", "engine", "layers", "ops", "applications")
 _PACKAGES = ("siamese_nn.", *(f"keras.src.{package}." for package in _KERAS))
-_MOST_PIXELS = 100_000  # across a photo, of which the middle is taken
 _MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]  # of a `.keras` file
 _MOST_CONFIG = 2**22  # bytes; that of Keras's largest networks is some 1.5 MB
 _REMEDY = "Train the run again"
 _ANEW = "Give the same `siamese-nn train` command again: it makes it anew"
 _UNSAFE = ("function", "tfsmlayer", "torchmodulewrapper", "jaxlayer", "flaxlayer")
-
-
-def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads a run's `verifier.json`.
-
-    Returns:
-        What it holds, with `"model"` a file name, `"crop"` and `"photo_size"` a tuple or `None`, finite
-        `"threshold"` and `"calibration"`, `"people"` lists of names, and `"held_out"` a file's name and
-        digest, and how many photos of each person.
-
-    Raises:
-        ValueError: if it is damaged or of another format.
-    """
-    settings = read_json(path)
-    version = settings.get("format") if isinstance(settings, dict) else None
-    if version != VERIFIER_FORMAT:
-        raise ValueError(
-            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. "
-            f"{_ANEW}"
-        )
-    try:
-        name, calibration, held_out = settings["model"], settings["calibration"], settings["held_out"]
-        sizes = [settings[size] for size in ("crop", "photo_size") if settings[size] is not None]
-        people = [settings["people"][part] for part in ("trained_on", "chosen_on")]
-        numbers = [settings["threshold"], calibration["slope"], calibration["intercept"]]
-        whole = (
-            all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
-            and calibration["slope"] >= 0
-            and all(
-                len(size) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in size)
-                for size in sizes
-            )
-            and type(settings["model_sha256"]) is str
-            and all(type(names) is list and all(type(person) is str for person in names) for names in people)
-            and type(held_out["sha256"]) is str
-            and all(type(n) is int and n > 0 for n in held_out["photos_each"])
-            and all(Path(file).name == file for file in (name, held_out["file"]))  # no way out of the folder
-        )
-    except (KeyError, TypeError, OverflowError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{path} is damaged: a part is missing or out of range. {_ANEW}")
-    return {
-        **settings,
-        **{name: settings[name] and tuple(settings[name]) for name in ("crop", "photo_size")},
-    }
 
 
 def read_held_out_scores(run_dir: str | os.PathLike, settings: dict[str, Any]) -> HeldOutScores:

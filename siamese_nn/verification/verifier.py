@@ -21,10 +21,10 @@ from ..datasets.photo_folders import people_in, some
 from ..evaluation.calibration import Calibration
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
 from ..evaluation.search import top_scores
-from ..runs.folder import VERIFIER, read_results
+from ..runs.folder import RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
 from ..runs.folder import digest as file_digest
 from .gallery import Gallery
-from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
+from .safe_loading import load_model_safely, read_held_out_scores
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
 """What counts as one photo: the path or the bytes of a JPEG or PNG file; an array `(height, width)`, `(height, width, 1)` or
@@ -128,33 +128,33 @@ class Verifier:
             FileNotFoundError: nowhere is no run folder...
         """
         run_dir = Path(run_dir)
-        if not (run_dir / "recipe.json").exists() and not (run_dir / "verifier.json").exists():
+        if not (run_dir / RECIPE).exists() and not (run_dir / VERIFIER).exists():
             raise FileNotFoundError(
-                f"{run_dir} is no run folder (it has no recipe.json). Give the folder that `siamese-nn train` named"
+                f"{run_dir} is no run folder (it has no {RECIPE}). Give the folder that `siamese-nn train` named"
             )
-        if not (run_dir / "results.json").exists():
+        if not (run_dir / RESULTS).exists():
             raise FileNotFoundError(
-                f"{run_dir} is half-written (it has no results.json). Give the same `siamese-nn train` command again: it goes "
-                "on where it stood"
+                f"{run_dir} is half-written (it has no {RESULTS}). Give the same `siamese-nn train` command again: "
+                "it goes on where it stood"
             )
         held = read_results(run_dir).get("files", {}).get(VERIFIER)
-        if not (run_dir / "verifier.json").exists():
+        if not (run_dir / VERIFIER).exists():
             raise FileNotFoundError(
-                f"{run_dir} has no verifier.json. Give the same `siamese-nn train` command again: it makes it anew"
+                f"{run_dir} has no {VERIFIER}. Give the same `siamese-nn train` command again: it makes it anew"
             )
         if held not in (None, file_digest(run_dir / VERIFIER)):
             raise ValueError(
                 f"{run_dir / VERIFIER} has changed since the run was measured. Give the same `siamese-nn train` command "
                 "again: it makes it anew"
             )
-        settings = read_verifier_settings(run_dir / "verifier.json")
+        settings = read_verifier_settings(run_dir)
         path = run_dir / settings["model"]
         calibration = settings["calibration"]
         model = load_model_safely(path)
         digest = sha256(path.read_bytes()).hexdigest()
         if digest != settings["model_sha256"]:
             raise ValueError(
-                f"{path} is not the model that the threshold in verifier.json was chosen for: its SHA-256 is {digest[:12]} "
+                f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is {digest[:12]} "
                 f"instead of {settings['model_sha256'][:12]}. Where a training has gone on since, the same `siamese-nn train` "
                 "command ends it and chooses anew; otherwise bring the model back, or train the run again"
             )

@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 
 from siamese_nn.evaluation import choose_threshold, verification_report
-from siamese_nn.runs.folder import (
-    RunFolder,
-    has_collapsed,
-    read_history,
-    read_results,
-    write_history,
-    write_results,
-)
+from siamese_nn.runs.folder import read_history, read_results, write_history, write_results
+from siamese_nn.runs.measured import RunFolder, has_collapsed
 
 
 @pytest.fixture(scope="module")

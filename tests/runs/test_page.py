@@ -266,7 +266,7 @@ def test_names_may_hold_html(run_dir, tmp_path):
     shutil.move(run_dir, tmp_path / "<i>run")
     page = Page(write_run_report(tmp_path / "<i>run"))
     assert "script" not in page.tags and "i" not in page.tags and page.tags.count("title") == 1
-    assert escape(evil.replace("_", " ")) in page.source and "<i>run" in page.text
+    assert evil.replace("_", " ") in page.text and "<i>run" in page.text
 
 
 def test_photos_that_are_gone_leave_their_names(run_dir):
@@ -276,7 +276,7 @@ def test_photos_that_are_gone_leave_their_names(run_dir):
 
     edit(run_dir / "scores.json", move)
     page, test = Page(write_run_report(run_dir)), json.loads((run_dir / "scores.json").read_text())["test"]
-    gone = re.findall("<span class='missing'>(.*?)</span>", page.source)
+    gone = re.findall('<span class="missing">(.*?)</span>', page.source)
     assert set(gone) <= {os.path.basename(path) for path in test["left"] + test["right"]} and len(gone) >= 24
     assert f"{len(set(gone))} of the photos cannot be read" in page.text and "gone/" not in page.source
     assert not [image for image in page.images if image["src"].startswith("data:image/jpeg")]
@@ -287,7 +287,7 @@ def test_what_a_reader_must_know_stands_on_top(sets, tmp_path):
     page = Page(write_run_report(run))
     assert page.tags.count("header") == 1
     top = page.text.split("What was done")[0]
-    assert "interrupted" in top and "share people" in top and "no test pairs" in top
+    assert "interrupted" in top and "SHARE people" in top and "no test pairs" in top
     assert "last epoch" not in page.source and "never seen" not in page.text
 
 
@@ -355,7 +355,7 @@ def history(run, text):
         ),
         (
             lambda run: edit(run / "results.json", lambda r: r["raw_pixels"]["test"].pop("eer")),
-            "raw_pixels: test is damaged .it lacks eer",
+            "results.json is damaged .figures: raw_pixels: test: it lacks eer",
         ),
         (
             lambda run: edit(run / "results.json", lambda r: r.update(seconds="long")),
@@ -364,7 +364,7 @@ def history(run, text):
         (lambda run: edit(run / "results.json", lambda r: r.update(figures=[])), "figures can't be"),
         (
             lambda run: edit(run / "results.json", lambda r: r["figures"]["best"]["test"].update(auc=None)),
-            "best: test is damaged .auc can't be 'None'",
+            "figures: best: test: auc can't be 'None'",
         ),
         (
             lambda run: edit(
@@ -433,7 +433,10 @@ def test_runs_side_by_side(sets, tmp_path):
     (tmp_path / "other").mkdir()
     validation_only = write_run(tmp_path / "other" / "run_0", sets[0], sets[1][:-2], split="report")
     page = Page(compare_runs([runs[0], validation_only], tmp_path / "two.html"))
-    assert "different validation pairs" in page.text and "letter split leaks" in page.text
+    assert (
+        "different validation pairs" in page.text
+        and "letter split: training and validation SHARE people" in page.text
+    )
     assert str(runs[0]) in page.text, "two runs of one name go by their paths"
     with pytest.raises(ValueError, match="at least two runs. Received: 1"):
         compare_runs(runs[:1], tmp_path / "one.html")

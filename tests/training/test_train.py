@@ -16,7 +16,8 @@ import tensorflow as tf
 from PIL import Image
 
 from siamese_nn import Verifier, datasets, evaluation, training
-from siamese_nn.runs.folder import RunFolder, read_results
+from siamese_nn.runs.folder import read_results
+from siamese_nn.runs.measured import RunFolder
 from siamese_nn.studies.many_runs import standing
 from siamese_nn.training import Recipe
 

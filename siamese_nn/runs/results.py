@@ -1,0 +1,268 @@
+"""What a run has come to: its figures, how they came about, and what `results.json` holds of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from ..evaluation import VerificationReport
+from .checks import (
+    Fits,
+    fault,
+    is_count,
+    is_interval,
+    is_number,
+    is_table,
+    is_text,
+    or_none,
+    table_of,
+)
+
+T = TypeVar("T")
+
+
+class Status(StrEnum):
+    """How a run stands. `results.json` says only whether it is finished or interrupted."""
+
+    NOT_BEGUN = "not begun"
+    UNFINISHED = "unfinished"
+    INTERRUPTED = "interrupted"
+    DIVERGED = "diverged"
+    DAMAGED = "damaged"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Figures(VerificationReport):
+    """A model's figures on a set of pairs: those of a `VerificationReport`, and some that only some models have.
+
+    Args:
+        loss: the model's own, with the penalties on weights; `None` where it has none on pairs.
+        accuracy_at_half: the accuracy at the threshold that the model was made for, where it has one.
+        accuracy_at_half_interval: of 95%, over pairs.
+    """
+
+    loss: float | None = None
+    accuracy_at_half: float | None = None
+    accuracy_at_half_interval: tuple[float, float] | None = None
+
+    @property
+    def n_pairs(self) -> int:
+        """The pairs of both kinds."""
+        return self.n_same + self.n_different
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What came before a training: its epochs, the best of them, and how long it took."""
+
+    epochs: int
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """How many photos of how many people a run learnt from, and their digest."""
+
+    photos: int
+    people: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How a model ranks the validation pairs with somebody whom training has seen, and the others.
+
+    Args:
+        touched_pairs: how many have such a person.
+        val_auc_touched: the AUC of these; `None` where they are of one class alone.
+        val_auc_others: the AUC of the rest, likewise.
+    """
+
+    touched_pairs: int
+    val_auc_touched: float | None = None
+    val_auc_others: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """What a run has come to.
+
+    Args:
+        status: `Status.FINISHED` or `Status.INTERRUPTED`.
+        seed: of weights, order and split.
+        split: `"identities"` or `"report"`.
+        device: on what it was trained, in words.
+        epochs: how many it has behind it, at least 1.
+        best_epoch: the best of them, from 1 on.
+        monitor: the logged quantity by which it is the best.
+        seconds: of all epochs together.
+        pretraining: what came before; `None` where nothing did.
+        people: how many are in each set of pairs.
+        photos: what it learnt from, where that is people and not pairs.
+        figures: by model, `"best"` (epoch) and, unless it was interrupted, `"last"`; for each by set of pairs.
+        raw_pixels: the figures of the baseline by set of pairs.
+        leak: of the last epoch's model in the report's split, else `None`.
+        files: the SHA-256 of each file that the results came with; `None` before they are written.
+        sha256: of all else that is in `results.json`.
+
+    Example:
+        >>> Results.from_json({"status": "finished"})
+        Traceback (most recent call last):
+        ValueError: `document` must be what `results.json` holds. Received one that is not whole: it lacks split...
+    """
+
+    status: Status
+    seed: int
+    split: str
+    device: str
+    epochs: int
+    best_epoch: int
+    monitor: str = "val_loss"
+    seconds: float
+    pretraining: Pretraining | None = None
+    people: dict[str, int]
+    photos: Learnt | None = None
+    figures: dict[str, dict[str, Figures]]
+    raw_pixels: dict[str, Figures]
+    leak: Leak | None = None
+    files: dict[str, str] | None = None
+    sha256: str | None = None
+
+    @property
+    def best(self) -> dict[str, Figures]:
+        """The figures of the best epoch's model, by set of pairs; the validation pairs' are always there."""
+        best = self.figures.get("best", {})
+        if "validation" not in best:
+            raise ValueError(
+                "`figures` must hold those of the best epoch on the validation pairs. "
+                f"Received: figures of {', '.join(self.figures) or 'nothing'}"
+            )
+        return best
+
+    @property
+    def models(self) -> dict[str, dict[str, Figures]]:
+        """All figures, by model in words and by set of pairs."""
+        trained = {f"{which} epoch": sets for which, sets in self.figures.items()}
+        return {**trained, "raw pixels": self.raw_pixels}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Results":
+        """Reads what `as_json` returns, `training.train` returns and `results.json` holds.
+
+        Raises:
+            ValueError: if a part is missing or of another kind.
+        """
+        if found := results_fault(document):
+            raise ValueError(
+                f"`document` must be what `results.json` holds. Received one that is not whole: {found}"
+            )
+        nested = {"pretraining": Pretraining, "photos": Learnt, "leak": Leak}
+        parts: dict[str, Any] = {
+            name: None if document.get(name) is None else _made(kind, document[name])
+            for name, kind in nested.items()
+        }
+        models = {
+            model: {name: _figures(each) for name, each in sets.items()}
+            for model, sets in {**document["figures"], "raw_pixels": document["raw_pixels"]}.items()
+        }
+        pixels = models.pop("raw_pixels")
+        parts |= {"status": Status(document["status"]), "figures": models, "raw_pixels": pixels}
+        return _made(cls, {"people": {}, **document, **parts})
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `results.json` holds: plain lists, numbers and texts by name."""
+        return json.loads(json.dumps(asdict(self, dict_factory=_present)))
+
+
+# These are left out where there is none; all others are null then.
+_LEFT_OUT = {
+    *("loss", "accuracy_at_half", "accuracy_at_half_interval"),
+    *("val_auc_touched", "val_auc_others"),
+    *("files", "sha256"),
+}
+
+
+def _present(parts: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in parts if value is not None or name not in _LEFT_OUT}
+
+
+def _made(kind: type[T], document: Mapping[str, Any]) -> T:
+    """Makes a dataclass of the parts that it knows; a later version may have written others, too."""
+    return kind(**{field.name: document[field.name] for field in fields(kind) if field.name in document})
+
+
+def _figures(document: Mapping[str, Any]) -> Figures:
+    own = {"n_people": None, "tar_intervals": {}, **document}  # which the first version did not write
+    own["tar_intervals"] = {far: _pair(interval) for far, interval in own["tar_intervals"].items()}
+    own |= {name: _pair(value) for name, value in own.items() if name.endswith("_interval")}
+    return _made(Figures, own)
+
+
+def _pair(interval: list[float] | None) -> tuple[float, ...] | None:
+    return None if interval is None else tuple(interval)
+
+
+def _is_confusion(value: Any) -> bool:
+    names = {"true_accepts", "false_rejects", "false_accepts", "true_rejects"}
+    return is_table(value) and value.keys() == names and all(map(is_count, value.values()))
+
+
+def _is_loss(value: Any) -> bool:
+    return type(value) in (int, float)  # infinite, it may be
+
+
+def _is_optional_table(required: Mapping[str, Fits], optional: Mapping[str, Fits] | None = None) -> Fits:
+    return lambda value: value is None or fault(value, required, optional) is None
+
+
+FIGURES: dict[str, Fits] = {
+    **dict.fromkeys(("n_same", "n_different"), is_count),
+    **dict.fromkeys(("threshold", "accuracy", "auc", "eer", "best_accuracy"), is_number),
+    "accuracy_interval": is_interval,
+    **dict.fromkeys(("auc_interval", "eer_interval"), or_none(is_interval)),
+    "tar_at_far": table_of(or_none(is_number)),
+    "confusion": _is_confusion,
+    "interval_over": is_text,
+}
+_OPTIONAL_FIGURES: dict[str, Fits] = {
+    "n_people": or_none(is_count),
+    "tar_intervals": table_of(or_none(is_interval)),
+    "loss": or_none(_is_loss),
+    "accuracy_at_half": or_none(is_number),
+    "accuracy_at_half_interval": or_none(is_interval),
+}
+_RESULTS: dict[str, Fits] = {
+    "status": lambda value: value in (Status.FINISHED, Status.INTERRUPTED),
+    **dict.fromkeys(("split", "device"), is_text),
+    **dict.fromkeys(("seed", "epochs", "best_epoch"), is_count),
+    "seconds": is_number,
+    **dict.fromkeys(("figures", "raw_pixels"), is_table),
+}
+_OPTIONAL: dict[str, Fits] = {
+    "monitor": is_text,
+    "pretraining": _is_optional_table({"epochs": is_count, "best_epoch": is_count, "seconds": is_number}),
+    "people": table_of(is_count),
+    "photos": _is_optional_table({"photos": is_count, "people": is_count}, {"sha256": or_none(is_text)}),
+    "leak": _is_optional_table(
+        {"touched_pairs": is_count}, dict.fromkeys(("val_auc_touched", "val_auc_others"), or_none(is_number))
+    ),
+    "files": table_of(is_text),
+    "sha256": is_text,
+}
+
+
+def results_fault(document: Any) -> str | None:
+    """Says in words what is wrong with what `results.json` holds; `None` where nothing is."""
+    if found := fault(document, _RESULTS, _OPTIONAL):
+        return found
+    models = {**document["figures"], "raw_pixels": document["raw_pixels"]}
+    if found := fault(models, dict.fromkeys(models, is_table)):
+        return f"figures: {found}"
+    for model, sets in models.items():
+        for name, figures in sets.items():
+            if found := fault(figures, FIGURES, _OPTIONAL_FIGURES):
+                return f"figures: {model}: {name}: {found}"
+    return None
