@@ -188,7 +188,6 @@ def score_raw_pixels(
     image_size: tuple[int, int] = (125, 125),
     crop: tuple[int, int] | None = None,
     channels: int = 1,
-    photos: DecodedPhotos | None = None,
 ) -> np.ndarray:
     """Scores pairs without a model, by the negative euclidean distance of their pixels: the baseline to beat.
 
@@ -197,14 +196,17 @@ def score_raw_pixels(
         image_size: height and width to which the photos are brought.
         crop: height and width of the middle part of the photos to use; `None` uses all.
         channels: 1 for grey, 3 for RGB.
-        photos: the pairs' photos, among others, where they are decoded already; then the three above are not looked at.
 
     Returns:
         `(n,)` float32 scores of at most 0, of pixels in [0, 1].
     """
+    photo_format = PhotoFormat(image_size, crop, channels)
+    return raw_pixel_scores(pairs, DecodedPhotos(pairs.distinct_images()[0], photo_format))
+
+
+def raw_pixel_scores(pairs: Pairs, photos: DecodedPhotos) -> np.ndarray:
+    """Scores pairs among photos that may be decoded already; see `score_raw_pixels`."""
     paths, where = pairs.distinct_images()
-    if photos is None:
-        photos = DecodedPhotos(paths, PhotoFormat(image_size, crop, channels))
     images = photos.of(paths)[:].reshape(len(paths), -1)
     differences = ((images[left].astype(np.float32) - images[right]) / 255 for left, right in where)
     return np.array([-np.linalg.norm(difference) for difference in differences], np.float32)

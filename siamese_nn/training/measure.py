@@ -23,10 +23,10 @@ from ..evaluation import (
     fit_platt,
     score_matrix,
     score_pairs,
-    score_raw_pixels,
     spread_photos,
     verification_report,
 )
+from ..evaluation.scoring import raw_pixel_scores
 from ..files import replacing
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
@@ -101,9 +101,7 @@ def measure(
             figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
     if has_collapsed(scores["best"]["validation"]):
         logger.warning("%s: %s", run_dir, COLLAPSED)
-    pixels = {
-        name: score_raw_pixels(pairs, photos=decoded) for name, pairs in sets.items() if name != "train"
-    }
+    pixels = {name: raw_pixel_scores(pairs, decoded) for name, pairs in sets.items() if name != "train"}
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
         before = Results.from_json(read_results(run_dir / PRETRAINING))

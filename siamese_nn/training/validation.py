@@ -20,7 +20,7 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         pairs: validation pairs, of people who are not in training.
         crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
         batch_size: photos that the model sees at a time.
-        photos: the pairs' photos, among others, where they are decoded already; then `crop` is theirs.
+        photos: the pairs' photos, among others, where they are decoded already, with the crop that they were made with.
 
     Raises:
         ImageError: in `fit`, if a photo is missing or broken.
@@ -46,6 +46,11 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         if not 0 < int(pairs.same.sum()) < len(pairs):
             raise ValueError(
                 f"`pairs` must hold some of the same person and some of different people. Received: {pairs}"
+            )
+        if crop is not None and photos is not None:
+            raise ValueError(
+                "`crop` can't be given with `photos`, which are decoded already. "
+                f"Received: {crop=}, {photos.photo_format}"
             )
         self.pairs, self.crop, self.batch_size, self.photos = pairs, crop, batch_size, photos
 
