@@ -433,7 +433,10 @@ def test_runs_side_by_side(sets, tmp_path):
     (tmp_path / "other").mkdir()
     validation_only = write_run(tmp_path / "other" / "run_0", sets[0], sets[1][:-2], split="report")
     page = Page(compare_runs([runs[0], validation_only], tmp_path / "two.html"))
-    assert "different validation pairs" in page.text and "letter split: training and validation SHARE people" in page.text
+    assert (
+        "different validation pairs" in page.text
+        and "letter split: training and validation SHARE people" in page.text
+    )
     assert str(runs[0]) in page.text, "two runs of one name go by their paths"
     with pytest.raises(ValueError, match="at least two runs. Received: 1"):
         compare_runs(runs[:1], tmp_path / "one.html")
