@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = 4 * 2**30  # bytes
 
+Paths = Sequence[str | os.PathLike] | np.ndarray
+
 
 class DecodedPhotos:
     """Photos as a row of images, decoded when first looked at, kept as uint8, and shared by all selections.
@@ -47,7 +49,7 @@ class DecodedPhotos:
 
     def __init__(
         self,
-        paths: Sequence[str | os.PathLike],
+        paths: Paths,
         photo_format: PhotoFormat,
         *,
         photo_size: tuple[int, int] | None = None,
@@ -57,11 +59,11 @@ class DecodedPhotos:
     ):
         self.paths = np.asarray([os.fspath(path) for path in paths], np.str_)
         self.photo_format, self.margin, self.memory_limit = photo_format, margin, memory_limit
-        self._options = {"photo_size": photo_size, "cache_dir": cache_dir}
+        self._options: dict[str, Any] = {"photo_size": photo_size, "cache_dir": cache_dir}
         rows = {path: row for row, path in enumerate(dict.fromkeys(self.paths.tolist()))}
         table = _Table(rows, photo_format, margin, self._options)
         self.size = table.size  # bytes
-        self._table = table if table.size <= memory_limit else None
+        self._table: _Table | None = table if table.size <= memory_limit else None
         self._find_rows()
 
     def _find_rows(self) -> None:
@@ -87,11 +89,11 @@ class DecodedPhotos:
             cut = self._table.margin - self.margin
             return self._table.images[self.rows[which], cut : -cut or None, cut : -cut or None]
         # What is looked at in no order of its own won't be asked for again.
-        own = {} if isinstance(which, slice) else {"cache_dir": ""}
+        own: dict[str, Any] = {} if isinstance(which, slice) else {"cache_dir": ""}
         wide = self.photo_format.with_margin(self.margin)
-        return decode_photos(self.paths[which], wide, progress=False, **(self._options | own))
+        return decode_photos(self.paths[which].tolist(), wide, progress=False, **(self._options | own))
 
-    def of(self, paths: Sequence[str | os.PathLike]) -> "DecodedPhotos":
+    def of(self, paths: Paths) -> "DecodedPhotos":
         """Returns some of the photos, in this order.
 
         Args:
@@ -127,7 +129,14 @@ class DecodedPhotos:
         Returns:
             The kept images of all photos, a uint8 tensor on the CPU; in which row each photo of this selection is, int64
             `(n,)`; and how many pixels to cut off on each side of them.
+
+        Raises:
+            ValueError: if they are not kept.
         """
+        if self._table is None:
+            raise ValueError(
+                f"The images take more than `memory_limit` and are not kept. Received: {len(self)} photos"
+            )
         return self._table.tensor(), self.rows, self._table.margin - self.margin
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -274,8 +275,8 @@ def cache_or(folder: str | os.PathLike) -> str:
 def _keep(images: np.ndarray, kept: Path) -> None:
     try:
         with replacing(kept) as partial, partial.open("wb") as file:
-            file.write(images)
-            file.write(sha256(images).digest())
+            file.write(images.data)
+            file.write(sha256(images.data).digest())
     except OSError as error:
         logger.warning("%s cannot be written (%s): the photos will be decoded again", kept, error)
 
@@ -285,9 +286,9 @@ def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     images = np.empty(shape, np.uint8)
     try:
         with kept.open("rb") as file:
-            file.readinto(images)
+            file.readinto(images.data)
             # One byte more than a digest has, for a file that is too long.
-            if file.read(sha256().digest_size + 1) == sha256(images).digest():
+            if file.read(sha256().digest_size + 1) == sha256(images.data).digest():
                 return images
     except FileNotFoundError:
         return None
@@ -322,12 +323,17 @@ def _decode(
     paths: Sequence[str], photo_format: PhotoFormat, photo_size: tuple[int, int] | None, progress: bool
 ) -> np.ndarray:
     images = np.empty((len(paths), *photo_format.shape), np.uint8)
-    options = {"image_size": photo_format.size, "crop": photo_format.crop, "channels": photo_format.channels}
+    options: dict[str, Any] = {
+        "image_size": photo_format.size,
+        "crop": photo_format.crop,
+        "channels": photo_format.channels,
+        "photo_size": photo_size,
+    }
 
     def load(start: int) -> int:
         part = paths[start : start + _TASK]
         for i, path in enumerate(part, start):
-            images[i] = load_image(str(path), **options, photo_size=photo_size)
+            images[i] = load_image(str(path), **options)
         return len(part)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

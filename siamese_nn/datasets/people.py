@@ -1,6 +1,6 @@
 """tf.data over photos of known people: for losses that need no pairs, or find them in the batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 
 import numpy as np
 import tensorflow as tf
@@ -197,7 +197,7 @@ def plan_identity_batches(
     return [batches[i].astype(np.int64) for i in rng.permutation(n_batches)]
 
 
-def number_people(photos: Sequence, identities: Sequence[str]) -> np.ndarray:
+def number_people(photos: Sized, identities: Sequence | np.ndarray) -> np.ndarray:
     """Numbers the people in the order of their names."""
     if len(photos) != len(identities):
         raise ValueError(

@@ -55,8 +55,9 @@ class PhotoFormat:
             return self
         if self.crop is None:
             raise ValueError(f"A margin needs a `crop` to lie around. Received: {margin=}, crop=None")
-        size = tuple(side + 2 * margin for side in self.size)
-        crop = tuple(round(c * w / s) for c, w, s in zip(self.crop, size, self.size, strict=True))
+        (height, width), (down, across) = self.size, self.crop
+        size = height + 2 * margin, width + 2 * margin
+        crop = round(down * size[0] / height), round(across * size[1] / width)
         return PhotoFormat(size, crop, self.channels)
 
     def is_middle_with(self, margin: int) -> bool:

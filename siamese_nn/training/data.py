@@ -82,7 +82,7 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
             "in one place"
         )
     margin = 0 if recipe.augmentation is None else recipe.augmentation.margin
-    wanted = recipe.photo_format.with_margin(int(margin)).crop
+    wanted = recipe.photo_format.with_margin(int(margin)).crop or recipe.crop
     if wanted[0] > commonest[0] or wanted[1] > commonest[1]:
         around = f", with {margin} pixels of the image as the margin of `augmentation`" if margin else ""
         raise ValueError(
@@ -114,15 +114,17 @@ def training_data(
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
     """
-    options = {"seed": recipe.seed, "augment": recipe.augmentation}
+    options: dict[str, Any] = {"seed": recipe.seed, "augment": recipe.augmentation}
     if recipe.kind == "pairs":
-        size = {"batch_size": recipe.batch_size}
+        size = recipe.batch_size
         data = {
-            "x": pair_batches(train, decoded, **options, **size, initial_epoch=initial_epoch),
-            "steps_per_epoch": math.ceil(len(train) / recipe.batch_size),
+            "x": pair_batches(train, decoded, **options, batch_size=size, initial_epoch=initial_epoch),
+            "steps_per_epoch": math.ceil(len(train) / size),
         }
         if recipe.monitor == "val_loss":
-            data["validation_data"] = pair_batches(val, decoded, seed=recipe.seed, **size, shuffle=False)
+            data["validation_data"] = pair_batches(
+                val, decoded, batch_size=size, seed=recipe.seed, shuffle=False
+            )
         return data, []
     images = decoded.of([path for own in photos.values() for path in own])
     names = [name for name, own in photos.items() for _ in own]

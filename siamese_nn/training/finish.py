@@ -37,6 +37,6 @@ def finish(
         paths = [path for own in photos.values() for path in own]
         embeddings = embed(embedding, decoded.of(paths))
         embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-        identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
+        identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()]).tolist()
         embedding = models.projected(embedding, *fit_plda(embeddings, identities).projection())
     return embedding

@@ -292,16 +292,13 @@ def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | 
     if recipe.kind == "pairs":
         return {}
     if photos is None:
-        photos = {}
-        for paths, names in (
-            (train.left, train.left_identities),
-            (train.right, train.right_identities),
-        ):
+        own: dict[str, set[str]] = {}
+        for paths, names in ((train.left, train.left_identities), (train.right, train.right_identities)):
             for path, name in zip(paths.tolist(), names.tolist(), strict=True):
-                photos.setdefault(name, set()).add(path)
-    least = (
-        2 if recipe.kind == "classes" else 1
-    )  # one photo teaches a classifier nothing of what a person keeps
+                own.setdefault(name, set()).add(path)
+        photos = {name: sorted(paths) for name, paths in own.items()}
+    # One photo teaches a classifier nothing of what a person keeps.
+    least = 2 if recipe.kind == "classes" else 1
     return {name: sorted(photos[name]) for name in sorted(photos) if len(photos[name]) >= least}
 
 
