@@ -21,15 +21,16 @@ Paths = Sequence[str | os.PathLike] | np.ndarray
 class DecodedPhotos:
     """Photos as a row of images, decoded when first looked at, kept as uint8, and shared by all selections.
 
-    It stands where an array of images would: `photos[:8]` are the first eight. `photos.of(paths)` selects some, which
-    lie in the same memory. Where all would take more than `memory_limit`, nothing is kept, and what is looked at is
-    decoded anew; then `of` keeps a selection that is small enough.
+    It stands where an array of images would: `photos[:8]` are the first eight. `photos.of(paths)` selects
+    some, which lie in the same memory. Where all would take more than `memory_limit`, nothing is kept, and
+    what is looked at is decoded anew; then `of` keeps a selection that is small enough.
 
     Args:
         paths: the `n` photos. One that is given twice is decoded once.
         photo_format: as what to decode them.
         photo_size: height and width of the photos that the format's crop was chosen for; see `load_image`.
-        margin: pixels around the crop that the images have in addition, on each side; see `PhotoFormat.with_margin`.
+        margin: pixels around the crop that the images have in addition, on each side; see
+            `PhotoFormat.with_margin`.
         cache_dir: the folder of kept images; see `load_images`.
         memory_limit: bytes that the images may take. Defaults to 4 GiB.
 
@@ -39,8 +40,8 @@ class DecodedPhotos:
     Example:
         >>> import tempfile
         >>> from siamese_nn import datasets
-        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6, n_test_identities=6,
-        ...     images_per_identity=4, train_pairs=8, test_pairs=8)
+        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6,
+        ...     n_test_identities=6, images_per_identity=4, train_pairs=8, test_pairs=8)
         >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
         >>> photos = DecodedPhotos(pairs.distinct_images()[0], PhotoFormat((64, 64)))
         >>> photos[:8].shape, len(photos.of(pairs.left)) == len(pairs)
@@ -111,7 +112,7 @@ class DecodedPhotos:
         return selection
 
     def with_margin(self, margin: int) -> "DecodedPhotos":
-        """Returns the same photos with another margin: from the same memory where they are, bit for bit, its middle."""
+        """Returns these photos with another margin: from the same memory, where that is exactly its middle."""
         if margin == self.margin:
             return self
         table = self._table
@@ -127,8 +128,8 @@ class DecodedPhotos:
         """Returns where TensorFlow finds the images, in the same memory.
 
         Returns:
-            The kept images of all photos, a uint8 tensor on the CPU; in which row each photo of this selection is, int64
-            `(n,)`; and how many pixels to cut off on each side of them.
+            The kept images of all photos, a uint8 tensor on the CPU; in which row each photo of this
+            selection is, int64 `(n,)`; and how many pixels to cut off on each side of them.
 
         Raises:
             ValueError: if they are not kept.
