@@ -112,8 +112,8 @@ def eye_nose_and_mouth(fiducials: np.ndarray) -> np.ndarray:
 def best_similarity(points: np.ndarray, view: str) -> tuple[complex, complex, float]:
     """Returns the factor and shift that take the four points, as x + yj, nearest to their places.
 
-    It also returns what distance remains (root mean square, in pixels of the result). For a profile the places
-    are those of the side to which it looks.
+    It also returns what distance remains (root mean square, in pixels of the result). For a profile the
+    places are those of the side to which it looks.
     """
     choices = [_PLACES[view]]
     if view == "profile":

@@ -77,6 +77,12 @@ class DecodedPhotos:
             self.rows = np.array([self._table.rows[path] for path in self.paths.tolist()], np.int64)
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of each image, its margin included."""
+        height, width, channels = self.photo_format.shape
+        return height + 2 * self.margin, width + 2 * self.margin, channels
+
+    @property
     def kept(self) -> bool:
         """Whether the images are kept in memory."""
         return self._table is not None
@@ -112,7 +118,7 @@ class DecodedPhotos:
         return selection
 
     def with_margin(self, margin: int) -> "DecodedPhotos":
-        """Returns these photos with another margin: from the same memory, where that is exactly its middle."""
+        """Returns these photos with another margin: from the same memory where it is, exactly, its middle."""
         if margin == self.margin:
             return self
         table = self._table

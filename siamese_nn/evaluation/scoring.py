@@ -86,10 +86,10 @@ def embed(
         ValueError: if `model` has no tower, or `images` are photos of another format.
     """
     tower = _tower(model)
-    if isinstance(images, DecodedPhotos) and images.photo_format.shape != tower.input_shape[1:]:
+    if isinstance(images, DecodedPhotos) and images.image_shape != tower.input_shape[1:]:
         raise ValueError(
             f"The photos must be decoded as the model takes them, {tower.input_shape[1:]} (height, width, "
-            f"channels). Received: {images.photo_format}"
+            f"channels). Received: {images.image_shape}, by {images.photo_format}"
         )
     chunks = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
     features = [

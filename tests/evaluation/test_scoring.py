@@ -95,7 +95,9 @@ def test_photos_that_are_decoded_already_are_not_decoded_again(model, toy_pairs,
         with pytest.raises(ValueError, match="can't be given with `photos`"):
             evaluation.score_pairs(model, toy_pairs, photos=photos, **wrong)
     others = datasets.DecodedPhotos(toy_pairs.distinct_images()[0], datasets.PhotoFormat((16, 16)))
-    with pytest.raises(ValueError, match=r"as the model takes them.*Received: PhotoFormat\(size=\(16, 16\)"):
+    with pytest.raises(
+        ValueError, match=r"as the model takes them.*Received: \(16, 16, 1\), by PhotoFormat\(size=\(16, 16\)"
+    ):
         evaluation.score_pairs(model, toy_pairs, photos=others)
 
 

@@ -9,7 +9,8 @@ from siamese_nn.evaluation import choose_threshold
 from siamese_nn.runs import folder
 from siamese_nn.runs.results import Results, Status
 from siamese_nn.training import Recipe
-from siamese_nn.training.claim import claim_folder
+from siamese_nn.training.claim import claim_of
+from siamese_nn.training.data import run_photos
 from siamese_nn.training.measure import measure
 
 RECIPE = Recipe(image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=2, drop_rate=None)
@@ -37,7 +38,7 @@ def make(sets, tmp_path):
                 for epoch, loss in enumerate(losses, 1)
             ],
         )
-        folder.write_claim(tmp_path, claim_folder(tmp_path / "new", RECIPE, sets, {}))
+        folder.write_claim(tmp_path, claim_of(RECIPE, sets, {}))
         return tmp_path
 
     return make
@@ -46,7 +47,7 @@ def make(sets, tmp_path):
 def test_it_scores_and_writes_and_leaves_the_drawing_and_the_seal_to_its_caller(make, sets):
     run_dir = make(best_epoch=1)
     before = set(os.listdir(run_dir))
-    results = measure(run_dir, RECIPE, sets, {}, "a device", Status.FINISHED)
+    results = measure(run_dir, RECIPE, sets, {}, run_photos(RECIPE, sets, []), "a device", Status.FINISHED)
     assert set(os.listdir(run_dir)) - before == {folder.SCORES, folder.VERIFIER, folder.HELD_OUT}
     assert isinstance(results, Results) and Results.from_json(results.as_json()) == results
     assert (results.epochs, results.best_epoch, results.seconds) == (2, 1, 3.0)
@@ -75,7 +76,7 @@ def test_it_scores_and_writes_and_leaves_the_drawing_and_the_seal_to_its_caller(
 def test_the_last_epoch_that_is_the_best_is_scored_once(make, sets, monkeypatch):
     run_dir = make(best_epoch=2)
     (run_dir / folder.LAST).write_text("not to be opened")
-    results = measure(run_dir, RECIPE, sets, {}, "CPU", Status.FINISHED)
+    results = measure(run_dir, RECIPE, sets, {}, run_photos(RECIPE, sets, []), "CPU", Status.FINISHED)
     assert results.figures["last"] == results.figures["best"]
     columns = folder.read_scores(run_dir)["test"]
     assert columns["last"] == columns["best"]
@@ -84,9 +85,9 @@ def test_the_last_epoch_that_is_the_best_is_scored_once(make, sets, monkeypatch)
 def test_of_an_interrupted_run_there_is_no_last_epoch(make, sets):
     run_dir = make(best_epoch=1)
     (run_dir / folder.LAST).unlink()
-    results = measure(
-        run_dir, RECIPE, {name: sets[name] for name in ("train", "validation")}, {}, "CPU", Status.INTERRUPTED
-    )
+    sets = {name: sets[name] for name in ("train", "validation")}
+    photos = run_photos(RECIPE, sets, [])
+    results = measure(run_dir, RECIPE, sets, {}, photos, "CPU", Status.INTERRUPTED)
     assert list(results.figures) == ["best"] and results.status is Status.INTERRUPTED
     assert json.loads(json.dumps(results.as_json()))["status"] == "interrupted"
     assert "last" not in folder.read_scores(run_dir)["validation"]
