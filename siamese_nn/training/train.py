@@ -70,27 +70,28 @@ def train(
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
 ) -> dict[str, Any]:
-    """Trains a recipe and measures it; or goes on with a training that was cut off, or returns that of a finished one.
+    """Trains and measures a recipe, goes on where that was cut off, or says what a finished one has come to.
 
-    The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is chosen on the
-    validation pairs, and only there. Killed at any moment, the same call goes on after the last whole epoch and (on a
-    CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C stops the training, measures the best
-    model so far, and leaves a run that the same call takes up again. What is lost of a finished run, but its models,
-    the same call makes anew. On a CPU, TensorFlow's deterministic operations are switched on, for the whole process.
+    The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is
+    chosen on the validation pairs, and only there. Killed at any moment, the same call goes on after the last
+    whole epoch and (on a CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C
+    stops the training, measures the best model so far, and leaves a run that the same call takes up again.
+    What is lost of a finished run, but its models, the same call makes anew. On a CPU, TensorFlow's
+    deterministic operations are switched on, for the whole process.
 
     Args:
         recipe: what to do.
         train: pairs to train on.
         val: pairs for early stopping, the choice of the best epoch, and the threshold.
-        run_dir: the folder of the run, made where it is missing. It receives `recipe.json`, `model.keras` (best epoch),
-            `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as PNG, the curves and `pairs.png`; in
-            `pretraining/` the run of the recipe's `pretraining`.
+        run_dir: the folder of the run, made where it is missing. It receives `recipe.json`, `model.keras`
+            (best epoch), `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as
+            PNG, the curves and `pairs.png`; in `pretraining/` the run of the recipe's `pretraining`.
         test: pairs that play no part in training, to be scored at the end.
-        photos: for recipes that learn from people and not from pairs: for each person the photos to train on, such as
-            `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes those in the training
-            pairs.
-        callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find the figures of
-            `VerificationCallback` in the logs, and may raise: the same call goes on.
+        photos: for recipes that learn from people and not from pairs: for each person the photos to train on,
+            such as `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes
+            those in the training pairs.
+        callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find
+            the figures of `VerificationCallback` in the logs, and may raise: the same call goes on.
         verbose: as in Keras's `fit`.
 
     Returns:
@@ -98,10 +99,10 @@ def train(
         `"sha256"`; `results_table` shows it.
 
     Raises:
-        IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose training
-            and validation pairs may share people.
-        ValueError: if an argument is of another kind, `run_dir` belongs to another recipe or other pairs, a file in it is
-            damaged, has changed or is a link, or the training diverged.
+        IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose
+            training and validation pairs may share people.
+        ValueError: if an argument is of another kind, `run_dir` belongs to another recipe or other pairs, a
+            file in it is damaged, has changed or is a link, or the training diverged.
         ImageError: if a photo can't be read.
         OSError: if `run_dir` can't be written, as on a full disk; the same call goes on.
         RunFolderInUse: if another process is training in `run_dir`.
@@ -114,7 +115,8 @@ def train(
     own_photos = _photos(recipe, train, photos)
     if recipe.kind != "pairs" and len(own_photos) < 2:
         raise ValueError(
-            f"`photos` must hold at least two people{' with two photos each' if recipe.kind == 'classes' else ''}. "
+            "`photos` must hold at least two "
+            f"people{' with two photos each' if recipe.kind == 'classes' else ''}. "
             f"Received: {len(own_photos)}"
         )
     _require_both_classes(sets)
@@ -175,7 +177,8 @@ def _require_kinds(
     for name, pairs in (("train", train), ("val", val), ("test", test)):
         if not isinstance(pairs, Pairs) and not (name == "test" and pairs is None):
             raise ValueError(
-                f"`{name}` must be a `datasets.Pairs`, such as `datasets.read_pairs` or `recipe.split_pairs` return. "
+                f"`{name}` must be a `datasets.Pairs`, such as `datasets.read_pairs` or "
+                "`recipe.split_pairs` return. "
                 f"Received: {name}={str(pairs)[:60]!r}"
             )
     if not isinstance(run_dir, (str, os.PathLike)):
@@ -184,7 +187,8 @@ def _require_kinds(
         if folder.exists():
             if not folder.is_dir():
                 raise ValueError(
-                    f"`run_dir` must be a folder, new or a run's. Received: {run_dir}, where {folder} is a file"
+                    f"`run_dir` must be a folder, new or a run's. Received: {run_dir}, where {folder} is a "
+                    "file"
                 )
             break
     if photos is not None and not (
@@ -204,7 +208,7 @@ def _finished(
     sets: dict[str, Pairs],
     photos: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
-    """Returns the results of a finished run; makes anew what is lost of it, where a training isn't needed for that."""
+    """Returns the results of a finished run; makes anew what is lost of it and needs no training."""
     (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
     faults = changed_files(run_dir, results)
     for name in TRAINED:
@@ -234,7 +238,7 @@ def _finished(
 
 
 def _complete(run_dir: Path, results: Results) -> dict[str, Any]:
-    """Draws what was measured. Then writes the results, which vouch for all files, and returns what they hold."""
+    """Draws what was measured. Then writes the results, which vouch for all files, and returns them."""
     run = RunFolder(run_dir, sealed(run_dir, results.as_json()))
     draw(run)
     write_page(run, run_dir / PAGE)
@@ -243,7 +247,7 @@ def _complete(run_dir: Path, results: Results) -> dict[str, Any]:
 
 @contextmanager
 def _in_plain_words(run_dir: Path) -> Iterator[None]:
-    """Turns what TensorFlow says of a photo or a full disk into an error that names the file and the way out."""
+    """Turns what TensorFlow says of a photo or a full disk into an error that names file and remedy."""
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
@@ -252,14 +256,15 @@ def _in_plain_words(run_dir: Path) -> Iterator[None]:
         full = getattr(error, "errno", None) in _FULL or "No space left" in str(error)
         if full or str(run_dir / LOGS) in str(error):
             raise OSError(
-                f"{run_dir} cannot be written ({'the disk is full' if full else error}). Mend that, and the same call "
+                f"{run_dir} cannot be written ({'the disk is full' if full else error}). Mend that, and the "
+                "same call "
                 "goes on after the last whole epoch"
             ) from error
         raise
 
 
 def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
-    """The photos that the recipe learns people from, in the order of the people's names; none if it learns from pairs."""
+    """The photos that the recipe learns people from, by their names; none if it learns from pairs."""
     if recipe.kind == "pairs":
         return {}
     if photos is None:
@@ -287,7 +292,8 @@ def _require_people_apart(
         shared = sorted(set(photos) & sets[name].identities())
         if shared and (name, recipe.split) != ("validation", "report"):
             raise IdentityLeakError(
-                f"{len(shared)} of the people in `photos` occur in the {names[name]} pairs, too ({', '.join(shared[:10])}"
+                f"{len(shared)} of the people in `photos` occur in the {names[name]} pairs, too "
+                f"({', '.join(shared[:10])}"
                 f"{' and more' if len(shared) > 10 else ''}). Leave them out"
             )
 
@@ -394,6 +400,7 @@ def _fit(
 def _require_finite(run_dir: Path, history: list[dict]) -> None:
     if history and not math.isfinite(history[-1]["loss"]):
         raise ValueError(
-            f"The training diverged: in epoch {len(history)} the loss, a weight, a moving average or the monitored "
+            f"The training diverged: in epoch {len(history)} the loss, a weight, a moving average or the "
+            "monitored "
             f"quantity became NaN or infinite. Lower the recipe's `learning_rate`, and remove {run_dir}"
         )
