@@ -24,7 +24,7 @@ def sets(toy_pairs, toy_test):
 
 @pytest.fixture
 def make(sets, tmp_path):
-    """Makes the folder of a run of untrained networks, whose history says that the n-th of two epochs is the best."""
+    """Makes a run's folder of untrained networks; its history says which of two epochs is the best."""
 
     def make(best_epoch):
         for seed, file in enumerate((folder.MODEL, folder.LAST)):
