@@ -102,7 +102,11 @@ def run(
     for task in sorted({run.task for run in runs}):
         sets = split_cfp_folds(read_cfp_folds(cfp_dir, task))
         own = {run.run_dir: run.recipe for run in runs if run.task == task}
-        run_all(own, lambda _, sets=sets: sets, verbose=verbose, cache_dir=cache_dir)
+        run_all(own, partial(_same_for_all, sets), verbose=verbose, cache_dir=cache_dir)
+
+
+def _same_for_all(sets: tuple[Pairs, Pairs, Pairs], _: Recipe) -> tuple[Pairs, Pairs, Pairs]:
+    return sets
 
 
 def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:

@@ -68,8 +68,15 @@ def run_all(
                     continue
                 training_pairs, val, test = sets_of(recipe)
                 try:
-                    options = {"verbose": verbose, "cache_dir": cache_dir}
-                    train(recipe, training_pairs, val, run_dir, test=test, **options)
+                    train(
+                        recipe,
+                        training_pairs,
+                        val,
+                        run_dir,
+                        test=test,
+                        verbose=verbose,
+                        cache_dir=cache_dir,
+                    )
                 except RunFolderInUse:
                     logger.info("%s is left to the process that is training in it", run_dir.name)
                     waiting[run_dir] = recipe

@@ -172,7 +172,7 @@ def run(
     verbose: int | str = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> None:
-    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on where it was cut off.
+    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on after a cut.
 
     Finished runs are left as they are. A run whose folder another process is training in is left to it, and
     looked at again once at the end: several processes with the same plan share the work. One that diverges,

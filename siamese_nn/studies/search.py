@@ -71,8 +71,9 @@ def search(
             `image_size` or `crop` is of the side of a square.
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
-        folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is missing. The
-            decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names another folder.
+        folder: where the runs go, `runs/` by a digest of the recipe, and `search.db`. Made where it is
+            missing. The decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names
+            another folder.
         sampler: `"tpe"`, `"random"` or `"grid"`.
         trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid takes only `None`.
         jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those that the
