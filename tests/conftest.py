@@ -3,17 +3,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.pop("SIAMESE_NN_IMAGE_CACHE", None)  # what is tested is decoded here
 
 import pytest
 
 from siamese_nn import datasets
-
-
-@pytest.fixture(autouse=True)
-def no_cache(monkeypatch):
-    """The command line sets the variable for the process, which is that of the other tests, too."""
-    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", "")  # so that what a command sets is removed again
-    monkeypatch.delenv("SIAMESE_NN_IMAGE_CACHE")
 
 
 @pytest.fixture(scope="session")

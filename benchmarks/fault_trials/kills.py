@@ -1,6 +1,5 @@
 """Kills at a step or a moment of an operation, the same call again, and a comparison with the unbroken one."""
 
-import os
 import random
 import shutil
 import signal
@@ -189,9 +188,5 @@ def kill_cache(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
 
 def cached_photos(ground: Ground, cache: Path | None) -> str:
     """Returns the digest of all photos, through the cache."""
-    os.environ.pop("SIAMESE_NN_IMAGE_CACHE", None)
-    if cache is not None:
-        os.environ["SIAMESE_NN_IMAGE_CACHE"] = str(cache)
-    return digest(
-        np.ascontiguousarray(datasets.load_images(ground.all_photos, image_size=(64, 64))).tobytes()
-    )
+    images = datasets.load_images(ground.all_photos, image_size=(64, 64), cache_dir=cache or "")
+    return digest(images.tobytes())

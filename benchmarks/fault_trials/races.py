@@ -103,8 +103,7 @@ def cache_in_use(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     share = draw.choice([0.0, draw.random()])
 
     def hold() -> str:
-        os.environ["SIAMESE_NN_IMAGE_CACHE"] = str(cache)
-        images = datasets.load_images(ground.all_photos, image_size=(64, 64))
+        images = datasets.load_images(ground.all_photos, image_size=(64, 64), cache_dir=cache)
         for file in cache.iterdir():
             file.chmod(0o644)
             os.truncate(file, int(share * file.stat().st_size))

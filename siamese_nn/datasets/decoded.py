@@ -15,19 +15,22 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = 4 * 2**30  # bytes
 
+Paths = Sequence[str | os.PathLike] | np.ndarray
+
 
 class DecodedPhotos:
     """Photos as a row of images, decoded when first looked at, kept as uint8, and shared by all selections.
 
-    It stands where an array of images would: `photos[:8]` are the first eight. `photos.of(paths)` selects some, which
-    lie in the same memory. Where all would take more than `memory_limit`, nothing is kept, and what is looked at is
-    decoded anew; then `of` keeps a selection that is small enough.
+    It stands where an array of images would: `photos[:8]` are the first eight. `photos.of(paths)` selects
+    some, which lie in the same memory. Where all would take more than `memory_limit`, nothing is kept, and
+    what is looked at is decoded anew; then `of` keeps a selection that is small enough.
 
     Args:
         paths: the `n` photos. One that is given twice is decoded once.
         photo_format: as what to decode them.
         photo_size: height and width of the photos that the format's crop was chosen for; see `load_image`.
-        margin: pixels around the crop that the images have in addition, on each side; see `PhotoFormat.with_margin`.
+        margin: pixels around the crop that the images have in addition, on each side; see
+            `PhotoFormat.with_margin`.
         cache_dir: the folder of kept images; see `load_images`.
         memory_limit: bytes that the images may take. Defaults to 4 GiB.
 
@@ -37,8 +40,8 @@ class DecodedPhotos:
     Example:
         >>> import tempfile
         >>> from siamese_nn import datasets
-        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6, n_test_identities=6,
-        ...     images_per_identity=4, train_pairs=8, test_pairs=8)
+        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6,
+        ...     n_test_identities=6, images_per_identity=4, train_pairs=8, test_pairs=8)
         >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
         >>> photos = DecodedPhotos(pairs.distinct_images()[0], PhotoFormat((64, 64)))
         >>> photos[:8].shape, len(photos.of(pairs.left)) == len(pairs)
@@ -47,7 +50,7 @@ class DecodedPhotos:
 
     def __init__(
         self,
-        paths: Sequence[str | os.PathLike],
+        paths: Paths,
         photo_format: PhotoFormat,
         *,
         photo_size: tuple[int, int] | None = None,
@@ -57,11 +60,11 @@ class DecodedPhotos:
     ):
         self.paths = np.asarray([os.fspath(path) for path in paths], np.str_)
         self.photo_format, self.margin, self.memory_limit = photo_format, margin, memory_limit
-        self._options = {"photo_size": photo_size, "cache_dir": cache_dir}
+        self._options: dict[str, Any] = {"photo_size": photo_size, "cache_dir": cache_dir}
         rows = {path: row for row, path in enumerate(dict.fromkeys(self.paths.tolist()))}
         table = _Table(rows, photo_format, margin, self._options)
         self.size = table.size  # bytes
-        self._table = table if table.size <= memory_limit else None
+        self._table: _Table | None = table if table.size <= memory_limit else None
         self._find_rows()
 
     def _find_rows(self) -> None:
@@ -72,6 +75,12 @@ class DecodedPhotos:
                     f"A selection must be among the photos. Received one that is not: {unknown[0]}"
                 )
             self.rows = np.array([self._table.rows[path] for path in self.paths.tolist()], np.int64)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of each image, its margin included."""
+        height, width, channels = self.photo_format.shape
+        return height + 2 * self.margin, width + 2 * self.margin, channels
 
     @property
     def kept(self) -> bool:
@@ -87,11 +96,11 @@ class DecodedPhotos:
             cut = self._table.margin - self.margin
             return self._table.images[self.rows[which], cut : -cut or None, cut : -cut or None]
         # What is looked at in no order of its own won't be asked for again.
-        own = {} if isinstance(which, slice) else {"cache_dir": ""}
+        own: dict[str, Any] = {} if isinstance(which, slice) else {"cache_dir": ""}
         wide = self.photo_format.with_margin(self.margin)
-        return decode_photos(self.paths[which], wide, progress=False, **(self._options | own))
+        return decode_photos(self.paths[which].tolist(), wide, progress=False, **(self._options | own))
 
-    def of(self, paths: Sequence[str | os.PathLike]) -> "DecodedPhotos":
+    def of(self, paths: Paths) -> "DecodedPhotos":
         """Returns some of the photos, in this order.
 
         Args:
@@ -109,7 +118,7 @@ class DecodedPhotos:
         return selection
 
     def with_margin(self, margin: int) -> "DecodedPhotos":
-        """Returns the same photos with another margin: from the same memory where they are, bit for bit, its middle."""
+        """Returns these photos with another margin: from the same memory where it is, exactly, its middle."""
         if margin == self.margin:
             return self
         table = self._table
@@ -125,9 +134,16 @@ class DecodedPhotos:
         """Returns where TensorFlow finds the images, in the same memory.
 
         Returns:
-            The kept images of all photos, a uint8 tensor on the CPU; in which row each photo of this selection is, int64
-            `(n,)`; and how many pixels to cut off on each side of them.
+            The kept images of all photos, a uint8 tensor on the CPU; in which row each photo of this
+            selection is, int64 `(n,)`; and how many pixels to cut off on each side of them.
+
+        Raises:
+            ValueError: if they are not kept.
         """
+        if self._table is None:
+            raise ValueError(
+                f"The images take more than `memory_limit` and are not kept. Received: {len(self)} photos"
+            )
         return self._table.tensor(), self.rows, self._table.margin - self.margin
 
 

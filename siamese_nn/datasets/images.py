@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -48,8 +49,8 @@ def load_image(
             Pillow image.
         image_size: height and width of the result, in pixels. Resized with antialiasing, so the shape of the
             photo or crop should be that of `image_size`.
-        crop: height and width of the middle part to take before resizing, in pixels; `None` takes all. The faces
-            of LFW-a fill about the middle 125 x 125 of 250 x 250 pixels.
+        crop: height and width of the middle part to take before resizing, in pixels; `None` takes all. The
+            faces of LFW-a fill about the middle 125 x 125 of 250 x 250 pixels.
         channels: 1 for grey (ITU-R 601 luma), 3 for RGB.
         photo_size: height and width of the photos that `crop` was chosen for, in pixels. A photo of another
             size is treated as if it were resized to this one before the crop. Its aspect may differ by 2%, no
@@ -81,9 +82,9 @@ def load_image(
         height, width = _part(path, (full_height, full_width), crop, photo_size)
         if photo_size is not None and (2 * height < image_size[0] or 2 * width < image_size[1]):
             raise ImageError(
-                f"{path}: a photo must not be enlarged more than twice. Received: {full_height} x {full_width} pixels "
-                f"(height x width), of which {height:.0f} x {width:.0f} would become {image_size[0]} x "
-                f"{image_size[1]}. Take a larger photo"
+                f"{path}: a photo must not be enlarged more than twice. Received: {full_height} x "
+                f"{full_width} pixels (height x width), of which {height:.0f} x {width:.0f} would become "
+                f"{image_size[0]} x {image_size[1]}. Take a larger photo"
             )
         # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of
         # what is wanted is enough for the resizing below to make of it what it makes of the whole photo.
@@ -227,17 +228,18 @@ def load_images(
 ) -> np.ndarray:
     """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
 
-    With a `cache_dir`, what is decoded is kept there in a file. It is read when the same photos are asked for again,
-    by whatever process. A photo whose size or times of change are others is decoded anew. A kept file ends with its
-    SHA-256, which each reading checks: where it is damaged, all are decoded anew. Each process has a copy of its own
-    in memory, so whatever happens to the file afterwards changes nothing. Files are put in place whole and never
-    changed. Remove the folder when it is no longer of use.
+    With a `cache_dir`, what is decoded is kept there in a file. It is read when the same photos are asked for
+    again, by whatever process. A photo whose size or times of change are others is decoded anew. A kept file
+    ends with its SHA-256, which each reading checks: where it is damaged, all are decoded anew. Each process
+    has a copy of its own in memory, so whatever happens to the file afterwards changes nothing. Files are put
+    in place whole and never changed. Remove the folder when it is no longer of use.
 
     Args:
         paths: the `n` files.
         progress: whether to show a progress bar (on a terminal or in a notebook) when there are many.
-        cache_dir: the folder to keep them in, made where it is missing. `None` takes the one that the environment
-            variable `SIAMESE_NN_IMAGE_CACHE` names, and keeps nothing where it names none; so does `""`.
+        cache_dir: the folder to keep them in, made where it is missing. `None` takes the one that the
+            environment variable `SIAMESE_NN_IMAGE_CACHE` names, and keeps nothing where it names none; so
+            does `""`.
 
     Returns:
         uint8 of shape `(n, height, width, channels)`, in [0, 255].
@@ -269,15 +271,15 @@ def decode_photos(
 
 
 def cache_or(folder: str | os.PathLike) -> str:
-    """Returns the folder for decoded photos that the environment names, or else this one; see `load_images`."""
+    """Returns the folder for decoded photos that the environment names, or else this; see `load_images`."""
     return os.environ.get(_CACHE, os.fspath(folder))
 
 
 def _keep(images: np.ndarray, kept: Path) -> None:
     try:
         with replacing(kept) as partial, partial.open("wb") as file:
-            file.write(images)
-            file.write(sha256(images).digest())
+            file.write(images.data)
+            file.write(sha256(images.data).digest())
     except OSError as error:
         logger.warning("%s cannot be written (%s): the photos will be decoded again", kept, error)
 
@@ -287,9 +289,9 @@ def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     images = np.empty(shape, np.uint8)
     try:
         with kept.open("rb") as file:
-            file.readinto(images)
+            file.readinto(images.data)
             # One byte more than a digest has, for a file that is too long.
-            if file.read(sha256().digest_size + 1) == sha256(images).digest():
+            if file.read(sha256().digest_size + 1) == sha256(images.data).digest():
                 return images
     except FileNotFoundError:
         return None
@@ -306,7 +308,7 @@ def _kept(
     photo_size: tuple[int, int] | None,
     folder: str | os.PathLike,
 ) -> Path | None:
-    """Where the cache keeps the images of these very files; `None` where there are none, or one is missing."""
+    """Where the cache keeps the images of these very files; `None` for none, or where one is missing."""
     if not len(paths):
         return None
     digest = sha256(repr((photo_format, photo_size)).encode())
@@ -324,12 +326,17 @@ def _decode(
     paths: Sequence[str], photo_format: PhotoFormat, photo_size: tuple[int, int] | None, progress: bool
 ) -> np.ndarray:
     images = np.empty((len(paths), *photo_format.shape), np.uint8)
-    options = {"image_size": photo_format.size, "crop": photo_format.crop, "channels": photo_format.channels}
+    options: dict[str, Any] = {
+        "image_size": photo_format.size,
+        "crop": photo_format.crop,
+        "channels": photo_format.channels,
+        "photo_size": photo_size,
+    }
 
     def load(start: int) -> int:
         part = paths[start : start + _TASK]
         for i, path in enumerate(part, start):
-            images[i] = load_image(str(path), **options, photo_size=photo_size)
+            images[i] = load_image(str(path), **options)
         return len(part)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

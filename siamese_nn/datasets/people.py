@@ -1,6 +1,6 @@
 """tf.data over photos of known people: for losses that need no pairs, or find them in the batch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +26,11 @@ def identity_dataset(
 ) -> tf.data.Dataset:
     """Batches in which people occur several times, for the losses that find their triplets in the batch.
 
-    In every epoch each person's photos are shuffled and cut into groups of `images_per_identity`; a batch holds
-    `identities_per_batch` such groups, of different people as far as there are enough. The photos that are left alone, those of people
-    with one photo above all, are spread evenly over the batches, as negatives. So every photo is seen once an epoch, and batches
-    differ a little in size. FaceNet's batches are `images_per_identity=40`: who has fewer comes with all of them.
+    In every epoch each person's photos are shuffled and cut into groups of `images_per_identity`; a batch
+    holds `identities_per_batch` such groups, of different people as far as there are enough. The photos that
+    are left alone, those of people with one photo above all, are spread evenly over the batches, as
+    negatives. So every photo is seen once an epoch, and batches differ a little in size. FaceNet's batches
+    are `images_per_identity=40`: who has fewer comes with all of them.
 
     Args:
         paths: the `n` photos.
@@ -38,11 +39,12 @@ def identity_dataset(
         images_per_identity: photos a group, at least 2.
         image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
         seed: of groups, batches and `augment`; each epoch is drawn anew, by `(seed, epoch)` alone.
-        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with `None`.
+        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with
+            `None`.
 
     Returns:
-        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the people as int32
-        `(batch,)`, numbered in the alphabetical order of their names.
+        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the
+        people as int32 `(batch,)`, numbered in the alphabetical order of their names.
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
@@ -109,15 +111,16 @@ def photo_dataset(
         paths: the `n` photos.
         identities: who is on them, `n` names.
         batch_size: photos a batch; the last batch of an epoch holds what is left.
-        most_per_identity: the most photos of one person in an epoch, drawn anew for every epoch, so that few people with
-            hundreds of photos don't outweigh the others; `None` takes all.
+        most_per_identity: the most photos of one person in an epoch, drawn anew for every epoch, so that few
+            people with hundreds of photos don't outweigh the others; `None` takes all.
         image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
         seed: of the draws, the order and `augment`; each epoch is drawn anew, by `(seed, epoch)` alone.
-        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with `None`.
+        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with
+            `None`.
 
     Returns:
-        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the people as int32
-        `(batch,)`, numbered in the alphabetical order of their names.
+        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the
+        people as int32 `(batch,)`, numbered in the alphabetical order of their names.
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
@@ -197,7 +200,7 @@ def plan_identity_batches(
     return [batches[i].astype(np.int64) for i in rng.permutation(n_batches)]
 
 
-def number_people(photos: Sequence, identities: Sequence[str]) -> np.ndarray:
+def number_people(photos: Sized, identities: Sequence | np.ndarray) -> np.ndarray:
     """Numbers the people in the order of their names."""
     if len(photos) != len(identities):
         raise ValueError(

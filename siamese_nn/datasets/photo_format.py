@@ -45,8 +45,8 @@ class PhotoFormat:
         """Returns the format of images that show more of the photo around the crop, at the same scale.
 
         Args:
-            margin: pixels of the image to add on each side, of at least 0. The crop grows by as much of the photo,
-                rounded to whole pixels.
+            margin: pixels of the image to add on each side, of at least 0. The crop grows by as much of the
+                photo, rounded to whole pixels.
 
         Raises:
             ValueError: if there is no crop: nothing lies around a whole photo.
@@ -55,15 +55,16 @@ class PhotoFormat:
             return self
         if self.crop is None:
             raise ValueError(f"A margin needs a `crop` to lie around. Received: {margin=}, crop=None")
-        size = tuple(side + 2 * margin for side in self.size)
-        crop = tuple(round(c * w / s) for c, w, s in zip(self.crop, size, self.size, strict=True))
+        (height, width), (down, across) = self.size, self.crop
+        size = height + 2 * margin, width + 2 * margin
+        crop = round(down * size[0] / height), round(across * size[1] / width)
         return PhotoFormat(size, crop, self.channels)
 
     def is_middle_with(self, margin: int) -> bool:
         """Says whether the middle of an image decoded with this margin is, bit for bit, the image without it.
 
-        It is where both are resized by the same factor, in positions that a float holds exactly, and of the whole
-        photo: a JPEG may be decoded at a half of its size where four of its pixels or more become one.
+        It is where both are resized by the same factor, in positions that a float holds exactly, and of the
+        whole photo: a JPEG may be decoded at a half of its size where four of its pixels or more become one.
         """
         return self.crop is not None and all(
             c < 4 * s and 4 * c % s == 0 and 2 * margin * c % s == 0
@@ -72,7 +73,7 @@ class PhotoFormat:
 
 
 def checked_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
-    """Returns a height and width as a tuple of `int`; raises `ValueError` unless they are whole and positive."""
+    """Returns a height and width as `int`; raises `ValueError` unless they are whole and positive."""
     if not (
         isinstance(size, (tuple, list))
         and len(size) == 2

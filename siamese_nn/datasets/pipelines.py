@@ -12,7 +12,7 @@ from .photo_format import PhotoFormat
 
 logger = logging.getLogger(__name__)
 
-# None of the functions below has Python control flow to translate, and to translate them takes longer than an epoch.
+# The functions below have no Python control flow to translate, and translating takes longer than an epoch.
 as_written = tf.autograph.experimental.do_not_convert
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -33,30 +33,33 @@ def pair_dataset(
 ) -> tf.data.Dataset:
     """Batches of pairs for `model.fit`.
 
-    Each distinct photo is decoded once, here, into uint8, and every batch is gathered from memory: one epoch of the
-    2,200 pairs of LFW's View 1 then costs a copy of 275 MB, not 4,400 decodings.
+    Each distinct photo is decoded once, here, into uint8, and every batch is gathered from memory: one epoch
+    of the 2,200 pairs of LFW's View 1 then costs a copy of 275 MB, not 4,400 decodings.
 
     Args:
         pairs: the `n` pairs.
         image_size: height and width of the images, in pixels.
         batch_size: pairs a batch; the last batch of an epoch holds what is left.
-        shuffle: whether each epoch has an order of its own. It depends on `(seed, epoch)` alone: not on TensorFlow's
-            global seed, nor on what ran before. The first pass over the dataset is epoch 0, the next epoch 1, ...
+        shuffle: whether each epoch has an order of its own. It depends on `(seed, epoch)` alone: not on
+            TensorFlow's global seed, nor on what ran before. The first pass over the dataset is epoch 0, the
+            next epoch 1, ...
         seed: of the orders and of `augment`, a whole number of at least 0.
         crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
         channels: 1 for grey, 3 for RGB.
         augment: called as `augment(images, seed)` on the left and on the right images of a batch, float32
-            `(batch, height, width, channels)` in [0, 1], with an int32 seed `(2,)` for TensorFlow's stateless random
-            operations that differs between epochs, batches and sides. It returns the images changed. Training only. See
-            `Augmentation`; whatever has an attribute `margin` gets images with so many more pixels on each side.
-        initial_epoch: `None` for a dataset of one epoch, repeated at will. A number for an endless one that begins with
-            that epoch: pass it to `fit` with `initial_epoch` and `steps_per_epoch=math.ceil(len(pairs) /
-            batch_size)`, and a resumed training sees what an unbroken one would have seen.
+            `(batch, height, width, channels)` in [0, 1], with an int32 seed `(2,)` for TensorFlow's stateless
+            random operations that differs between epochs, batches and sides. It returns the images changed.
+            Training only. See `Augmentation`; whatever has an attribute `margin` gets images with so many
+            more pixels on each side.
+        initial_epoch: `None` for a dataset of one epoch, repeated at will. A number for an endless one that
+            begins with that epoch: pass it to `fit` with `initial_epoch` and
+            `steps_per_epoch=math.ceil(len(pairs) / batch_size)`, and a resumed training sees what an unbroken
+            one would have seen.
         memory_limit: bytes that the decoded images may take. Above it, they are decoded anew for every batch.
 
     Returns:
-        A dataset of `((left, right), same)`: images float32 `(batch, height, width, channels)` in [0, 1], and `same`
-        float32 `(batch, 1)`, 1 for the same person.
+        A dataset of `((left, right), same)`: images float32 `(batch, height, width, channels)` in [0, 1], and
+        `same` float32 `(batch, 1)`, 1 for the same person.
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
@@ -65,8 +68,8 @@ def pair_dataset(
     Example:
         >>> import tempfile
         >>> from siamese_nn import datasets
-        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6, n_test_identities=6,
-        ...     images_per_identity=4, train_pairs=8, test_pairs=8)
+        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6,
+        ...     n_test_identities=6, images_per_identity=4, train_pairs=8, test_pairs=8)
         >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
         >>> (left, right), same = next(iter(datasets.pair_dataset(pairs, image_size=(64, 64), batch_size=8)))
         >>> left.shape, same.shape
@@ -135,7 +138,8 @@ def check_seed(seed: int, initial_epoch: int | None) -> None:
     given = (seed, initial_epoch or 0)
     if not all(isinstance(number, (int, np.integer)) and number >= 0 for number in given):
         raise ValueError(
-            f"`seed` and `initial_epoch` must be whole numbers of at least 0. Received: {seed=}, {initial_epoch=}"
+            f"`seed` and `initial_epoch` must be whole numbers of at least 0. Received: {seed=}, "
+            f"{initial_epoch=}"
         )
 
 
@@ -146,7 +150,7 @@ def finish_images(
     stream: list[tf.Tensor],
     photo_format: PhotoFormat,
 ) -> tf.Tensor:
-    """Brings uint8 images to float32 in [0, 1], and augments them by a seed of their own place in the training."""
+    """Brings uint8 images to float32 in [0, 1], and augments them by a seed of their place in it."""
     images = tf.image.convert_image_dtype(images, tf.float32)
     margin, shape = getattr(augment, "margin", 0), photo_format.shape
     # Photos from a file or from the disk come without a shape.
@@ -167,7 +171,7 @@ def epochs_from(initial_epoch: int | None) -> tf.data.Dataset:
 
 
 def image_source(photos: DecodedPhotos, augment: Augment | None) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from indices of `photos` to uint8 images, with the margin that `augment` wants around them."""
+    """Returns the function from indices of `photos` to uint8 images, with the margin that `augment` wants."""
     margin = int(getattr(augment, "margin", 0))
     if margin and photos.photo_format.crop is None:  # there is nothing beyond the edges of the whole photo
         whole = image_source(photos, None)
@@ -186,7 +190,8 @@ def image_source(photos: DecodedPhotos, augment: Augment | None) -> Callable[[tf
 
         return fetch
     logger.warning(
-        "%d images would take %.1f GiB, more than the %.1f GiB of `memory_limit`: decoding them anew in every epoch",
+        "%d images would take %.1f GiB, more than the %.1f GiB of `memory_limit`: decoding them anew in "
+        "every epoch",
         len(photos),
         photos.size / 2**30,
         photos.memory_limit / 2**30,

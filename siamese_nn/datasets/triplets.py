@@ -1,4 +1,4 @@
-"""tf.data over triplets of photos that are chosen, not found in the batch, and Parkhi's way to choose them."""
+"""tf.data over triplets of photos that are chosen, not found in the batch; Parkhi's way to choose them."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,21 +29,21 @@ def triplet_dataset(
 
     Args:
         paths: the `n` photos.
-        triplets: called at the beginning of every pass with its number, from 0 on; it returns the pass's triplets
-            in the order in which they are to come, `(m, 3)` whole numbers: anchor, positive and negative among
-            `paths`. `m` must not change. See `sample_violating_triplets`.
+        triplets: called at the beginning of every pass with its number, from 0 on; it returns the pass's
+            triplets in the order in which they are to come, `(m, 3)` whole numbers: anchor, positive and
+            negative among `paths`. `m` must not change. See `sample_violating_triplets`.
         batch_size: triplets a batch; the last batch of an epoch holds what is left.
         image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
         seed: of `augment`.
 
     Returns:
-        A dataset, of one epoch, of `((anchor, positive, negative), zeros)`: images float32 `(batch, height, width, channels)` in
-        [0, 1], and zeros `(batch, 1)`, since Keras wants a target.
+        A dataset, of one epoch, of `((anchor, positive, negative), zeros)`: images float32 `(batch, height,
+        width, channels)` in [0, 1], and zeros `(batch, 1)`, since Keras wants a target.
 
     Raises:
         ImageError: if a photo is missing or broken; it is named.
-        ValueError: if an argument is out of range, or the first pass's triplets are not `(m, 3)` indices of `paths`; if
-            a later pass's are not, the iteration stops with that message.
+        ValueError: if an argument is out of range, or the first pass's triplets are not `(m, 3)` indices of
+            `paths`; if a later pass's are not, the iteration stops with that message.
     """
     photos = DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit)
     return triplet_batches(photos, triplets, batch_size=batch_size, seed=seed, augment=augment)
@@ -89,13 +89,13 @@ def triplet_batches(
 
 
 def sample_violating_triplets(
-    embeddings: np.ndarray, identities: Sequence[str], *, margin: float, seed: int | Sequence[int] = 0
+    embeddings: np.ndarray, identities: Sequence | np.ndarray, *, margin: float, seed: int | Sequence[int] = 0
 ) -> np.ndarray:
     """Draws triplets for an epoch as Parkhi did: the negative at random among those that violate the margin.
 
-    Every photo of a person with two or more is once an anchor. Its positive is another photo of that person, at
-    random; its negative a photo of somebody else, at random among those for which `|a - n|^2 < |a - p|^2 + margin`, or
-    the nearest one if none does, which then costs nothing.
+    Every photo of a person with two or more is once an anchor. Its positive is another photo of that person,
+    at random; its negative a photo of somebody else, at random among those for which `|a - n|^2 < |a - p|^2 +
+    margin`, or the nearest one if none does, which then costs nothing.
 
     Args:
         embeddings: of all photos, by the model as it is now, float `(n, embedding_size)`.
@@ -108,8 +108,8 @@ def sample_violating_triplets(
         depends on `identities` alone.
 
     Raises:
-        ValueError: if `margin` is negative, the shapes don't fit, an embedding is not finite, nobody has two photos, or
-            there is one person only.
+        ValueError: if `margin` is negative, the shapes don't fit, an embedding is not finite, nobody has two
+            photos, or there is one person only.
 
     Example:
         >>> triplets = sample_violating_triplets([[0.0], [1.0], [0.5]], ["Ada", "Ada", "Bob"], margin=0.5)
@@ -124,7 +124,8 @@ def sample_violating_triplets(
     embeddings = np.asarray(embeddings, np.float32)
     if embeddings.ndim != 2:
         raise ValueError(
-            f"`embeddings` must be (n, embedding_size), a row for each photo. Received: shape {embeddings.shape}"
+            "`embeddings` must be (n, embedding_size), a row for each photo. Received: shape "
+            f"{embeddings.shape}"
         )
     labels = number_people(embeddings, identities)
     if not np.isfinite(embeddings).all():

@@ -35,8 +35,8 @@ def score_pairs(
         crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
         photo_size: height and width of the photos that `crop` was chosen for; see `datasets.load_image`.
         batch_size: photos, and then pairs, that the model sees at a time.
-        photos: the pairs' photos, among others, where they are decoded already: of the model's size, and with the crop
-            that was asked for when they were made. `None` decodes them, some at a time.
+        photos: the pairs' photos, among others, where they are decoded already: of the model's size, and with
+            the crop that was asked for when they were made. `None` decodes them, some at a time.
 
     Returns:
         `(n,)` float32 scores, higher is more alike; see `compare`.
@@ -44,8 +44,8 @@ def score_pairs(
     Raises:
         ImageError: if a photo is missing or broken; it is named.
         TypeError: if `pairs` are none, as where the two are swapped.
-        ValueError: if `model` has no tower, there are no pairs, or `photos` lacks one or is of another size; if it is
-            given together with `crop` or `photo_size`, which it has decided.
+        ValueError: if `model` has no tower, there are no pairs, or `photos` lacks one or is of another size;
+            if it is given together with `crop` or `photo_size`, which it has decided.
     """
     if not isinstance(pairs, Pairs):
         raise TypeError(
@@ -86,10 +86,10 @@ def embed(
         ValueError: if `model` has no tower, or `images` are photos of another format.
     """
     tower = _tower(model)
-    if isinstance(images, DecodedPhotos) and images.photo_format.shape != tower.input_shape[1:]:
+    if isinstance(images, DecodedPhotos) and images.image_shape != tower.input_shape[1:]:
         raise ValueError(
-            f"The photos must be decoded as the model takes them, {tower.input_shape[1:]} (height, width, channels). "
-            f"Received: {images.photo_format}"
+            f"The photos must be decoded as the model takes them, {tower.input_shape[1:]} (height, width, "
+            f"channels). Received: {images.image_shape}, by {images.photo_format}"
         )
     chunks = (images[i : i + _CHUNK] for i in range(0, len(images), _CHUNK))
     features = [
@@ -177,7 +177,7 @@ def compare_all(
 
 
 def score_matrix(model: "tf.keras.Model", embeddings: np.ndarray) -> np.ndarray:
-    """Scores all pairs of `(n, features)` embeddings, `(n, n)` float32, the left ones in rows; see `compare_all`."""
+    """Scores all pairs of `(n, features)` embeddings, `(n, n)` float32, left in rows; see `compare_all`."""
     scores = np.empty((len(embeddings), len(embeddings)), np.float32)
     for row, column, block in compare_all(model, embeddings, embeddings):
         scores[row : row + len(block), column : column + block.shape[1]] = block
@@ -190,7 +190,6 @@ def score_raw_pixels(
     image_size: tuple[int, int] = (125, 125),
     crop: tuple[int, int] | None = None,
     channels: int = 1,
-    photos: DecodedPhotos | None = None,
 ) -> np.ndarray:
     """Scores pairs without a model, by the negative euclidean distance of their pixels: the baseline to beat.
 
@@ -199,14 +198,17 @@ def score_raw_pixels(
         image_size: height and width to which the photos are brought.
         crop: height and width of the middle part of the photos to use; `None` uses all.
         channels: 1 for grey, 3 for RGB.
-        photos: the pairs' photos, among others, where they are decoded already; then the three above are not looked at.
 
     Returns:
         `(n,)` float32 scores of at most 0, of pixels in [0, 1].
     """
+    photo_format = PhotoFormat(image_size, crop, channels)
+    return raw_pixel_scores(pairs, DecodedPhotos(pairs.distinct_images()[0], photo_format))
+
+
+def raw_pixel_scores(pairs: Pairs, photos: DecodedPhotos) -> np.ndarray:
+    """Scores pairs among photos that may be decoded already; see `score_raw_pixels`."""
     paths, where = pairs.distinct_images()
-    if photos is None:
-        photos = DecodedPhotos(paths, PhotoFormat(image_size, crop, channels))
     images = photos.of(paths)[:].reshape(len(paths), -1)
     differences = ((images[left].astype(np.float32) - images[right]) / 255 for left, right in where)
     return np.array([-np.linalg.norm(difference) for difference in differences], np.float32)

@@ -1,7 +1,7 @@
 """What the folder of a run holds: the names of its files, who may have changed them, and one reader for each.
 
-`results.json` vouches for the other files by their SHA-256, and for itself by that of what it holds. It is written
-last: where it says "finished", all the others are there. Nothing here needs TensorFlow.
+`results.json` vouches for the other files by their SHA-256, and for itself by that of what it holds. It is
+written last: where it says "finished", all the others are there. Nothing here needs TensorFlow.
 """
 
 import csv
@@ -13,6 +13,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..evaluation import choose_threshold, verification_report
 from ..files import read_json, write_text
@@ -55,16 +57,17 @@ def damaged(path: str | os.PathLike, fault: object) -> ValueError:
 
 
 def require_no_links(run_dir: str | os.PathLike) -> None:
-    """Makes sure that what is written to a run's files stays in its folder; that itself may be reached by a link.
+    """Makes sure that what is written to a run's files stays in its folder; a link to that is allowed.
 
     Raises:
         ValueError: if a file or folder in it is a symbolic link.
     """
-    for folder, folders, files in os.walk(run_dir):
+    for folder, folders, files in os.walk(os.fspath(run_dir)):
         for name in (*folders, *files):
             if (path := Path(folder) / name).is_symlink():
                 raise ValueError(
-                    f"{path} must be a file or folder of the run's own. Received: a link to {os.readlink(path)}. Remove "
+                    f"{path} must be a file or folder of the run's own. Received: a link to "
+                    f"{os.readlink(path)}. Remove "
                     "the link, or put the file itself in its place"
                 )
             if not (path.is_file() or path.is_dir()):
@@ -126,7 +129,7 @@ def write_history(run_dir: str | os.PathLike, rows: list[dict[str, float]]) -> N
 
 
 def sealed(run_dir: str | os.PathLike, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the results with the SHA-256 of each file that they were made from or came with, and with their own."""
+    """Returns the results with the SHA-256 of each file that belongs to them, and with their own."""
     own = {name: value for name, value in results.items() if name not in ("files", "sha256")}
     run_dir = Path(run_dir)
     own["files"] = {
@@ -144,10 +147,10 @@ def write_results(run_dir: str | os.PathLike, results: Mapping[str, Any]) -> dic
 
 
 def read_results(run_dir: str | os.PathLike) -> dict[str, Any]:
-    """Reads a run's `results.json`. Whether the other files are still those it was made from, `changed_files` says.
+    """Reads a run's `results.json`. Whether the other files are still those of then, `changed_files` says.
 
-    The results of an older siamese_nn vouch for nothing. Where the scores are there, the figures are made again from
-    them and compared; but not intervals and losses.
+    The results of an older siamese_nn vouch for nothing. Where the scores are there, the figures are made
+    again from them and compared; but not intervals and losses.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -211,11 +214,10 @@ def _require_made_from_scores(run_dir: Path, results: Results) -> None:
             columns = scores.get(name, {})
             if model not in columns:
                 continue
-            report = verification_report(
-                columns[model], columns["same"], threshold=figures.threshold
-            ).as_dict()
+            own, same = np.array(columns[model]), np.array(columns["same"])
+            report = verification_report(own, same, threshold=figures.threshold).as_dict()
             if name == "validation":
-                report["threshold"] = float(choose_threshold(columns[model], columns["same"]))
+                report["threshold"] = float(choose_threshold(own, same))
             for figure in FIGURES:
                 if "interval" not in figure and not _agree(report[figure], getattr(figures, figure)):
                     raise damaged(
@@ -239,8 +241,9 @@ def read_scores(run_dir: str | os.PathLike) -> dict[str, dict[str, list]]:
     """Reads a run's `scores.json`.
 
     Returns:
-        By set the columns `"left"`, `"right"` (paths), `"left_identities"`, `"right_identities"`, `"same"` and
-        `"best"`, the scores of the best epoch's model; where the run is finished, those of the last, `"last"`.
+        By set the columns `"left"`, `"right"` (paths), `"left_identities"`, `"right_identities"`, `"same"`
+        and `"best"`, the scores of the best epoch's model; where the run is finished, those of the last,
+        `"last"`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -278,7 +281,8 @@ def read_verifier_settings(run_dir: str | os.PathLike) -> dict[str, Any]:
     version = settings.get("format") if isinstance(settings, dict) else None
     if version != VERIFIER_FORMAT:
         raise ValueError(
-            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. "
+            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format "
+            f"{version}. "
             f"{_ANEW}"
         )
     try:

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages, of the templates beside this file. These escape all text, so a name may hold anything."""
+"""Self-contained HTML pages, made from templates that escape all text: a name or a path may hold anything."""
 
 import base64
 import io
@@ -7,17 +7,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..files import write_text
 
 _INK = "#1f2328"  # of axes and their text: it gives way to the page's own colour, light or dark
 _PARTS = ("text.color", "xtick.color", "ytick.color", "grid.color", "axes.labelcolor", "axes.edgecolor")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     **dict.fromkeys(_PARTS, _INK),
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -45,7 +46,7 @@ class Picture:
 
 
 def style() -> AbstractContextManager:
-    """Within it `axes` and `figure` are to be called, and axes drawn upon, so that all pictures are of one style."""
+    """Gives all pictures one style: call `axes` and `figure`, and draw, within it."""
     return plt.rc_context(_STYLE)
 
 
@@ -56,10 +57,10 @@ def axes() -> Axes:
 
 def figure(ax: Axes, alt: str, caption: str) -> Picture:
     """Makes a picture of `ax` as vectors, in the colours of the page, and closes it."""
-    buffer = io.StringIO()
+    whole, buffer = cast(Figure, ax.figure), io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    ax.figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    plt.close(ax.figure)
+    whole.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    plt.close(whole)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     colours = f"svg{{color:{_INK}}}@media(prefers-color-scheme:dark){{svg{{color:#d9dce1}}}}"

@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 LEAKS = "The report's letter split: training and validation SHARE people, so its validation figures flatter"
 COLLAPSED = (
-    "All validation pairs have the same score: the model has collapsed, and tells nobody apart. Its accuracy is that "
+    "All validation pairs have the same score: the model has collapsed, and tells nobody apart. Its "
+    "accuracy is that "
     "of one constant answer. Lower the recipe's `learning_rate`, or change what it learns from."
 )
 
@@ -46,12 +47,13 @@ class RunFolder:
         run_dir: its folder, as `training.train` leaves it.
         results: what is going to be its `results.json`, where that is not written yet.
 
-    Attributes: `name`, `recipe`, `data`, `version` (of siamese_nn), `history` and `scores` as the files have them;
-        `results` (`Results`); `best` (the best epoch's `Figures` by set); `shown` (the set to judge by: `"test"`,
-        or else `"validation"`); `calibration` (a `Calibration`, or `None`).
+    Attributes: `name`, `recipe`, `data`, `version` (of siamese_nn), `history` and `scores` as the files have
+        them; `results` (`Results`); `best` (the best epoch's `Figures` by set); `shown` (the set to judge by:
+        `"test"`, or else `"validation"`); `calibration` (a `Calibration`, or `None`).
 
     Raises:
-        ValueError: if a file is missing, damaged, of another version, or was changed since the run was measured.
+        ValueError: if a file is missing, damaged, of another version, or was changed since the run was
+            measured.
     """
 
     def __init__(self, run_dir: str | os.PathLike, results: Mapping[str, Any] | None = None):
@@ -63,7 +65,8 @@ class RunFolder:
         if missing:
             raise ValueError(
                 f"`run_dir` must be the folder of a run that was measured. Received: {self.dir}, without "
-                f"{', '.join(missing)}. Where a training was cut off, the same call goes on with it and measures it"
+                f"{', '.join(missing)}. Where a training was cut off, the same call goes on with it and "
+                "measures it"
             )
         document = read_results(self.dir) if results is None else results
         self.results = Results.from_json(document)
@@ -77,8 +80,10 @@ class RunFolder:
         for name, fault in changed.items():
             if name == VERIFIER or (fault == "has changed" and name not in DRAWN):
                 raise ValueError(
-                    f"{self.dir / name} {fault} since the run was measured. Where the training has gone on since "
-                    "then, it is measured at its end. Otherwise give the same `train` call again: it makes the file "
+                    f"{self.dir / name} {fault} since the run was measured. Where the training has gone on "
+                    "since "
+                    "then, it is measured at its end. Otherwise give the same `train` call again: it makes "
+                    "the file "
                     "anew, or says what to do"
                 )
         claim = read_claim(self.dir)
@@ -94,7 +99,8 @@ class RunFolder:
         epochs = len(self.history["epoch"])
         if not 0 < self.results.best_epoch <= epochs == self.results.epochs:
             raise ValueError(
-                f"{self.dir / HISTORY} must hold the {self.results.epochs} epochs of results.json. Received: {epochs}. "
+                f"{self.dir / HISTORY} must hold the {self.results.epochs} epochs of results.json. "
+                f"Received: {epochs}. "
                 "A training that has gone on since then is measured at its end"
             )
         self.calibration = None
@@ -119,18 +125,25 @@ class RunFolder:
             found.append(f"{LEAKS}. The best epoch and the threshold were chosen on them.")
         if self.shown == "validation":
             found.append(
-                "There are no test pairs. The figures are those of the validation pairs, on which the best epoch "
+                "There are no test pairs. The figures are those of the validation pairs, on which the best "
+                "epoch "
                 "and the threshold were chosen: they flatter."
             )
         return found
 
     def probabilities(self, name: str) -> np.ndarray:
-        """Returns of each pair of a set the probability that it is of one person; needs `calibration`."""
-        return self.calibration.probability(self.scores[name]["best"])
+        """Returns of each pair of a set the probability that it is of one person.
+
+        Raises:
+            ValueError: if the run has no `calibration`.
+        """
+        if self.calibration is None:
+            raise ValueError(f"{self.dir} has no {VERIFIER}, and so no probabilities")
+        return self.calibration.probability(np.array(self.scores[name]["best"]))
 
 
 def finishing(recipe: Mapping[str, Any]) -> str:
-    """Returns in words what becomes of the trained embedding before it is measured; empty where nothing does."""
+    """Says in words what becomes of the trained embedding before it is measured; empty where nothing does."""
     mirror = ["mirror"] if recipe.get("mirror") else []
     return " and ".join(mirror + (["PLDA"] if recipe.get("back_end") == "plda" else []))
 

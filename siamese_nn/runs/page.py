@@ -1,4 +1,4 @@
-"""One page that says what a run has come to, in one file that opens anywhere; and one that sets runs side by side."""
+"""Pages in one file that open anywhere: what a run has come to, and several runs side by side."""
 
 import io
 import os
@@ -28,12 +28,14 @@ _PHOTO = 144  # pixels of a photo's longer side
 
 
 def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
-    """Writes a run's page: what was done, curves, figures with intervals, and where it was most wrong and most right.
+    """Writes a run's page: what was done, curves, figures with intervals, the worst and the surest pairs.
 
-    Nothing on the page is loaded from elsewhere: the photos of the pairs it shows are in it, small. Who gets it, gets them.
+    Nothing on the page is loaded from elsewhere: the photos of the pairs it shows are in it, small. Who gets
+    it, gets them.
 
     Args:
-        run_dir: the folder of a run that was measured, as `training.train` leaves it, finished or interrupted.
+        run_dir: the folder of a run that was measured, as `training.train` leaves it, finished or
+            interrupted.
         output: the file to write; `None` makes it `report.html` in `run_dir`.
 
     Returns:
@@ -79,11 +81,11 @@ def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
 
 
 def compare_runs(run_dirs: Sequence[str | os.PathLike], output: str | os.PathLike) -> Path:
-    """Writes a page with the figures of several runs in one table, their ROC curves in one picture, and how they differ.
+    """Writes a page with the figures of several runs in one table, their ROC curves, and how they differ.
 
     Args:
-        run_dirs: the folders of at least two runs, as for `write_run_report`. The test pairs are compared, or, where a run
-            has none, the validation pairs of all.
+        run_dirs: the folders of at least two runs, as for `write_run_report`. The test pairs are compared,
+            or, where a run has none, the validation pairs of all.
         output: the file to write.
 
     Returns:
@@ -151,7 +153,8 @@ def _learning(run: RunFolder) -> list[Picture]:
         ]
         words = f"{ax.get_title()}. At the best epoch, {best}: {', '.join(values)}."
         if finished := finishing(run.recipe):
-            words += f" Of the embedding as trained, before {finished}; the figures below are of it with {finished}."
+            words += f" Of the embedding as trained, before {finished}; "
+            words += f"the figures below are of it with {finished}."
         pictures.append(html_page.figure(ax, words, words))
     return pictures
 
@@ -192,7 +195,10 @@ def _curves(run: RunFolder) -> list[Picture]:
             draw(run.scores[name]["best"], run.scores[name]["same"], label=_SETS[name], ax=ax)
     auc = ", ".join(f"{_SETS[name]} {run.best[name].auc:.3f}" for name in names)
     eer = ", ".join(f"{_SETS[name]} {run.best[name].eer:.1%}" for name in names)
-    stretched = "DET: false rejects by false accepts, both stretched where they are rare. Dotted: where they are equal."
+    stretched = (
+        "DET: false rejects by false accepts, both stretched where they are rare. "
+        "Dotted: where they are equal."
+    )
     pictures = [
         html_page.figure(
             roc, f"ROC curves. AUC: {auc}.", "ROC: true accepts by false accepts. Dotted: chance."
@@ -216,20 +222,22 @@ def _curves(run: RunFolder) -> list[Picture]:
 def _calibration(run: RunFolder) -> Picture | None:
     if run.calibration is None:
         return None
-    probabilities, same = run.probabilities(run.shown), np.array(run.scores[run.shown]["same"])
+    probabilities, same = run.probabilities(run.shown), run.scores[run.shown]["same"]
     return html_page.figure(
-        plots.calibration(probabilities, same, ax=html_page.axes()),
-        f"Reliability diagram. Mean probability {probabilities.mean():.1%}, share of same pairs {same.mean():.1%}.",
+        plots.calibration(probabilities.tolist(), same, ax=html_page.axes()),
+        f"Reliability diagram. Mean probability {probabilities.mean():.1%}, share of same pairs "
+        f"{np.mean(same):.1%}.",
         f"Calibration on the {run.shown} pairs, in ten groups of equally many.",
     )
 
 
 def _examples(run: RunFolder) -> dict[str, Any]:
-    """What the section on single pairs shows: for each verdict the worst and the surest, and how many photos lack."""
+    """What the section on single pairs shows: by verdict the worst and the surest."""
     own, threshold = run.scores[run.shown], run.best[run.shown].threshold
     scores, same = np.array(own["best"]), np.array(own["same"]) == 1
     probabilities = None if run.calibration is None else run.probabilities(run.shown)
-    accepted, order, missing, examples = scores >= threshold, np.argsort(scores, kind="stable"), set(), []
+    accepted, order, examples = scores >= threshold, np.argsort(scores, kind="stable"), []
+    missing: set[str] = set()
     for verdict, title, error in (
         (True, "Taken for the same person", "false accepts"),
         (False, "Taken for different people", "false rejects"),
@@ -301,8 +309,8 @@ def _row(figures: Figures) -> list[Any]:
 def _intervals(figures: Iterable[Figures]) -> str:
     words = {
         "people": "The 95% intervals are over people, since pairs that share somebody are not independent.",
-        "pairs": "The 95% intervals are over pairs, as if these were independent; people recur in them, so that the "
-        "true ones are wider.",
+        "pairs": "The 95% intervals are over pairs, as if these were independent; "
+        "people recur in them, so that the true ones are wider.",
     }
     return " ".join(words[over] for over in sorted({each.interval_over for each in figures}))
 

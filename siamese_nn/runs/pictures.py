@@ -27,8 +27,9 @@ def draw(run: RunFolder) -> None:
                     axes.set_title(f"{axes.get_title()}, as trained: before {finished}")
                 plots.save(axes, partial)
     own = run.scores[run.shown]
-    sides = {name: own[name] for name in ("left", "right", "same", "left_identities", "right_identities")}
-    pairs, scores, chosen = Pairs(**sides), np.array(own["best"]), drawn(len(own["same"]))
+    chosen = drawn(len(own["same"]))
+    columns = (own[name] for name in ("left", "right", "same", "left_identities", "right_identities"))
+    pairs = Pairs(*(np.array(column)[chosen] for column in columns))
     with replacing(run.dir / PAIRS) as partial:
         threshold = run.best["validation"].threshold
-        plots.save(plots.pairs_grid(pairs[chosen], scores[chosen], threshold), partial)
+        plots.save(plots.pairs_grid(pairs, np.array(own["best"])[chosen], threshold), partial)

@@ -1,8 +1,9 @@
 """What a run has come to: its figures, how they came about, and what `results.json` holds of them."""
 
+import inspect
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -35,7 +36,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Figures(VerificationReport):
-    """A model's figures on a set of pairs: those of a `VerificationReport`, and some that only some models have.
+    """A model's figures on a set of pairs: a `VerificationReport`, and what only some models have.
 
     Args:
         loss: the model's own, with the penalties on weights; `None` where it has none on pairs.
@@ -102,7 +103,8 @@ class Results:
         pretraining: what came before; `None` where nothing did.
         people: how many are in each set of pairs.
         photos: what it learnt from, where that is people and not pairs.
-        figures: by model, `"best"` (epoch) and, unless it was interrupted, `"last"`; for each by set of pairs.
+        figures: by model, `"best"` (epoch) and, unless it was interrupted, `"last"`; for each by set of
+            pairs.
         raw_pixels: the figures of the baseline by set of pairs.
         leak: of the last epoch's model in the report's split, else `None`.
         files: the SHA-256 of each file that the results came with; `None` before they are written.
@@ -111,7 +113,8 @@ class Results:
     Example:
         >>> Results.from_json({"status": "finished"})
         Traceback (most recent call last):
-        ValueError: `document` must be what `results.json` holds. Received one that is not whole: it lacks split...
+        ValueError: `document` must be what `results.json` holds. Received one that is not whole: it lacks
+            split...
     """
 
     status: Status
@@ -189,9 +192,10 @@ def _present(parts: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in parts if value is not None or name not in _LEFT_OUT}
 
 
-def _made(kind: type[T], document: Mapping[str, Any]) -> T:
+def _made(kind: Callable[..., T], document: Mapping[str, Any]) -> T:
     """Makes a dataclass of the parts that it knows; a later version may have written others, too."""
-    return kind(**{field.name: document[field.name] for field in fields(kind) if field.name in document})
+    known = inspect.signature(kind).parameters
+    return kind(**{name: document[name] for name in known if name in document})
 
 
 def _figures(document: Mapping[str, Any]) -> Figures:

@@ -57,7 +57,7 @@ def results_table(results: Mapping[str, Any]) -> PrettyTable:
 
 
 def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> PrettyTable:
-    """Shows some test (or else validation) pairs of a run, drawn at random, with the best model's verdict on them.
+    """Shows some test (or else validation) pairs of a run, drawn at random, with the best model's verdict.
 
     Args:
         scores: what the run's `scores.json` holds.
@@ -84,7 +84,7 @@ def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> Pre
 
 
 def describe(results: Mapping[str, Any]) -> str:
-    """Says in words how a run's figures came about: what was held out, how the threshold was chosen, seed and device.
+    """Says in words how a run's figures came about: held-out people, threshold, seed and device.
 
     Args:
         results: as `train` returns it, or as `results.json` holds it.
@@ -94,7 +94,8 @@ def describe(results: Mapping[str, Any]) -> str:
     apart = "; nobody is in two of the three sets" if found.split == "identities" else f". {LEAKS}"
     if leak is not None and None not in (leak.val_auc_touched, leak.val_auc_others):
         apart += (
-            f" (AUC of the last epoch's on the {leak.touched_pairs} validation pairs with somebody from training "
+            f" (AUC of the last epoch's on the {leak.touched_pairs} validation pairs with somebody from "
+            "training "
             f"{leak.val_auc_touched:.3f}, on the others {leak.val_auc_others:.3f})"
         )
     learnt, losses, first = "", "", ""

@@ -1,14 +1,15 @@
-"""The Person Verification study on CFP again: runs its experiments, and sets our figures beside the published ones."""
+"""The Person Verification study on CFP again, with our figures beside the published ones."""
 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prettytable import PrettyTable
 
-from ..datasets import read_cfp_folds, split_cfp_folds
+from ..datasets import Pairs, read_cfp_folds, split_cfp_folds
 from ..datasets.cfp import TASKS
 from ..recipes.named import cfp_recipe
 from ..recipes.published import CFP_EXPERIMENTS as PUBLISHED
@@ -101,14 +102,19 @@ def run(
     for task in sorted({run.task for run in runs}):
         sets = split_cfp_folds(read_cfp_folds(cfp_dir, task))
         own = {run.run_dir: run.recipe for run in runs if run.task == task}
-        run_all(own, lambda _, sets=sets: sets, verbose=verbose, cache_dir=cache_dir)
+        run_all(own, partial(_same_for_all, sets), verbose=verbose, cache_dir=cache_dir)
+
+
+def _same_for_all(sets: tuple[Pairs, Pairs, Pairs], _: Recipe) -> tuple[Pairs, Pairs, Pairs]:
+    return sets
 
 
 def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:
     """Reads what has come of runs, finished or not.
 
     Returns:
-        For each run its name, task, recipe and `status`; of a finished one `results`, as `training.train` returns them.
+        For each run its name, task, recipe and `status`; of a finished one `results`, as `training.train`
+        returns them.
     """
     rows = []
     for run in runs:
@@ -160,13 +166,16 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
     without = any(PUBLISHED[row["name"]].pretrained and row["status"] == Status.NOT_BEGUN for row in rows)
     devices = sorted({Results.from_json(row["results"]).device for row in rows if "results" in row})
     return (
-        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of them; best epoch by the AUC of the "
-        "validation pairs; threshold chosen on them, so that their own accuracy flatters; 95% interval by bootstrap over people. "
+        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of "
+        "them; best epoch by the AUC of the "
+        "validation pairs; threshold chosen on them, so that their own accuracy flatters; 95% interval by "
+        "bootstrap over people. "
         "Which folds the study took, its batches and its images are not known: ours are of 32 pairs, "
         f"{' and '.join(f'{size} x {size}' for size in sizes)} pixels."
         + (f"\nShorter than the study's: {', '.join(shorter)}." if shorter else "")
         + (
-            "\nExperiments that begin with ImageNet weights are not begun where these could not be downloaded: the warning says where to put "
+            "\nExperiments that begin with ImageNet weights are not begun where these could not be "
+            "downloaded: the warning says where to put "
             "the file."
             if without
             else ""

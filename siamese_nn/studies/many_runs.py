@@ -40,8 +40,9 @@ def run_all(
 ) -> None:
     """Trains each recipe in its folder, with a progress bar. The same call goes on where it was cut off.
 
-    Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
-    once at the end. One that diverges, whose folder is damaged, or whose weights can't be downloaded, is passed over with a warning.
+    Finished runs are left as they are. A run whose folder another process is training in is left to it, and
+    looked at again once at the end. One that diverges, whose folder is damaged, or whose weights can't be
+    downloaded, is passed over with a warning.
 
     Args:
         runs: by their folders.
@@ -67,8 +68,15 @@ def run_all(
                     continue
                 training_pairs, val, test = sets_of(recipe)
                 try:
-                    options = {"verbose": verbose, "cache_dir": cache_dir}
-                    train(recipe, training_pairs, val, run_dir, test=test, **options)
+                    train(
+                        recipe,
+                        training_pairs,
+                        val,
+                        run_dir,
+                        test=test,
+                        verbose=verbose,
+                        cache_dir=cache_dir,
+                    )
                 except RunFolderInUse:
                     logger.info("%s is left to the process that is training in it", run_dir.name)
                     waiting[run_dir] = recipe

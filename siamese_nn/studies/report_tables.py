@@ -85,7 +85,7 @@ def table(rows: Iterable[Mapping[str, Any]], number: int) -> PrettyTable:
 
 
 def leak_table(rows: Iterable[Mapping[str, Any]]) -> PrettyTable | None:
-    """Shows what the report's split leaks: the AUC of the validation pairs with somebody from training, and that of the others.
+    """Shows what the report's split leaks: the AUC of pairs with somebody from training, and of others.
 
     Args:
         rows: what `reproduction.collect` returns.
@@ -134,15 +134,19 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     notes = [f"Data: {data}." for data in sorted({row["data"] for row in rows if row["data"]})]
     if any(row["name"].endswith("-256") for row in rows):
         notes.append(
-            "-256: as the report's code really ran, with 256 units whatever the table prints, and a fourth pooling with drop-out."
+            "-256: as the report's code really ran, with 256 units whatever the table prints, and a fourth "
+            "pooling with drop-out."
         )
     changes = sorted({row["changes"] for row in rows if row["changes"]})
     if changes:
         notes.append(f"Ours DEPART from the report's settings: {'; '.join(changes)}.")
     lines = [
-        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; losses "
-        "include the penalties on weights. Best epoch: of the best validation loss, at the threshold chosen on the "
-        "validation pairs, with the 95% interval over people where there is one seed. ±: standard deviation over "
+        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; "
+        "losses "
+        "include the penalties on weights. Best epoch: of the best validation loss, at the threshold chosen "
+        "on the "
+        "validation pairs, with the 95% interval over people where there is one seed. ±: standard deviation "
+        "over "
         "seeds. The report's figures are of one run each, its seconds of one Tesla K80.",
         apart,
         *notes,
@@ -152,7 +156,7 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
-    """Returns as text all tables that the rows of `reproduction.collect` belong to, with `describe` below them."""
+    """Returns as text all tables of the rows of `reproduction.collect`, with `describe` below them."""
     parts = [
         _titled(f"Table {number}", "", table(rows, number), markdown)
         for number in sorted({row["table"] for row in rows})
@@ -213,7 +217,8 @@ def markdown_around(path: str | os.PathLike, title: str) -> tuple[str, str]:
 def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, title: str) -> None:
     """Writes `tables` into a Markdown file, between two comments that bear `title`.
 
-    What stands between these comments is replaced; where they are missing, they are put at the end. All else stays.
+    What stands between these comments is replaced; where they are missing, they are put at the end. All else
+    stays.
 
     Raises:
         ValueError: naming the file, if it is no UTF-8, or these comments are not one pair.

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,8 @@ def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str
     Args:
         tables: the numbers of the tables whose rows to take, 3 to 7.
         only: the numbers of further rows, such as `"5.1"`. With neither, all rows are taken.
-        variant: `"as-printed"`, or `"as-run"`: as the authors' code really ran them, see `training.REPORT_EXPERIMENTS`.
+        variant: `"as-printed"`, or `"as-run"`: as the authors' code really ran them, see
+            `training.REPORT_EXPERIMENTS`.
 
     Raises:
         ValueError: if there is no such table, row or variant.
@@ -90,7 +91,7 @@ def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str
         ['7.1-256', '8.1-256']
     """
     tables, only = list(tables), list(only)
-    known = {
+    known: dict[str, tuple[list, list]] = {
         "tables": (tables, sorted({row.table for row in EXPERIMENTS.values()})),
         "only": (only, list(EXPERIMENTS)),
         "variant": ([variant], ["as-printed", "as-run"]),
@@ -125,11 +126,12 @@ def plan(
 
     Args:
         names: of `training.REPORT_EXPERIMENTS`; see `select`.
-        runs_dir: the folder that holds, or will hold, the runs' folders. Two names of the same recipe share their runs.
+        runs_dir: the folder that holds, or will hold, the runs' folders. Two names of the same recipe share
+            their runs.
         split: `"report"` or `"identities"`, as in `Recipe`.
         seeds: each makes one run of every experiment.
-        changes: other fields of `Recipe` with their values, such as `{"epochs": 10}`, for trials that are smaller than the
-            report's. They become a part of the folders' names.
+        changes: other fields of `Recipe` with their values, such as `{"epochs": 10}`, for trials that are
+            smaller than the report's. They become a part of the folders' names.
 
     Raises:
         ValueError: on an unknown name or field, or a value that the recipe refuses.
@@ -169,11 +171,11 @@ def run(
     verbose: int | str = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> None:
-    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on where it was cut off.
+    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on after a cut.
 
-    Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
-    once at the end: several processes with the same plan share the work. One that diverges, or whose folder is damaged, is
-    passed over with a warning.
+    Finished runs are left as they are. A run whose folder another process is training in is left to it, and
+    looked at again once at the end: several processes with the same plan share the work. One that diverges,
+    or whose folder is damaged, is passed over with a warning.
 
     Args:
         runs: what `plan` returns.
@@ -205,9 +207,11 @@ def collect(runs: Iterable[ReportRun], data_dir: str | os.PathLike | None = None
         data_dir: the organised folder that they were trained on, for the tables to say what the photos are.
 
     Returns:
-        For each run its name, split, seed, `changes`, `status` and `data` (in words); of a finished one the figures, accuracies in percent as the report's, else
-        `None`: loss and accuracy at 0.5 on test and validation pairs at the last epoch, the best epoch's test accuracy at
-        the validation pairs' threshold with its 95% interval, epochs, seconds and device; and the report's row.
+        For each run its name, split, seed, `changes`, `status` and `data` (in words); of a finished one the
+        figures, accuracies in percent as the report's, else
+        `None`: loss and accuracy at 0.5 on test and validation pairs at the last epoch, the best epoch's test
+        accuracy at the validation pairs' threshold with its 95% interval, epochs, seconds and device; and the
+        report's row.
     """
     words = None if data_dir is None else _data_in_words(Path(data_dir))
     rows = []
@@ -282,8 +286,9 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
         rows: what `collect` returns.
 
     Returns:
-        By hyper-parameter (as the report prints them) the groups of such experiments, for `plots.hyperparameter_effects`. Runs of
-        other units than those printed say nothing of the units' effect, and are left out there.
+        By hyper-parameter (as the report prints them) the groups of such experiments, for
+        `plots.hyperparameter_effects`. Runs of other units than those printed say nothing of the units'
+        effect, and are left out there.
     """
     points: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -313,8 +318,8 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
 def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
     """Draws the report's figures 5 to 9 from the finished runs, as PNG.
 
-    Figures 5 and 6 are one run's curves, experiment 5.1's where it is there; 7 the effect of each hyper-parameter; 8 and 9 the
-    validation accuracy and loss of all runs, by epoch.
+    Figures 5 and 6 are one run's curves, experiment 5.1's where it is there; 7 the effect of each
+    hyper-parameter; 8 and 9 the validation accuracy and loss of all runs, by epoch.
 
     Returns:
         The files, none where nothing is finished.
@@ -332,7 +337,7 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
         histories.setdefault(" = ".join(sharing), []).append(_read_curves(run_dir))
     shown = next((run for run in done if run.published.experiment == "5.1"), done[0])
     one = _read_curves(shown.run_dir)
-    figures = {
+    figures: dict[int, Callable[[], Any]] = {
         5: partial(plots.learning_curves, one, "accuracy"),
         6: partial(plots.learning_curves, one, "loss"),
         7: partial(plots.hyperparameter_effects, effects(rows)),

@@ -74,8 +74,8 @@ def search(
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
         folder: where the runs go, `runs/` by a digest of the recipe, and `search.journal`. Made where it is
-            missing. The decoded photos are kept in its `images/`, unless
-            `SIAMESE_NN_IMAGE_CACHE` names another folder.
+            missing. The decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names
+            another folder.
         sampler: `"tpe"`, `"random"` or `"grid"`.
         trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid
             takes only `None`.

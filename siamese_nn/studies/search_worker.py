@@ -148,8 +148,15 @@ class Worker:
         while True:
             try:
                 report = _Report(trial, recipe.monitor)
-                options = {"photos": self.photos, "cache_dir": self.cache_dir, "verbose": 0}
-                results = train(recipe, *self.sets, run_dir, callbacks=[report], **options)
+                results = train(
+                    recipe,
+                    *self.sets,
+                    run_dir,
+                    photos=self.photos,
+                    callbacks=[report],
+                    verbose=0,
+                    cache_dir=self.cache_dir,
+                )
                 break
             except RunFolderInUse:
                 # Another trial has drawn the same recipe, or its worker was only thought dead: its result

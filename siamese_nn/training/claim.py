@@ -32,10 +32,8 @@ def alone_in(run_dir: Path) -> Iterator[None]:
                     run_dir.rmdir()
 
 
-def claim_folder(
-    run_dir: Path, recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]
-) -> dict:
-    """Returns what the run is, and makes sure that the folder is free or this very run's."""
+def claim_of(recipe: Recipe, sets: dict[str, Pairs], photos: Mapping[str, Sequence[str]]) -> dict:
+    """Returns what a run is: of which recipe, on which data."""
     data = {
         name: {
             "same": int(pairs.same.sum()),
@@ -49,7 +47,11 @@ def claim_folder(
     if photos:
         count = sum(map(len, photos.values()))
         claim["photos"] = {"photos": count, "people": len(photos), "sha256": people_digest(photos)}
-    claim = json.loads(json.dumps(claim))
+    return json.loads(json.dumps(claim))
+
+
+def require_own_folder(run_dir: Path, claim: dict) -> None:
+    """Raises `ValueError` unless the folder is free, or that of the very run that this is the claim of."""
     path = run_dir / RECIPE
     if not path.exists():
         # A kill in the first moment may have left `.partial-recipe.json`.
@@ -58,7 +60,7 @@ def claim_folder(
             raise ValueError(
                 f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
             )
-        return claim
+        return
     held = read_claim(run_dir)
     with suppress(
         TypeError, ValueError
@@ -69,7 +71,6 @@ def claim_folder(
         other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
         if other:
             raise ValueError(
-                f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
-                "or remove this one"
+                f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another "
+                "folder, or remove this one"
             )
-    return claim

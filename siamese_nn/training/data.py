@@ -25,10 +25,11 @@ def run_photos(
 ) -> DecodedPhotos:
     """Returns all photos of a training, as the recipe wants them decoded, for all steps that look at them.
 
-    They are decoded when the first step looks. Each is decoded once, and lies in memory once, as long as all take no
-    more than 4 GiB; above it each step decodes its own. Photos that are augmented with a margin around their crop
-    are those with that margin, and the others the middle of these, where that is the same bit by bit; see
-    `PhotoFormat.is_middle_with`. Where it is not, the training photos are decoded a second time, with the margin.
+    They are decoded when the first step looks. Each is decoded once, and lies in memory once, as long as all
+    take no more than 4 GiB; above it each step decodes its own. Photos that are augmented with a margin
+    around their crop are those with that margin, and the others the middle of these, where that is the same
+    bit by bit; see `PhotoFormat.is_middle_with`. Where it is not, the training photos are decoded a second
+    time, with the margin.
 
     Args:
         recipe: the recipe.
@@ -77,18 +78,18 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
         other = others[0][0]
         raise ValueError(
             "Where a recipe has a `crop`, its photos must be of one size. Received: "
-            f"crop={recipe.crop}, {paths[sizes.index(commonest)]} of {commonest[0]} x {commonest[1]} pixels (height x "
-            f"width), and {paths[sizes.index(other)]} of {other[0]} x {other[1]}. Bring all to one size, with the faces "
-            "in one place"
+            f"crop={recipe.crop}, {paths[sizes.index(commonest)]} of {commonest[0]} x {commonest[1]} pixels "
+            f"(height x width), and {paths[sizes.index(other)]} of {other[0]} x {other[1]}. Bring all to one "
+            "size, with the faces in one place"
         )
     margin = 0 if recipe.augmentation is None else recipe.augmentation.margin
-    wanted = recipe.photo_format.with_margin(int(margin)).crop
+    wanted = recipe.photo_format.with_margin(int(margin)).crop or recipe.crop
     if wanted[0] > commonest[0] or wanted[1] > commonest[1]:
         around = f", with {margin} pixels of the image as the margin of `augmentation`" if margin else ""
         raise ValueError(
-            f"The recipe's `crop` must fit into its photos. Received: crop={recipe.crop}{around}, which is {wanted[0]} x "
-            f"{wanted[1]} pixels (height x width), and photos of {commonest[0]} x {commonest[1]}, such as {paths[0]}. Take "
-            "a recipe with a smaller `crop`, or enlarge the photos"
+            f"The recipe's `crop` must fit into its photos. Received: crop={recipe.crop}{around}, which is "
+            f"{wanted[0]} x {wanted[1]} pixels (height x width), and photos of {commonest[0]} x "
+            f"{commonest[1]}, such as {paths[0]}. Take a recipe with a smaller `crop`, or enlarge the photos"
         )
     return commonest
 
@@ -114,15 +115,17 @@ def training_data(
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
     """
-    options = {"seed": recipe.seed, "augment": recipe.augmentation}
+    options: dict[str, Any] = {"seed": recipe.seed, "augment": recipe.augmentation}
     if recipe.kind == "pairs":
-        size = {"batch_size": recipe.batch_size}
+        size = recipe.batch_size
         data = {
-            "x": pair_batches(train, decoded, **options, **size, initial_epoch=initial_epoch),
-            "steps_per_epoch": math.ceil(len(train) / recipe.batch_size),
+            "x": pair_batches(train, decoded, **options, batch_size=size, initial_epoch=initial_epoch),
+            "steps_per_epoch": math.ceil(len(train) / size),
         }
         if recipe.monitor == "val_loss":
-            data["validation_data"] = pair_batches(val, decoded, seed=recipe.seed, **size, shuffle=False)
+            data["validation_data"] = pair_batches(
+                val, decoded, batch_size=size, seed=recipe.seed, shuffle=False
+            )
         return data, []
     images = decoded.of([path for own in photos.values() for path in own])
     names = [name for name, own in photos.items() for _ in own]

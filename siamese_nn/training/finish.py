@@ -20,7 +20,8 @@ def finish(
     Args:
         model: the trained model.
         recipe: its recipe.
-        photos: the photos that it learnt from, person by person; the back-end is fitted to them, and to nothing else.
+        photos: the photos that it learnt from, person by person; the back-end is fitted to them, and to
+            nothing else.
         decoded: the same photos, among others, as the recipe wants them decoded.
 
     Returns:
@@ -37,6 +38,6 @@ def finish(
     if recipe.back_end == "plda":
         paths = [path for own in photos.values() for path in own]
         embeddings = unit_length(embed(embedding, decoded.of(paths)))
-        identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
+        identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()]).tolist()
         embedding = models.projected(embedding, *fit_plda(embeddings, identities).projection())
     return embedding

@@ -23,10 +23,10 @@ from ..evaluation import (
     fit_platt,
     score_matrix,
     score_pairs,
-    score_raw_pixels,
     spread_photos,
     verification_report,
 )
+from ..evaluation.scoring import raw_pixel_scores
 from ..files import replacing
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
@@ -63,10 +63,11 @@ def measure(
     device: str,
     status: Status,
 ) -> Results:
-    """Scores a run's models on all its pairs, and writes the scores and what its verifier needs into its folder.
+    """Scores a run's models on all its pairs; writes the scores and what its verifier needs into its folder.
 
     Args:
-        run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was interrupted.
+        run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was
+            interrupted.
         recipe: the run's recipe.
         sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
         photos: the photos that it learnt people from, person by person; none if it learnt from pairs.
@@ -75,7 +76,8 @@ def measure(
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
 
     Returns:
-        What `results.json` is to hold. That is for the caller to write, last of all, as the proof that all is there.
+        What `results.json` is to hold. That is for the caller to write, last of all, as the proof that all is
+        there.
     """
     run_dir = Path(run_dir)
     history = read_history(run_dir)
@@ -101,9 +103,7 @@ def measure(
             figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
     if has_collapsed(scores["best"]["validation"]):
         logger.warning("%s: %s", run_dir, COLLAPSED)
-    pixels = {
-        name: score_raw_pixels(pairs, photos=decoded) for name, pairs in sets.items() if name != "train"
-    }
+    pixels = {name: raw_pixel_scores(pairs, decoded) for name, pairs in sets.items() if name != "train"}
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
         before = Results.from_json(read_results(run_dir / PRETRAINING))
@@ -212,7 +212,7 @@ def _verifier_settings(
 def _held_out_scores(
     run_dir: Path, model_file: Path, decoded: DecodedPhotos, val: Pairs, trained_on: Collection[str]
 ) -> dict[str, Any]:
-    """Writes all scores among photos of the validation people, less those in the training; says where and of whom."""
+    """Writes all scores among photos of the validation people, less those trained on; says where."""
     names = dict(zip(val.left.tolist(), val.left_identities.tolist(), strict=True))
     names |= dict(zip(val.right.tolist(), val.right_identities.tolist(), strict=True))
     photos = sorted((name, path) for path, name in names.items() if name not in set(trained_on))

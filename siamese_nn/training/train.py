@@ -48,7 +48,7 @@ from ..runs.pictures import draw
 from ..runs.results import Results, Status
 from ..verification.safe_loading import load_model_safely, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
-from .claim import alone_in, claim_folder
+from .claim import alone_in, claim_of, require_own_folder
 from .data import alike, common_photo_size, run_photos, training_data
 from .measure import measure
 from .validation import VerificationCallback
@@ -71,32 +71,34 @@ def train(
     verbose: int | str = "auto",
     cache_dir: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
-    """Trains a recipe and measures it; or goes on with a training that was cut off, or returns that of a finished one.
+    """Trains a recipe and measures it; goes on with a training that was cut off, or returns a finished one's.
 
-    The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is chosen on the
-    validation pairs, and only there. Killed at any moment, the same call goes on after the last whole epoch and (on a
-    CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C stops the training, measures the best
-    model so far, and leaves a run that the same call takes up again. What is lost of a finished run, but its models,
-    the same call makes anew. On a CPU, TensorFlow's deterministic operations are switched on, for the whole process.
+    The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is
+    chosen on the validation pairs, and only there. Killed at any moment, the same call goes on after the last
+    whole epoch and (on a CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C
+    stops the training, measures the best model so far, and leaves a run that the same call takes up again.
+    What is lost of a finished run, but its models, the same call makes anew. On a CPU, TensorFlow's
+    deterministic operations are switched on, for the whole process.
 
-    Each photo is decoded once and lies in memory once, for training, validation and measuring alike, unless all of them
-    take more than 4 GiB: then each step decodes its own. Two things are apart from that. The training photos are decoded
-    twice where they are augmented with a margin around a `crop` that is resized by no multiple of a quarter; see
-    `PhotoFormat.is_middle_with`. And the photos on the run's page and pictures are decoded for these.
+    Each photo is decoded once and lies in memory once, for training, validation and measuring alike, unless
+    all of them take more than 4 GiB: then each step decodes its own. Two things are apart from that. The
+    training photos are decoded twice where they are augmented with a margin around a `crop` that is resized
+    by no multiple of a quarter; see `PhotoFormat.is_middle_with`. And the photos on the run's page and
+    pictures are decoded for these.
 
     Args:
         recipe: what to do.
         train: pairs to train on.
         val: pairs for early stopping, the choice of the best epoch, and the threshold.
-        run_dir: the folder of the run, made where it is missing. It receives `recipe.json`, `model.keras` (best epoch),
-            `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as PNG, the curves and `pairs.png`; in
-            `pretraining/` the run of the recipe's `pretraining`.
+        run_dir: the folder of the run, made where it is missing. It receives `recipe.json`, `model.keras`
+            (best epoch), `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as
+            PNG, the curves and `pairs.png`; in `pretraining/` the run of the recipe's `pretraining`.
         test: pairs that play no part in training, to be scored at the end.
-        photos: for recipes that learn from people and not from pairs: for each person the photos to train on, such as
-            `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes those in the training
-            pairs.
-        callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find the figures of
-            `VerificationCallback` in the logs, and may raise: the same call goes on.
+        photos: for recipes that learn from people and not from pairs: for each person the photos to train on,
+            such as `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes
+            those in the training pairs.
+        callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find
+            the figures of `VerificationCallback` in the logs, and may raise: the same call goes on.
         verbose: as in Keras's `fit`.
         cache_dir: a folder to keep the decoded photos in, for other trainings; see `datasets.load_images`.
 
@@ -105,10 +107,10 @@ def train(
         `"sha256"`; `results_table` shows it.
 
     Raises:
-        IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose training
-            and validation pairs may share people.
-        ValueError: if an argument is of another kind, `run_dir` belongs to another recipe or other pairs, a file in it is
-            damaged, has changed or is a link, or the training diverged.
+        IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose
+            training and validation pairs may share people.
+        ValueError: if an argument is of another kind, `run_dir` belongs to another recipe or other pairs, a
+            file in it is damaged, has changed or is a link, or the training diverged.
         ImageError: if a photo can't be read.
         OSError: if `run_dir` can't be written, as on a full disk; the same call goes on.
         RunFolderInUse: if another process is training in `run_dir`.
@@ -135,17 +137,19 @@ def _train(
     own_photos = _photos(recipe, train, photos)
     if recipe.kind != "pairs" and len(own_photos) < 2:
         raise ValueError(
-            f"`photos` must hold at least two people{' with two photos each' if recipe.kind == 'classes' else ''}. "
-            f"Received: {len(own_photos)}"
+            "`photos` must hold at least two "
+            f"people{' with two photos each' if recipe.kind == 'classes' else ''}. Received: "
+            f"{len(own_photos)}"
         )
     _require_both_classes(sets)
     if decoded is None or decoded.photo_format != recipe.photo_format:
         learnt = [_photos(stage, train, photos).values() for stage in alike(recipe)]
         decoded = run_photos(recipe, sets, chain.from_iterable(chain.from_iterable(learnt)), cache_dir)
     require_no_links(run_dir)
-    claim = claim_folder(run_dir, recipe, sets, own_photos)
+    claim = claim_of(recipe, sets, own_photos)
+    require_own_folder(run_dir, claim)
     with _in_plain_words(run_dir), alone_in(run_dir):
-        claim_folder(run_dir, recipe, sets, own_photos)  # nobody has taken it since
+        require_own_folder(run_dir, claim)  # nobody has taken it since
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
             if Results.from_json(results).status == Status.FINISHED:
@@ -156,6 +160,7 @@ def _train(
         )  # else the crop cuts another part out of each
         device = _prepare_device(recipe.seed)
         logger.info("computing on %s", device)
+        measured = (run_dir, recipe, sets, own_photos, decoded, device)
         if recipe.pretraining is not None:
             write_claim(run_dir, claim)
             before = run_dir / PRETRAINING
@@ -176,15 +181,11 @@ def _train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                _complete(
-                    run_dir, measure(run_dir, recipe, sets, own_photos, decoded, device, Status.INTERRUPTED)
-                )
+                _complete(run_dir, measure(*measured, Status.INTERRUPTED))
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
-        results = _complete(
-            run_dir, measure(run_dir, recipe, sets, own_photos, decoded, device, Status.FINISHED)
-        )
+        results = _complete(run_dir, measure(*measured, Status.FINISHED))
         (run_dir / STATE).unlink()
         return results
 
@@ -205,8 +206,8 @@ def _require_kinds(
     for name, pairs in (("train", train), ("val", val), ("test", test)):
         if not isinstance(pairs, Pairs) and not (name == "test" and pairs is None):
             raise ValueError(
-                f"`{name}` must be a `datasets.Pairs`, such as `datasets.read_pairs` or `recipe.split_pairs` return. "
-                f"Received: {name}={str(pairs)[:60]!r}"
+                f"`{name}` must be a `datasets.Pairs`, such as `datasets.read_pairs` or `recipe.split_pairs` "
+                f"return. Received: {name}={str(pairs)[:60]!r}"
             )
     if not isinstance(run_dir, (str, os.PathLike)):
         raise ValueError(f"`run_dir` must be the path of a folder. Received: run_dir={run_dir!r}")
@@ -214,7 +215,8 @@ def _require_kinds(
         if folder.exists():
             if not folder.is_dir():
                 raise ValueError(
-                    f"`run_dir` must be a folder, new or a run's. Received: {run_dir}, where {folder} is a file"
+                    f"`run_dir` must be a folder, new or a run's. Received: {run_dir}, where {folder} is a "
+                    "file"
                 )
             break
     if photos is not None and not (
@@ -235,7 +237,7 @@ def _finished(
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
 ) -> dict[str, Any]:
-    """Returns the results of a finished run; makes anew what is lost of it, where a training isn't needed for that."""
+    """Returns the results of a finished run; makes anew what is lost of it, where no training is needed."""
     (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
     faults = changed_files(run_dir, results)
     for name in TRAINED:
@@ -265,7 +267,7 @@ def _finished(
 
 
 def _complete(run_dir: Path, results: Results) -> dict[str, Any]:
-    """Draws what was measured. Then writes the results, which vouch for all files, and returns what they hold."""
+    """Draws what was measured. Then writes the results, which vouch for all files, and returns them."""
     run = RunFolder(run_dir, sealed(run_dir, results.as_json()))
     draw(run)
     write_page(run, run_dir / PAGE)
@@ -274,7 +276,7 @@ def _complete(run_dir: Path, results: Results) -> dict[str, Any]:
 
 @contextmanager
 def _in_plain_words(run_dir: Path) -> Iterator[None]:
-    """Turns what TensorFlow says of a photo or a full disk into an error that names the file and the way out."""
+    """Turns what TensorFlow says of a photo or a full disk into an error with the file and the way out."""
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
@@ -283,27 +285,24 @@ def _in_plain_words(run_dir: Path) -> Iterator[None]:
         full = getattr(error, "errno", None) in _FULL or "No space left" in str(error)
         if full or str(run_dir / LOGS) in str(error):
             raise OSError(
-                f"{run_dir} cannot be written ({'the disk is full' if full else error}). Mend that, and the same call "
-                "goes on after the last whole epoch"
+                f"{run_dir} cannot be written ({'the disk is full' if full else error}). Mend that, and the "
+                "same call goes on after the last whole epoch"
             ) from error
         raise
 
 
 def _photos(recipe: Recipe, train: Pairs, photos: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
-    """The photos that the recipe learns people from, in the order of the people's names; none if it learns from pairs."""
+    """The photos that the recipe learns people from, by the people's names; none if it learns from pairs."""
     if recipe.kind == "pairs":
         return {}
     if photos is None:
-        photos = {}
-        for paths, names in (
-            (train.left, train.left_identities),
-            (train.right, train.right_identities),
-        ):
+        own: dict[str, set[str]] = {}
+        for paths, names in ((train.left, train.left_identities), (train.right, train.right_identities)):
             for path, name in zip(paths.tolist(), names.tolist(), strict=True):
-                photos.setdefault(name, set()).add(path)
-    least = (
-        2 if recipe.kind == "classes" else 1
-    )  # one photo teaches a classifier nothing of what a person keeps
+                own.setdefault(name, set()).add(path)
+        photos = {name: sorted(paths) for name, paths in own.items()}
+    # One photo teaches a classifier nothing of what a person keeps.
+    least = 2 if recipe.kind == "classes" else 1
     return {name: sorted(photos[name]) for name in sorted(photos) if len(photos[name]) >= least}
 
 
@@ -318,8 +317,8 @@ def _require_people_apart(
         shared = sorted(set(photos) & sets[name].identities())
         if shared and (name, recipe.split) != ("validation", "report"):
             raise IdentityLeakError(
-                f"{len(shared)} of the people in `photos` occur in the {names[name]} pairs, too ({', '.join(shared[:10])}"
-                f"{' and more' if len(shared) > 10 else ''}). Leave them out"
+                f"{len(shared)} of the people in `photos` occur in the {names[name]} pairs, too "
+                f"({', '.join(shared[:10])}{' and more' if len(shared) > 10 else ''}). Leave them out"
             )
 
 
@@ -408,6 +407,7 @@ def _fit(
 def _require_finite(run_dir: Path, history: list[dict]) -> None:
     if history and not math.isfinite(history[-1]["loss"]):
         raise ValueError(
-            f"The training diverged: in epoch {len(history)} the loss, a weight, a moving average or the monitored "
-            f"quantity became NaN or infinite. Lower the recipe's `learning_rate`, and remove {run_dir}"
+            f"The training diverged: in epoch {len(history)} the loss, a weight, a moving average or the "
+            "monitored quantity became NaN or infinite. Lower the recipe's `learning_rate`, and remove "
+            f"{run_dir}"
         )

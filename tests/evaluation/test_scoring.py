@@ -83,6 +83,24 @@ def test_each_distinct_photo_is_embedded_once(model, toy_pairs, monkeypatch):
     assert sum(seen) == len(toy_pairs.distinct_images()[0])
 
 
+def test_photos_that_are_decoded_already_are_not_decoded_again(model, toy_pairs, monkeypatch):
+    expected = evaluation.score_pairs(model, toy_pairs)
+    size = models.embedding_model(model).input_shape[1:3]
+    photos = datasets.DecodedPhotos(toy_pairs.distinct_images()[0], datasets.PhotoFormat(size))
+    images = evaluation.embed(model, photos)
+    monkeypatch.setattr(datasets.images, "load_image", lambda *_, **__: pytest.fail("decoded again"))
+    assert np.array_equal(evaluation.score_pairs(model, toy_pairs, photos=photos), expected)
+    assert np.array_equal(evaluation.embed(model, photos[:]), images)
+    for wrong in ({"crop": (100, 100)}, {"photo_size": (250, 250)}):
+        with pytest.raises(ValueError, match="can't be given with `photos`"):
+            evaluation.score_pairs(model, toy_pairs, photos=photos, **wrong)
+    others = datasets.DecodedPhotos(toy_pairs.distinct_images()[0], datasets.PhotoFormat((16, 16)))
+    with pytest.raises(
+        ValueError, match=r"as the model takes them.*Received: \(16, 16, 1\), by PhotoFormat\(size=\(16, 16\)"
+    ):
+        evaluation.score_pairs(model, toy_pairs, photos=others)
+
+
 def test_raw_pixels(toy_pairs):
     left, right = (
         datasets.load_images(side[:3], image_size=(30, 30)) / 255

@@ -1,4 +1,6 @@
+import ast
 import json
+import math
 import os
 import re
 import shutil
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 
 from siamese_nn.evaluation import choose_threshold, verification_report
+from siamese_nn.runs import folder
 from siamese_nn.runs.folder import read_history, read_results, write_history, write_results
 from siamese_nn.runs.measured import RunFolder, has_collapsed
+from siamese_nn.runs.results import Status
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +158,8 @@ def test_a_quantity_may_come_later(tmp_path):
     ]
     write_history(tmp_path, rows)
     history = read_history(tmp_path)
-    assert history["loss"] == [0.5, 0.25] and history["extra"][1] == 3.0 and history["extra"][0] != 0.0
+    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "1,0.5,1.0,"
+    assert history["loss"] == [0.5, 0.25] and history["extra"][1] == 3.0 and math.isnan(history["extra"][0])
     (tmp_path / "history.csv").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"history\.csv is damaged .*Remove the folder"):
         read_history(tmp_path)
@@ -195,3 +200,15 @@ def test_a_number_that_no_float_holds_is_damage(run):
 def test_a_collapse_is_a_spread_of_the_last_digits():
     assert has_collapsed([0.6196472, 0.6196463, 0.6196464])
     assert not has_collapsed([0.6196, 0.6197])
+
+
+def test_the_names_of_a_runs_files_and_its_statuses_stand_in_one_place():
+    package = Path(folder.__file__).parents[1]
+    files = {folder.STATE, *folder.TRAINED, *folder.MEASURED, *folder.DRAWN, folder.RESULTS}
+    homes = {package / "runs/folder.py": files, package / "runs/results.py": set(Status)}
+    for room in ("runs", "training", "studies", "verification", "cli"):
+        for path in (package / room).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found = {node.value} & (files | set(Status)) - homes.get(path, set())
+                    assert not found, f"{path}:{node.lineno}: {found}"

@@ -19,7 +19,7 @@ from siamese_nn.runs.page import compare_runs, write_run_report
 
 
 def figures_of(scores, same, threshold):
-    """What `VerificationReport.as_dict` promises, worked out anew; the intervals of AUC and EER are invented."""
+    """What `VerificationReport.as_dict` promises, worked out anew; intervals of AUC and EER are invented."""
     scores, same = np.array(scores), np.array(same) == 1
     accepted = scores >= threshold
     confusion = {
@@ -258,7 +258,7 @@ def test_names_may_hold_html(run_dir, tmp_path):
 
     def rename(scores):
         own = scores["test"]
-        own["left_identities"] = [evil] * len(own["same"])
+        own["left_identities"] = own["right_identities"] = [evil] * len(own["same"])
         own["left"] = [f"nowhere/{evil}.jpg"] * len(own["same"])
 
     edit(run_dir / "scores.json", rename)
@@ -267,6 +267,9 @@ def test_names_may_hold_html(run_dir, tmp_path):
     page = Page(write_run_report(tmp_path / "<i>run"))
     assert "script" not in page.tags and "i" not in page.tags and page.tags.count("title") == 1
     assert evil.replace("_", " ") in page.text and "<i>run" in page.text
+    # In an attribute, too: the right photos are there, and bear the name.
+    assert any(image["alt"].startswith(evil.replace("_", " ")) for image in page.images)
+    assert not [name for name, _ in page.attributes if name.startswith(("on", "mr"))]
 
 
 def test_photos_that_are_gone_leave_their_names(run_dir):
@@ -461,7 +464,8 @@ def test_importing_it_leaves_tensorflow_alone():
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PROBE = """<body style="margin:0"><iframe style="border:0" width="{width}" height="800" srcdoc="{page}"></iframe><script>
+PROBE = """<body style="margin:0">
+<iframe style="border:0" width="{width}" height="800" srcdoc="{page}"></iframe><script>
 onload = () => {{
   const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
   const pictures = [...page.images];
@@ -481,14 +485,15 @@ onload = () => {{
 
 
 def look(page, tmp_path, width, *flags):
-    """Opens a page in a frame of a width that the browser's own window cannot have; returns what it looks like."""
+    """Opens a page in a frame of any width, which a browser's own window cannot have; returns what it looks like."""
     (tmp_path / "frame.html").write_text(
         PROBE.format(width=width, page=escape(page.read_text(encoding="utf-8")))
     )
     words = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     )
-    words += " --disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0 --virtual-time-budget=10000 --dump-dom"
+    words += " --disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr --v=0"
+    words += " --virtual-time-budget=10000 --dump-dom"
     profile = tmp_path / f"profile-{width}-{len(flags)}"
     command = [
         BROWSER,

@@ -1,4 +1,5 @@
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def test_ours_stand_beside_the_studys_and_what_cannot_be_had_is_passed_over(
     options = ["--data", str(cfp), "--only", "04", "--image-size", "32", "--epochs", "1"]
     assert cli.main(["sweep", "cfp", *options, "--runs", "anew"]) == 0
     assert (tmp_path / "anew" / "images").is_dir()  # decoded once, for all runs
+    assert "SIAMESE_NN_IMAGE_CACHE" not in os.environ
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -483,6 +484,7 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
     assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 5
     assert "<!-- faces-identities-as-run-1-epochs -->\n" in (tmp_path / "a.md").read_text()
     assert list((tmp_path / "runs" / "images").glob("*.uint8")), "decoded photos are kept for other processes"
+    assert "SIAMESE_NN_IMAGE_CACHE" not in os.environ
     results = tmp_path / "runs" / "9.1-256-identities-0-epochs-1" / "results.json"
     results.write_text("{")
     assert cli.main([*words, *files]) != 0

@@ -151,6 +151,22 @@ def figure(recipe: Recipe, epoch: int) -> float:
     return 0.9 - abs(np.log10(recipe.learning_rate) + 3) / 5 + epoch / 100
 
 
+def test_decoded_photos_are_kept_for_all_trials_where_the_user_says(sets, tmp_path, monkeypatch, fake):
+    seen = []
+    train = search_worker.train
+
+    def recorded(*words, cache_dir, **options):
+        seen.append(cache_dir)
+        return train(*words, **options)
+
+    monkeypatch.setattr(search_worker, "train", recorded)
+    search.search(BASE, {"units": [4, 8]}, *sets, tmp_path / "a", sampler="grid")
+    assert seen == [str(tmp_path / "a" / "images")] * 2 and "SIAMESE_NN_IMAGE_CACHE" not in os.environ
+    monkeypatch.setenv("SIAMESE_NN_IMAGE_CACHE", "elsewhere")
+    search.search(BASE, {"units": [4]}, *sets, tmp_path / "b", sampler="grid")
+    assert seen[2:] == ["elsewhere"]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(tf.keras, "ops"), reason="takes a minute, and no other code than on the first stack"

@@ -50,12 +50,18 @@ def trained(recipe, toy_dir, toy_pairs, toy_test, run_dir):
     return paths if recipe.kind == "pairs" else paths.union(*photos.values())
 
 
-@pytest.mark.parametrize("name", RECIPES)
+QUICK = ("pairs", "classes, augmented with a margin, and PLDA", "pretraining")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+)
 def test_a_training_decodes_each_photo_once(name, decoded, toy_dir, toy_pairs, toy_test, tmp_path):
     paths = trained(RECIPES[name], toy_dir, toy_pairs, toy_test, tmp_path / "run")
     assert decoded == Counter(paths)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_the_middle_is_decoded_twice(decoded, toy_dir, toy_pairs, toy_test, tmp_path):
     recipe = replace(FACE, crop=(100, 80))  # one pixel is 1.5625 of the photo
     paths = trained(recipe, toy_dir, toy_pairs, toy_test, tmp_path / "run")
@@ -65,6 +71,7 @@ def test_what_cannot_be_the_middle_is_decoded_twice(decoded, toy_dir, toy_pairs,
     assert {path for path, count in decoded.items() if count == 2} == set().union(*learnt.values())
 
 
+@pytest.mark.slow
 def test_a_finished_run_decodes_nothing(decoded, toy_dir, toy_pairs, toy_test, tmp_path):
     trained(PAIRS, toy_dir, toy_pairs, toy_test, tmp_path / "run")
     decoded.clear()
@@ -72,6 +79,7 @@ def test_a_finished_run_decodes_nothing(decoded, toy_dir, toy_pairs, toy_test, t
     assert not decoded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pairs", "classes, augmented with a margin, and PLDA", "triplets"])
 def test_above_the_limit_the_figures_are_the_same(
     name, toy_dir, toy_pairs, toy_test, tmp_path, monkeypatch, decoded
@@ -86,6 +94,7 @@ def test_above_the_limit_the_figures_are_the_same(
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_the_cache_is_that_of_the_argument(decoded, toy_dir, toy_pairs, toy_test, tmp_path):
     train, val = PAIRS.split_pairs(toy_pairs, exclude=toy_test)
     for run in ("one", "two"):

@@ -82,6 +82,26 @@ def test_arguments_are_checked(toy_test):
             training.VerificationCallback(toy_test, batch_size=wrong)
 
 
+def test_decoded_photos_are_taken_as_they_are(toy_test, monkeypatch):
+    photos = datasets.DecodedPhotos(toy_test.distinct_images()[0], datasets.PhotoFormat(SIZE, (120, 120)))
+    with pytest.raises(ValueError, match="`crop` can't be given with `photos`"):
+        training.VerificationCallback(toy_test, crop=(120, 120), photos=photos)
+    model = models.l1_sigmoid(small_backbone())
+
+    def figures(**options):
+        callback = training.VerificationCallback(toy_test, **options)
+        callback.set_model(model)
+        callback.on_train_begin()
+        logs = {}
+        callback.on_epoch_end(0, logs)
+        return logs
+
+    expected = figures(crop=(120, 120))
+    assert len(photos[:]) == len(photos)  # all are decoded now
+    monkeypatch.setattr(datasets.images, "load_image", lambda *_, **__: pytest.fail("decoded again"))
+    assert figures(photos=photos) == expected
+
+
 @pytest.mark.parametrize("shape", [(8,), (None, None, 1)])
 def test_a_model_of_something_else_is_refused(toy_test, shape):
     model = tf.keras.Sequential(
