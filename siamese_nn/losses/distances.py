@@ -29,7 +29,7 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
     Raises:
         ValueError: on an unknown metric, or a function's result of another shape.
     """
-    check_metric(distance_metric)
+    distance_metric = metric_of(distance_metric)
     if callable(distance_metric):
         distances = tf.convert_to_tensor(distance_metric(embeddings))
         if not distances.shape.is_compatible_with([embeddings.shape[0]] * 2):
@@ -52,18 +52,26 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
     return tf.where(at_zero, squared, tf.sqrt(tf.where(at_zero, tf.ones_like(squared), squared)))
 
 
-def check_metric(distance_metric: DistanceMetric) -> None:
-    """Raises `ValueError` unless `distance_metric` is a name or function that `pairwise_distances` takes."""
+def metric_of(distance_metric: DistanceMetric | dict) -> DistanceMetric:
+    """Returns a metric that is given as itself or as `serialize_metric` gives it.
+
+    Raises:
+        ValueError: unless it is a name or function that `pairwise_distances` takes.
+    """
+    if isinstance(distance_metric, dict):
+        distance_metric = tf.keras.utils.deserialize_keras_object(distance_metric)
     if not callable(distance_metric) and distance_metric not in METRICS:
         raise ValueError(
-            f"`distance_metric` must be one of {METRICS}, or a function. Received: distance_metric={distance_metric!r}"
+            f"`distance_metric` must be one of {METRICS}, or a function. Received: "
+            f"distance_metric={distance_metric!r}"
         )
+    return distance_metric
 
 
-def check_options(margin: float, distance_metric: DistanceMetric) -> float:
-    """Returns the margin. Raises `ValueError` unless a triplet loss can be had with the two."""
-    check_metric(distance_metric)
-    return number("margin", margin, "be at least 0", lambda margin: margin >= 0)
+def options_of(margin: float, distance_metric: DistanceMetric | dict) -> tuple[float, DistanceMetric]:
+    """Returns margin and metric. Raises `ValueError` unless a triplet loss can be had with the two."""
+    metric = metric_of(distance_metric)
+    return number("margin", margin, "be at least 0", lambda margin: margin >= 0), metric
 
 
 def serialize_metric(distance_metric: DistanceMetric) -> str | dict:
@@ -73,14 +81,6 @@ def serialize_metric(distance_metric: DistanceMetric) -> str | dict:
         if callable(distance_metric)
         else distance_metric
     )
-
-
-def deserialize_metric(config: dict) -> dict:
-    """Returns the arguments of a loss from its config."""
-    metric = config["distance_metric"]
-    if metric not in METRICS:
-        metric = tf.keras.utils.deserialize_keras_object(metric)
-    return {**config, "distance_metric": metric}
 
 
 def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:

@@ -6,8 +6,7 @@ from .base import Loss
 from .distances import (
     DistanceMetric,
     batch_labels,
-    check_options,
-    deserialize_metric,
+    options_of,
     precise,
     serialize_metric,
 )
@@ -52,7 +51,7 @@ class HarmonicTripletLoss(Loss):
         dtype: str | None = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.margin, self.distance_metric = check_options(margin, distance_metric), distance_metric
+        self.margin, self.distance_metric = options_of(margin, distance_metric)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return harmonic_triplet_loss(y_true, y_pred, self.margin, self.distance_metric)
@@ -60,10 +59,6 @@ class HarmonicTripletLoss(Loss):
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)
         return {**super().get_config(), "margin": self.margin, "distance_metric": metric}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "HarmonicTripletLoss":
-        return cls(**deserialize_metric(config))
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")

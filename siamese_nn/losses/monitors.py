@@ -5,9 +5,8 @@ import tensorflow as tf
 from .distances import (
     DistanceMetric,
     batch_labels,
-    check_metric,
-    check_options,
-    deserialize_metric,
+    metric_of,
+    options_of,
     pairwise_distances,
     precise,
     serialize_metric,
@@ -48,7 +47,7 @@ class ActiveTriplets(tf.keras.metrics.Mean):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        self.margin, self.distance_metric = check_options(margin, distance_metric), distance_metric
+        self.margin, self.distance_metric = options_of(margin, distance_metric)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         distances, same, positive = _pairs(y_true, y_pred, self.distance_metric)
@@ -63,10 +62,6 @@ class ActiveTriplets(tf.keras.metrics.Mean):
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)
         return {**super().get_config(), "margin": self.margin, "distance_metric": metric}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "ActiveTriplets":
-        return cls(**deserialize_metric(config))
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -97,8 +92,7 @@ class PositiveDistance(tf.keras.metrics.Mean):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        check_metric(distance_metric)
-        self.distance_metric = distance_metric
+        self.distance_metric = metric_of(distance_metric)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         distances, _, positive = _pairs(y_true, y_pred, self.distance_metric)
@@ -106,10 +100,6 @@ class PositiveDistance(tf.keras.metrics.Mean):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "distance_metric": serialize_metric(self.distance_metric)}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "PositiveDistance":
-        return cls(**deserialize_metric(config))
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -140,8 +130,7 @@ class NegativeDistance(tf.keras.metrics.Mean):
         dtype: str | None = None,
     ):
         super().__init__(name=name, dtype=dtype)
-        check_metric(distance_metric)
-        self.distance_metric = distance_metric
+        self.distance_metric = metric_of(distance_metric)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         distances, same, _ = _pairs(y_true, y_pred, self.distance_metric)
@@ -149,10 +138,6 @@ class NegativeDistance(tf.keras.metrics.Mean):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "distance_metric": serialize_metric(self.distance_metric)}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "NegativeDistance":
-        return cls(**deserialize_metric(config))
 
 
 def _pairs(y_true, y_pred, distance_metric: DistanceMetric) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

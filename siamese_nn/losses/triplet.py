@@ -6,9 +6,8 @@ from .base import Loss
 from .distances import (
     DistanceMetric,
     batch_labels,
-    check_options,
-    deserialize_metric,
     nan_where_unknown,
+    options_of,
     pairwise_distances,
     precise,
     serialize_metric,
@@ -50,7 +49,7 @@ class TripletSemiHardLoss(Loss):
         dtype: str | None = None,
     ):
         super().__init__(name, reduction, dtype)
-        self.margin, self.distance_metric = check_options(margin, distance_metric), distance_metric
+        self.margin, self.distance_metric = options_of(margin, distance_metric)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
@@ -58,10 +57,6 @@ class TripletSemiHardLoss(Loss):
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)
         return {**super().get_config(), "margin": self.margin, "distance_metric": metric}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "TripletSemiHardLoss":
-        return cls(**deserialize_metric(config))
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -101,8 +96,8 @@ class TripletHardLoss(Loss):
         super().__init__(name, reduction, dtype)
         if soft not in (True, False):
             raise ValueError(f"`soft` must be True or False. Received: soft={soft!r}")
-        self.margin, self.soft = check_options(margin, distance_metric), bool(soft)
-        self.distance_metric = distance_metric
+        self.margin, self.distance_metric = options_of(margin, distance_metric)
+        self.soft = bool(soft)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
@@ -111,10 +106,6 @@ class TripletHardLoss(Loss):
         metric = serialize_metric(self.distance_metric)
         options = {"margin": self.margin, "soft": self.soft, "distance_metric": metric}
         return {**super().get_config(), **options}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "TripletHardLoss":
-        return cls(**deserialize_metric(config))
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
