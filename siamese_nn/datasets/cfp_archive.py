@@ -179,28 +179,30 @@ def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
             members = [member for member in zip_members(archive) if not member.is_folder]
         tops = [member.path[: -len(NAMES)] for member in members if member.path.endswith(NAMES)]
         top = min((top for top in tops if top[-1:] in ("", "/")), key=len, default="")
-        inside = {}
+        found: dict[str, list[Member]] = {}
         for member in members:
             if member.path.startswith(top):
-                inside.setdefault(member.path[len(top) :], []).append(member)
-        _refuse(source, [f"{name}: {len(own)} times" for name, own in inside.items() if len(own) > 1])
-        if sum(member.size for (member,) in inside.values()) > _MOST_BYTES:
+                found.setdefault(member.path[len(top) :], []).append(member)
+        _refuse(source, [f"{name}: {len(own)} times" for name, own in found.items() if len(own) > 1])
+        if sum(member.size for (member,) in found.values()) > _MOST_BYTES:
             raise ValueError(f"{source} must unpack to less than {_MOST_BYTES} bytes. Fetch it again")
-        yield {name: partial(_read_member, member) for name, (member,) in inside.items()}
+        yield {name: partial(_read_member, member) for name, (member,) in found.items()}
 
 
 def _read_member(member: Member) -> bytes:
     if member.fault or member.size > _MOST_MEMBER_BYTES:
         raise ValueError(member.fault or f"more than {_MOST_MEMBER_BYTES} bytes")
     try:
-        return member.read()
+        content = member.read()
+        return content if isinstance(content, bytes) else content.read_bytes()
     except BROKEN as error:
         raise ValueError(f"damaged ({damage(error)})") from error
 
 
 def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, align: bool) -> dict[str, int]:
     """Writes all that the protocol asks for to `folder`, and returns the counts."""
-    texts, faults = (NAMES, *_PROTOCOL), []
+    texts = (NAMES, *_PROTOCOL)
+    faults: list[str] = []
     _refuse(source, [f"{name}: missing" for name in texts if name not in files])
     for name in texts:
         with _noting(faults, name):

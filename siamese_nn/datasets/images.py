@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -201,7 +201,9 @@ def _opened(
 ) -> Iterator[Image.Image]:
     """A photo whose header has been read, and nothing else of it yet."""
     if isinstance(source, Image.Image):
-        opened = nullcontext(source.copy())  # decoding at a smaller size would change the caller's
+        opened: AbstractContextManager[Image.Image] = nullcontext(
+            source.copy()
+        )  # decoding at a smaller size would change the caller's
     else:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         opened = Image.open(file, formats=("JPEG", "PNG"))

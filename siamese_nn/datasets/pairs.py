@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from prettytable import PrettyTable
@@ -40,6 +40,17 @@ class Pairs:
     left_identities: np.ndarray
     right_identities: np.ndarray
 
+    if TYPE_CHECKING:  # what is given may be any sequence; what is held are arrays
+
+        def __init__(
+            self,
+            left: Sequence | np.ndarray,
+            right: Sequence | np.ndarray,
+            same: Sequence | np.ndarray,
+            left_identities: Sequence | np.ndarray,
+            right_identities: Sequence | np.ndarray,
+        ): ...
+
     def __post_init__(self):
         for name in ("left", "right", "left_identities", "right_identities"):
             values = [os.fspath(value) for value in getattr(self, name)]
@@ -65,6 +76,12 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.same)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, str, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice | list | np.ndarray) -> "Pairs": ...
 
     def __getitem__(self, index: Any) -> "tuple[str, str, int] | Pairs":
         if isinstance(index, (int, np.integer)):

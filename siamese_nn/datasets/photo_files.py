@@ -6,6 +6,7 @@ import os
 import re
 import zlib
 from hashlib import sha256
+from typing import Any
 
 from PIL import Image
 
@@ -114,8 +115,8 @@ def require_whole(
     Raises:
         ImageError: if pixels are made up, or the data of a PNG were changed since it was written.
     """
-    last = photo.getpixel((photo.width - 1, photo.height - 1))
-    last = last if isinstance(last, tuple) else (last,)
+    pixel: Any = photo.getpixel((photo.width - 1, photo.height - 1))
+    last = pixel if isinstance(pixel, tuple) else (pixel,)
     if photo.format == "PNG":
         data = _png_data(name, content)
         interlaced = bool(content[28])

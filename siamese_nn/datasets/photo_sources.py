@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
@@ -69,9 +69,10 @@ def damage(error: Exception) -> str:
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     """Gives what a zip archive holds; `read` never gives more bytes than the archive says, `size`."""
     # zipfile does not look whether the directory is as long as the archive's last record says.
-    end = archive.fp.seek(0, os.SEEK_END)
-    archive.fp.seek(max(0, end - 2**16 - 22))
-    record = archive.fp.read().rpartition(b"PK\5\6")[2]
+    file: Any = archive.fp
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 2**16 - 22))
+    record = file.read().rpartition(b"PK\5\6")[2]
     count, entries = struct.unpack_from("<H", record, 6)[0], archive.infolist()
     if count not in (len(entries), 0xFFFF):  # the latter of archives with more
         raise zipfile.BadZipFile(f"it lists {len(entries)} files, and should list {count}")
@@ -107,7 +108,7 @@ class _Unpacked:
 
 def _tar_members(source: Path) -> Iterator[Member]:
     with gzip.open(source) as file:
-        unpacked = _Unpacked(file)
+        unpacked: Any = _Unpacked(file)  # which has of a file what tarfile needs
         # "r|" never seeks, for a step back in a gzip file costs unpacking it from its start.
         with tarfile.open(fileobj=unpacked, mode="r|") as archive:
             for member in archive:
@@ -191,7 +192,9 @@ def _members(source: Path) -> Iterator[Member]:
 
 def read_photos(source: Path) -> dict[str, bytes | Path]:
     """Returns each photo's content (archive) or path (folder) by file name; one error for all faults."""
-    photos, taken, faults, held = {}, {}, defaultdict(list), 0
+    photos: dict[str, bytes | Path] = {}
+    taken: dict[str, str] = {}
+    faults, held = defaultdict(list), 0
     members = _members(source)
     for member in tqdm(members, desc=f"Reading {source.name}", unit=" files", disable=None):
         path, held = PurePosixPath(member.path), held + member.size

@@ -302,7 +302,8 @@ def _new_different_pairs(
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
     rng = np.random.default_rng(seed)
     paths = sorted(photos)
-    taken, chosen, fruitless = set(taken), [], 0
+    chosen: list[tuple[str, str]] = []
+    taken, fruitless = set(taken), 0
     while len(chosen) < wanted and fruitless < 50:
         before = len(chosen)
         # A round pairs up a fresh order, so that every photo is used once before one is used twice.

@@ -153,9 +153,7 @@ class RunState(tf.keras.callbacks.Callback):
         held = [arrays.get(f"variable_{i}") for i in range(len(arrays) - 1)]
         variables = self._variables()
         kinds = [(tuple(variable.shape), tf.as_dtype(variable.dtype).name) for variable in variables]
-        if any(array is None for array in held) or kinds != [
-            (array.shape, array.dtype.name) for array in held
-        ]:
+        if kinds != [None if array is None else (array.shape, array.dtype.name) for array in held]:
             raise ValueError(
                 f"{path} holds the state of another model or optimizer. Train this one in a folder of its own, or remove "
                 "that file to begin anew"
