@@ -180,7 +180,9 @@ def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dic
     return photos, {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in photos}
 
 
-def _write(output_dir: Path, gathered: tuple[Path, dict, dict[str, str]] | None, pair_bytes: dict[str, bytes]) -> None:
+def _write(
+    output_dir: Path, gathered: tuple[Path, dict, dict[str, str]] | None, pair_bytes: dict[str, bytes]
+) -> None:
     """Makes of the folder a finished one, whatever a killed call has left: only what is ours is removed."""
     staging = output_dir / _STAGING
     if (output_dir / _PROOF).exists():  # another process has finished it while this one was reading

@@ -106,6 +106,11 @@ class _Unpacked:
         return self.block
 
 
+def _extracted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file: Any = archive.extractfile(member)
+    return file.read()
+
+
 def _tar_members(source: Path) -> Iterator[Member]:
     with gzip.open(source) as file:
         unpacked: Any = _Unpacked(file)  # which has of a file what tarfile needs
@@ -113,7 +118,7 @@ def _tar_members(source: Path) -> Iterator[Member]:
         with tarfile.open(fileobj=unpacked, mode="r|") as archive:
             for member in archive:
                 fault = None if member.isreg() or member.isdir() else _LINK
-                read = partial(lambda member: archive.extractfile(member).read(), member)
+                read = partial(_extracted, archive, member)
                 size = max(0, member.size)
                 unpacked.left = size + _MOST_HEADER_BYTES
                 yield Member(member.name, member.isdir(), size, fault, read)
