@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,7 +123,7 @@ def _is_whole(path: Path, remote: _Remote) -> bool:
     return path.is_file() and pooch.file_hash(str(path), alg=algorithm) == digest
 
 
-def _by_hand(failures: Mapping[_Remote, Exception], output_dir: Path, how_many: str) -> ConnectionError:
+def _by_hand(failures: dict[_Remote, Exception], output_dir: Path, how_many: str) -> ConnectionError:
     steps = "\n".join(
         f"  open {remote.page} in a browser and save the file as {(output_dir / remote.name).resolve()}\n"
         f"    ({remote.known_hash}; failed with: {error})"

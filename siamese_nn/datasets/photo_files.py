@@ -6,7 +6,6 @@ import os
 import re
 import zlib
 from hashlib import sha256
-from typing import Any
 
 from PIL import Image
 
@@ -115,8 +114,8 @@ def require_whole(
     Raises:
         ImageError: if pixels are made up, or the data of a PNG were changed since it was written.
     """
-    pixel: Any = photo.getpixel((photo.width - 1, photo.height - 1))
-    last = pixel if isinstance(pixel, tuple) else (pixel,)
+    last = photo.getpixel((photo.width - 1, photo.height - 1))
+    last = last if isinstance(last, tuple) else (last,)
     if photo.format == "PNG":
         data = _png_data(name, content)
         interlaced = bool(content[28])
