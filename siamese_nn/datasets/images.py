@@ -8,7 +8,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -203,7 +203,8 @@ def opened(
 ) -> Iterator[Image.Image]:
     """A photo whose header has been read, and nothing else of it yet."""
     if isinstance(source, Image.Image):
-        entered = nullcontext(source.copy())  # decoding at a smaller size would change the caller's
+        # Decoding at a smaller size would change the caller's.
+        entered: AbstractContextManager[Image.Image] = nullcontext(source.copy())
     else:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         entered = Image.open(file, formats=formats)

@@ -33,12 +33,11 @@ def shared_identities(a: Pairs, b: Pairs) -> set[str]:
 def spelling(name: str) -> str:
     """Returns a form of a person's name by which people of two data sets are compared.
 
-    Its letters and digits, without case and accents; and for the 29 people whom CFP spells otherwise than LFW
-    (found by likeness of the names, and confirmed on the photos where the names left a doubt), CFP's.
+    Its letters and digits, without case and accents; and for the 29 people whom CFP spells otherwise than LFW (found by likeness of the
+    names, and confirmed on the photos where the names left a doubt), CFP's.
 
     Example:
-        >>> (spelling("LeBron_James") == spelling("Lebron James"),
-        ...     spelling("Robert_De_Niro") == spelling("Robert_Do_Niro"))
+        >>> spelling("LeBron_James") == spelling("Lebron James"), spelling("Robert_De_Niro") == spelling("Robert_Do_Niro")
         (True, True)
     """
     plain = _letters_and_digits(name)
@@ -60,7 +59,7 @@ def _cfp_spellings() -> dict[str, str]:
 
 
 def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
-    """Leaves out the pairs with somebody of a list, such as those on whom a model is to be measured.
+    """Leaves out the pairs in which somebody of a list occurs, such as those on whom a model is to be measured.
 
     Names are compared as `evaluation.require_unseen` does, by `spelling`.
 
@@ -75,8 +74,7 @@ def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
         ValueError: if `identities` is one string, or no pair is left.
 
     Example:
-        >>> pairs = Pairs(["Ada_1.jpg", "Bob_1.jpg"], ["Bob_2.jpg", "Bob_2.jpg"], [0, 1],
-        ...     ["Ada", "Bob"], ["Bob", "Bob"])
+        >>> pairs = Pairs(["Ada_1.jpg", "Bob_1.jpg"], ["Bob_2.jpg", "Bob_2.jpg"], [0, 1], ["Ada", "Bob"], ["Bob", "Bob"])
         >>> without_people(pairs, ["ADA"])
         Pairs(1 same, 0 different, 1 people)
     """
@@ -87,8 +85,7 @@ def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
     kept = [not unwanted & {spelling(one), spelling(other)} for one, other in zip(*sides, strict=True)]
     if not any(kept):
         raise ValueError(
-            f"`identities` must leave some pairs. Received: {len(unwanted)} names, which touch all "
-            f"{len(pairs)}"
+            f"`identities` must leave some pairs. Received: {len(unwanted)} names, which touch all {len(pairs)}"
         )
     logger.info(
         "%d of %d pairs are left out, of people who are to be left out", len(kept) - sum(kept), len(kept)
@@ -113,7 +110,7 @@ def require_disjoint(a: Pairs, b: Pairs, *, names: tuple[str, str] = ("the first
         >>> require_disjoint(ada, both)
         Traceback (most recent call last):
         ...
-        siamese_nn.datasets.splits.IdentityLeakError: 1 person occurs in both the first and the second ...
+        siamese_nn.datasets.splits.IdentityLeakError: 1 person occurs in both the first and the second pairs ...
     """
     leak = _describe_leak(a, b, names)
     if leak:
@@ -141,8 +138,7 @@ def split_by_letter(
     """Splits as the report did: by the first letter of the LEFT name only. This leaks, and warns whom.
 
     People on the right of a validation pair may stand on either side of a training pair, so the validation
-    accuracy is that of a partly known test. It is here to repeat the report; use `split_identities`
-    otherwise.
+    accuracy is that of a partly known test. It is here to repeat the report; use `split_identities` otherwise.
 
     Args:
         pairs: the pairs to split.
@@ -177,11 +173,11 @@ def split_identities(
     seed: int = 0,
     exclude: Pairs | None = None,
 ) -> tuple[Pairs, Pairs]:
-    """Splits so that every person is on one side: in validation are those with a first letter in `letters`.
+    """Splits so that every person is on one side: validation holds the people whose first letter is in `letters`.
 
-    A pair of two people from different sides cannot be used as it is (on View 1 of LFW with A-E: 464 of
-    2,200). With `rebalance` the photos of such pairs are paired anew, each within its own side, until both
-    sides hold as many different pairs as same ones. A side that has at least as many already gets none.
+    A pair of two people from different sides cannot be used as it is (on View 1 of LFW with A-E: 464 of 2,200).
+    With `rebalance` the photos of such pairs are paired anew, each within its own side, until both sides hold
+    as many different pairs as same ones. A side that has at least as many already gets none.
 
     Args:
         pairs: the pairs to split.
@@ -192,8 +188,7 @@ def split_identities(
 
     Returns:
         The training and the validation pairs: those of `pairs` in their former order, then the new ones. On
-        View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (554 and 82 different without
-        `rebalance`).
+        View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (554 and 82 different without `rebalance`).
 
     Raises:
         ValueError: if one side would be empty, or the lost photos cannot give as many pairs as are wanted.
@@ -263,7 +258,7 @@ def _by_path(pairs: Pairs) -> set[tuple[str, str]]:
 def _new_different_pairs(
     pairs: Pairs, side: str, photos: dict[str, str], taken: set[tuple[str, str]], seed: list[int]
 ) -> Pairs:
-    """Pairs `photos` of different people anew until `pairs` would balance, each as seldom as possible."""
+    """Pairs `photos` of different people anew until `pairs` would balance, each photo as seldom as possible."""
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
     rng = np.random.default_rng(seed)
     paths = sorted(photos)
@@ -280,8 +275,8 @@ def _new_different_pairs(
         fruitless = 0 if len(chosen) > before else fruitless + 1
     if len(chosen) < wanted:
         raise ValueError(
-            f"The {side} side lacks {wanted} different pairs, and the photos of the pairs lost to the split "
-            f"give only {len(chosen)}. Choose other `letters`, or pass `rebalance=False`"
+            f"The {side} side lacks {wanted} different pairs, and the photos of the pairs lost to the split give only "
+            f"{len(chosen)}. Choose other `letters`, or pass `rebalance=False`"
         )
     left, right = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
     return Pairs(left, right, [0] * wanted, [photos[path] for path in left], [photos[path] for path in right])

@@ -127,7 +127,7 @@ def compare(
     # The last column: the only one, or of the probabilities of different and same the second.
     scores = np.concatenate(
         [
-            sign * np.float32(comparison((left[batch], right[batch]), training=False))[:, -1]
+            sign * np.asarray(comparison((left[batch], right[batch]), training=False), np.float32)[:, -1]
             for batch in batches
         ]
     )

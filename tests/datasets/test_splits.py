@@ -112,3 +112,12 @@ def test_people_whom_cfp_misspells_are_known():
     assert datasets.without_people(pairs, ["Robert_Do_Niro"]).left.tolist() == ["b1"]
     with pytest.raises(IdentityLeakError, match="Robert_De_Niro"):
         evaluation.require_unseen([pairs], ["Robert Do Niro"])
+
+
+def test_people_are_learnt_from_all_photos_of_those_who_are_not_held_out(toy_dir, toy_pairs):
+    _, val = datasets.split_identities(toy_pairs)
+    photos = datasets.training_photos(toy_dir / "lfw2", toy_pairs, val)
+    assert set(photos) == toy_pairs.identities() - val.identities()
+    everybody = datasets.photos_by_identity(toy_dir / "lfw2")
+    assert set(everybody) - set(photos) >= val.identities()
+    assert all(own == everybody[name] and len(own) == 4 for name, own in photos.items())
