@@ -1,4 +1,4 @@
-"""Draws results, computes none. Every function returns matplotlib axes and leaves showing them to the caller."""
+"""Draws results, computes none. Every function returns matplotlib axes; the caller shows them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,10 @@ def learning_curves(
     """Draws a quantity by epoch, for training and validation (the report's figures 5 and 6).
 
     Args:
-        history: values by name, epoch by epoch: `training.read_history(run_dir)`, or `model.fit(...).history`.
-        quantity: the name, such as `"loss"` or `"eer"`; it and its `val_` twin are drawn where they are there.
+        history: values by name, epoch by epoch:
+            `training.read_history(run_dir)`, or `model.fit(...).history`.
+        quantity: the name, such as `"loss"` or `"eer"`; it and its `val_`
+            twin are drawn where they are there.
         ax: where to draw; `None` makes a figure.
 
     Raises:
@@ -93,15 +95,16 @@ def roc(
 def det(
     scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws the detection error trade-off: the share of same pairs rejected, by that of different pairs accepted.
+    """Draws the detection error trade-off: same pairs rejected, by different pairs accepted.
 
-    Both axes are normal deviates, which stretches the rare errors. A share of 0 has no place there: the curve leaves the
-    picture.
+    Both axes are normal deviates, which stretches the rare errors. A share of 0
+    has no place there: the curve leaves the picture.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        label: what to call the curve in the legend, to which its equal error rate is added; `None` names only that.
+        label: what to call the curve in the legend, to which its equal error
+            rate is added; `None` names only that.
         ax: where to draw; axes that hold such curves already get one more. `None` makes a figure.
 
     Raises:
@@ -117,7 +120,8 @@ def det(
     """
     name = f"EER {equal_error_rate(scores, same):.1%}"
     rates = np.array(det_curve(same, scores)[:2])
-    # As scikit-learn's DetCurveDisplay: clipped just outside of what is seen, for the deviate of 0 is infinite.
+    # As scikit-learn's DetCurveDisplay: clipped just outside of what is
+    # seen, for the deviate of 0 is infinite.
     smallest = np.finfo(rates.dtype).eps
     far, frr = norm.ppf(rates.clip(smallest, 1 - smallest))
     ax = ax or _axes()
@@ -147,7 +151,8 @@ def score_histogram(
         ax: where to draw; `None` makes a figure.
 
     Raises:
-        ValueError: if the lengths differ, a score or the threshold is not finite, or only one class is present.
+        ValueError: if the lengths differ, a score or the threshold is not
+            finite, or only one class is present.
     """
     equal_error_rate(scores, same)  # raises on what cannot be drawn
     if not np.isfinite(threshold):
@@ -169,7 +174,7 @@ def score_histogram(
 
 
 def calibration(probabilities: Sequence[float], same: Sequence[int], ax: Axes | None = None) -> Axes:
-    """Draws how often pairs are of one person, by the probability that was given for it (a reliability diagram).
+    """Draws how often pairs are of one person, by the probability given for it (a reliability diagram).
 
     Args:
         probabilities: `(n,)` of the same person, in [0, 1].
@@ -244,7 +249,10 @@ def pairs_grid(
             title += f"\n{'same' if same else 'different'}, score {scores[i]:.3f}"
             if threshold is not None:
                 right = (scores[i] >= threshold) == bool(same)
-                title += f" {'≥' if scores[i] >= threshold else '<'} {threshold:.3f}: {'right' if right else 'wrong'}"
+                title += (
+                    f" {'≥' if scores[i] >= threshold else '<'} "
+                    f"{threshold:.3f}: {'right' if right else 'wrong'}"
+                )
                 colour = _RIGHT if right else _WRONG
         ax.set_title(title, fontsize=8, color=colour)
         for spine in ax.spines.values():
@@ -261,9 +269,10 @@ def all_curves(
     """Draws a quantity by epoch of many experiments in one picture (the report's figures 8 and 9).
 
     Args:
-        histories: by experiment the histories of its runs, as `training.read_history` reads them. All runs of an
-            experiment look alike.
-        quantity: the name. Losses get a logarithmic axis, for the penalties on weights spread them over decades.
+        histories: by experiment the histories of its runs, as `training.read_history`
+            reads them. All runs of an experiment look alike.
+        quantity: the name. Losses get a logarithmic axis, for the penalties
+            on weights spread them over decades.
         ax: where to draw; `None` makes a figure.
 
     Raises:
@@ -277,12 +286,12 @@ def all_curves(
     lacking = [name for name, runs in histories.items() if not all(quantity in history for history in runs)]
     if lacking or not histories:
         raise ValueError(
-            f"`histories` must hold {quantity!r} of every run. Received: {f'none of {lacking}' if lacking else 'no runs'}"
+            f"`histories` must hold {quantity!r} of every run. Received: "
+            f"{f'none of {lacking}' if lacking else 'no runs'}"
         )
     ax = ax or _axes((10, 6))
-    colours = plt.get_cmap(
-        "tab10"
-    ).colors  # ten by four line styles, both of which change from one to the next
+    # Ten colours by four line styles, both of which change from one to the next.
+    colours = [plt.get_cmap("tab10")(i) for i in range(10)]
     for i, (name, runs) in enumerate(histories.items()):
         style = {"color": colours[i % 10], "linestyle": _LINES[(i + i // 20) % 4], "linewidth": 1.2}
         style |= {"marker": ".", "markevery": [-1]}  # where it ends, also after a single epoch
@@ -305,8 +314,9 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
 
     Args:
         effects: by hyper-parameter groups of experiments that differ in nothing else, as
-            `training.reproduction.effects` returns them: each experiment with its `value`, and in percent the `published` accuracy, `ours`, and the
-            `deviation` of ours over seeds (NaN where there is none). A line joins a group.
+            `training.reproduction.effects` returns them: each experiment with its `value`, and in
+            percent the `published` accuracy, `ours`, and the `deviation` of ours over seeds (NaN where
+            there is none). A line joins a group.
 
     Returns:
         The axes, one a hyper-parameter that has groups; without any, one that says so.

@@ -59,7 +59,8 @@ class Pairs:
         if wrong.any():
             raise ValueError(
                 "`same` must be 1 where both names are equal and 0 elsewhere. "
-                f"Received another label for {int(wrong.sum())} pairs, the first of them {self[int(wrong.argmax())]}"
+                f"Received another label for {int(wrong.sum())} pairs, the first "
+                f"of them {self[int(wrong.argmax())]}"
             )
 
     def __len__(self) -> int:
@@ -98,17 +99,18 @@ class Pairs:
         return [pair_key(keys[left], keys[right]) for left, right in where.tolist()]
 
     def distinct_images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the distinct paths, `(m,)` and sorted, and where each pair finds its photos among them, `(n, 2)` int64."""
+        """Returns the distinct paths, `(m,)`, sorted, and each pair's places among them, `(n, 2)` int64."""
         paths, where = np.unique(np.concatenate([self.left, self.right]), return_inverse=True)
         return paths, where.reshape(2, len(self)).T.astype(np.int64)
 
 
 def require_pairs(**given: Any) -> None:
-    """Raises a `TypeError` that names the argument unless each of the arguments, given by name, is a `Pairs`."""
+    """Raises a `TypeError` that names the first argument, given by name, that is no `Pairs`."""
     for name, value in given.items():
         if not isinstance(value, Pairs):
             raise TypeError(
-                f"`{name}` must be a `datasets.Pairs`, as `datasets.read_pairs` returns. Received: {type(value).__name__}"
+                f"`{name}` must be a `datasets.Pairs`, as `datasets.read_pairs` "
+                f"returns. Received: {type(value).__name__}"
             )
 
 
@@ -167,7 +169,7 @@ def letter_table(pairs: Pairs) -> PrettyTable:
 
 
 def class_table(sets: Mapping[str, Pairs]) -> PrettyTable:
-    """Returns the table of classes: for each named set, how many pairs are of the same and of different people.
+    """Returns the table of classes: how many pairs of each named set are of the same and of different people.
 
     Args:
         sets: the sets by name, for instance `{"train": train, "validation": val, "test": test}`.

@@ -46,7 +46,7 @@ class Member(NamedTuple):
 
 @contextmanager
 def refusing_damage(source: Path, member: str | None = None) -> Iterator[None]:
-    """Turns what Python raises on a damaged archive into one `ValueError` that names `source` and the member."""
+    """Turns Python's errors on a damaged archive into one `ValueError` that names `source` and the member."""
     try:
         yield
     except BROKEN as error:
@@ -67,7 +67,7 @@ def damage(error: Exception) -> str:
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
-    """Gives what a zip archive holds; `read` gives never more bytes than the archive says, which is `size`."""
+    """Gives what a zip archive holds; `read` never gives more bytes than `size`, which the archive says."""
     # zipfile does not look whether the directory is as long as the archive's last record says.
     end = archive.fp.seek(0, os.SEEK_END)
     archive.fp.seek(max(0, end - 2**16 - 22))
@@ -116,7 +116,8 @@ def _tar_members(source: Path) -> Iterator[Member]:
                 size = max(0, member.size)
                 unpacked.left = size + _MOST_HEADER_BYTES
                 yield Member(member.name, member.isdir(), size, fault, read)
-            # tarfile takes a broken header for the end, and a missing one. The end is zeros, then gzip's checksum.
+            # tarfile takes a broken header for the end, and a missing one. The
+            # end is zeros, then gzip's checksum.
             rest = unpacked.block[max(0, archive.offset - unpacked.end + len(unpacked.block)) :]
             if not rest:
                 raise tarfile.ReadError("no end of archive")
@@ -142,7 +143,7 @@ _READERS = {"zip": _zip_members, "tar.gz": _tar_members, "folder": _folder_membe
 
 
 def require_folder(output_dir: Path) -> None:
-    """Raises `FileExistsError` where a folder can't be made, for a file is in its place or in that of one above it."""
+    """Raises `FileExistsError` where a file lies in the place of a folder or of one above it."""
     for place in (output_dir, *output_dir.parents):
         if place.exists() and not place.is_dir():
             raise FileExistsError(
@@ -155,8 +156,8 @@ def require_same_source(output_dir: Path, proof: dict, source: Path) -> None:
     name = source.resolve().name
     if proof.get("source", name) != name:
         raise ValueError(
-            f"{output_dir} was organised from {proof['source']}. Received: {source}. Choose another `output_dir`, or "
-            "remove that one"
+            f"{output_dir} was organised from {proof['source']}. Received: "
+            f"{source}. Choose another `output_dir`, or remove that one"
         )
 
 

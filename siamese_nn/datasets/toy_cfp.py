@@ -1,4 +1,4 @@
-"""Drawn faces in the layout of CFP, frontal and in profile, with fiducials and folds: no download, no permission."""
+"""Drawn faces in CFP's layout, frontal and in profile, with fiducials and folds; nothing is downloaded."""
 
 import json
 import shutil
@@ -38,14 +38,15 @@ def make_toy_cfp(
 ) -> Path:
     """Draws photos of invented people, with the folders, fiducials and folds of CFP.
 
-    A profile is the same head turned by some 35 degrees to the left or right. The photos are cropped loosely, so that
-    faces lie here and there. Each fold has people of its own, and as many same and different pairs as every other, FF and
-    FP: seven a person as in CFP, or fewer where there aren't so many. People have the names and traits of those whom
-    `make_toy_faces` draws with the same seed: whoever trains on those must leave them out, as with CFP and LFW.
+    A profile is the same head turned by some 35 degrees to the left or right. The photos are cropped loosely,
+    so that faces lie here and there. Each fold has people of its own, and as many same and different pairs as
+    every other, FF and FP: seven a person as in CFP, or fewer where there aren't so many. People have the
+    names and traits of those whom `make_toy_faces` draws with the same seed: whoever trains on those must
+    leave them out, as with CFP and LFW.
 
     Args:
-        output_dir: Folder to make, which `read_cfp_folds` and `organize_cfp` read. `toy_cfp.json` in it keeps the
-            arguments; a whole set that was made with the same ones is kept as it is.
+        output_dir: Folder to make, which `read_cfp_folds` and `organize_cfp` read. `toy_cfp.json` in it keeps
+            the arguments; a whole set that was made with the same ones is kept as it is.
         people: Integer from 20 to 999: two a fold at least. Defaults to 20.
         frontal_photos: Integer from 2 to 99. Frontal photos of each person. Defaults to 10, as in CFP.
         profile_photos: Integer from 1 to 99. Profiles of each person. Defaults to 4, as in CFP.
@@ -89,8 +90,9 @@ def make_toy_cfp(
         if note_file.is_file() and (note_file.read_text(), found) == (note, photos):
             return output_dir
         raise FileExistsError(
-            f"`output_dir` must be new, empty, or hold the {photos} photos of {note}. Received: output_dir={output_dir}, "
-            "which holds something else. Choose another folder, or delete this one"
+            f"`output_dir` must be new, empty, or hold the {photos} photos of {note}. "
+            f"Received: output_dir={output_dir}, which holds something else. Choose "
+            "another folder, or delete this one"
         )
     partial = output_dir.parent / f".{output_dir.name}.toy_cfp_partial"
     if partial.exists():
@@ -127,7 +129,7 @@ def _draw_people(folder: Path, people: int, views: dict[str, int], seed: int) ->
 
 
 class _TurnedPen(_Pen):
-    """Looks at the head from the side if wanted, and keeps the last polygon: the mouth's points are not to be had else."""
+    """Turns the head to the side if wanted, and keeps the last polygon, which holds the mouth's points."""
 
     def __init__(self, image: Image.Image, face_width: float, view: str, rng: np.random.Generator):
         super().__init__(image, face_width, rng)
@@ -156,14 +158,15 @@ def _draw_photo(traits: dict, view: str, rng: np.random.Generator) -> tuple[Imag
     pixels = rng.uniform(0, 40) + rng.uniform(0.6, 0.9) * np.float32(grey)
     pixels += 5 * rng.standard_normal(pixels.shape, dtype=np.float32)
     grey = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    # CFP's points are those of the half on the left, or in a profile of the half that is turned to the camera.
+    # CFP's points are those of the half on the left, or in a profile of
+    # the half that is turned to the camera.
     side = 1 if view == "profile" and pen.yaw < 0 else -1
     points = np.array(pen.project(_face_points(traits, mouth, side))).reshape(30, 2) / _SUPERSAMPLE
     return ImageOps.colorize(grey, "black", "white", "#a0785a"), points - box[:2]
 
 
 def _face_points(traits: dict, mouth: np.ndarray, side: int) -> np.ndarray:
-    """Returns CFP's 30 points of the half where x has the sign of `side`, as x + yj like all that is drawn."""
+    """Returns CFP's 30 points of the half where x has the sign of `side`, as x + yj."""
     jaw = _outline(traits, 1.0, np.pi / 2, np.pi)[::5]
     jaw = side * jaw.real + 1j * jaw.imag
     eye = side * traits["eye_spacing"] + 1j * traits["eye_y"]
@@ -202,7 +205,7 @@ def _write_protocol(folder: Path, people: int, views: dict[str, int], seed: int)
 
 
 def _all_pairs(people: range, counts: list[int], symmetric: bool) -> dict[str, list[tuple[int, int]]]:
-    """Returns all same and different pairs of a fold, as numbers of the pair lists; a symmetric one only once."""
+    """Returns a fold's same and different pairs, as numbers of the pair lists; a symmetric one only once."""
     left, right = ([(p, p * n + i) for p in people for i in range(1, n + 1)] for n in counts)
     pairs = {"same": [], "diff": []}
     for one, i in left:

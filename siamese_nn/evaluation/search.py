@@ -1,4 +1,4 @@
-"""Exact search by inner product in large galleries, in blocks, within a stated working memory (NumPy only)."""
+"""Exact search by inner product in large galleries: in blocks, within a stated memory, by NumPy alone."""
 
 from collections.abc import Iterable, Iterator
 
@@ -17,25 +17,29 @@ def nearest(
     memory_limit: int = 2**28,
     engine: str = "numpy",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds, for each query, the `k` embeddings of the gallery with the largest inner products; exact, not approximate.
+    """Finds the `k` embeddings of the gallery with the largest inner products, for each query; exactly.
 
-    Of embeddings of unit length the inner product is the cosine. Others need to be brought to unit length first.
+    Of embeddings of unit length the inner product is the cosine. Others
+    need to be brought to unit length first.
 
     Args:
         queries: `(q, d)` finite numbers, computed with as float32.
-        gallery: `(n, d)` finite numbers, also a `numpy.memmap`. What is not float32 yet becomes so block by block.
+        gallery: `(n, d)` finite numbers, also a `numpy.memmap`. What is not
+            float32 yet becomes so block by block.
         k: how many to find, from 1 to `n`.
-        memory_limit: bytes of working memory, beside the arguments and the results; at least 1 MiB. Defaults to 256 MiB.
-        engine: `"numpy"`, or `"faiss"`, which needs the extra of that name, takes its own blocks of some 20 MB whatever the
-            limit is, and float32 copies of arguments that are not.
+        memory_limit: bytes of working memory, beside the arguments and the
+            results; at least 1 MiB. Defaults to 256 MiB.
+        engine: `"numpy"`, or `"faiss"`, which needs the extra of that name, takes its own blocks of some 20
+            MB whatever the limit is, and float32 copies of arguments that are not.
 
     Returns:
-        The scores, `(q, k)` float32, largest first, and the indices into the gallery, `(q, k)` int64. Equal scores are in the
-        order of their indices, and the lowest indices are taken (with faiss only the first holds).
+        The scores, `(q, k)` float32, largest first, and the indices into the gallery, `(q, k)`
+        int64. Equal scores are in the order of their indices, and the lowest indices are taken
+        (with faiss only the first holds).
 
     Raises:
-        ValueError: if an argument is out of range, the shapes don't fit, numbers are complex, or a number or a product
-            is not finite.
+        ValueError: if an argument is out of range, the shapes don't fit, numbers are
+            complex, or a number or a product is not finite.
         ImportError: if faiss is asked for and not installed.
 
     Example:
@@ -74,13 +78,16 @@ def pairs_above(
     Args:
         embeddings: `(n, d)` finite numbers, computed with as float32.
         threshold: the least score to keep.
-        memory_limit: bytes of working memory, beside the argument and the result; at least 1 MiB. Defaults to 256 MiB.
+        memory_limit: bytes of working memory, beside the argument and the
+            result; at least 1 MiB. Defaults to 256 MiB.
 
     Returns:
-        The pairs, `(m, 2)` int64, each once, with the lower index first and in order; and their scores, `(m,)` float32.
+        The pairs, `(m, 2)` int64, each once, with the lower index first and in
+        order; and their scores, `(m,)` float32.
 
     Raises:
-        ValueError: if an argument is out of range, numbers are complex, or a number or a product is not finite.
+        ValueError: if an argument is out of range, numbers are complex, or
+            a number or a product is not finite.
 
     Example:
         >>> pairs, scores = pairs_above([[1.0, 0.0], [0.5, 0.75], [0.0, 1.0]], 0.7)
@@ -119,8 +126,8 @@ def score_blocks(
         upper: whether to leave out blocks in which each index of a query is larger than each of the gallery.
 
     Yields:
-        The first query of the block, the first of the gallery, and the scores, `(rows, columns)` float32. Take what you need
-        of them before the next block: it comes in the same memory.
+        The first query of the block, the first of the gallery, and the scores, `(rows, columns)` float32.
+        Take what you need of them before the next block: it comes in the same memory.
 
     Raises:
         ValueError: if `memory_limit` is too small, or a number is not finite.
@@ -148,8 +155,9 @@ def score_blocks(
             # A vector that isn't finite has no finite product with any other: one row and one column tell.
             if not (np.isfinite(block[0]).all() and np.isfinite(block[:, 0]).all()):
                 raise ValueError(
-                    "Embeddings must hold finite numbers, whose products are finite. Received: some that are not, among "
-                    f"{row} to {row + len(left) - 1} and {column} to {column + len(right) - 1}"
+                    "Embeddings must hold finite numbers, whose products are finite. "
+                    f"Received: some that are not, among {row} to {row + len(left) - 1} and "
+                    f"{column} to {column + len(right) - 1}"
                 )
             yield row, column, block
 
@@ -170,7 +178,8 @@ def top_scores(
     Raises:
         ValueError: if the largest score of a row is not finite.
     """
-    # A score and its index in one number: the larger score is the larger number, and of equal ones the lower index.
+    # A score and its index in one number: the larger score is the larger
+    # number, and of equal ones the lower index.
     best = np.zeros((n_queries, k), np.uint64)
     worst = np.full(n_queries, -np.inf, np.float32)
     for row, column, scores in blocks:
@@ -204,7 +213,8 @@ def _require_real(array: np.ndarray, name: str) -> None:
 def _require_finite(scores: np.ndarray) -> np.ndarray:
     if not np.isfinite(scores).all():
         raise ValueError(
-            "Embeddings must hold finite numbers, whose products are finite. Received: some whose products are not"
+            "Embeddings must hold finite numbers, whose products are finite. "
+            "Received: some whose products are not"
         )
     return scores
 

@@ -1,4 +1,4 @@
-"""The Person Verification study on CFP again: runs its experiments, and sets our figures beside the published ones."""
+"""The Person Verification study on CFP again: its experiments, and our figures beside the published ones."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -100,7 +100,8 @@ def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:
     """Reads what has come of runs, finished or not.
 
     Returns:
-        For each run its name, task, recipe and `status`; of a finished one `results`, as `training.train` returns them.
+        For each run its name, task, recipe and `status`; of a finished one
+        `results`, as `training.train` returns them.
     """
     rows = []
     for run in runs:
@@ -148,14 +149,15 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
     without = any(PUBLISHED[row["name"]].pretrained and row["status"] == "not begun" for row in rows)
     devices = sorted({row["results"]["device"] for row in rows if "results" in row})
     return (
-        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of them; best epoch by the AUC of the "
-        "validation pairs; threshold chosen on them, so that their own accuracy flatters; 95% interval by bootstrap over people. "
-        "Which folds the study took, its batches and its images are not known: ours are of 32 pairs, "
+        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of "
+        "them; best epoch by the AUC of the validation pairs; threshold chosen on them, so that their own "
+        "accuracy flatters; 95% interval by bootstrap over people. Which folds the study took, its batches "
+        "and its images are not known: ours are of 32 pairs, "
         f"{' and '.join(f'{size} x {size}' for size in sizes)} pixels."
         + (f"\nShorter than the study's: {', '.join(shorter)}." if shorter else "")
         + (
-            "\nExperiments that begin with ImageNet weights are not begun where these could not be downloaded: the warning says where to put "
-            "the file."
+            "\nExperiments that begin with ImageNet weights are not begun where these could not be "
+            "downloaded: the warning says where to put the file."
             if without
             else ""
         )

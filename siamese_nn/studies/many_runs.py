@@ -38,8 +38,9 @@ def run_all(
 ) -> None:
     """Trains each recipe in its folder, with a progress bar. The same call goes on where it was cut off.
 
-    Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
-    once at the end. One that diverges, whose folder is damaged, or whose weights can't be downloaded, is passed over with a warning.
+    Finished runs are left as they are. A run whose folder another process is training in is left to it, and
+    looked at again once at the end. One that diverges, whose folder is damaged, or whose weights can't be
+    downloaded, is passed over with a warning.
 
     Args:
         runs: by their folders.

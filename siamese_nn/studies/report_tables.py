@@ -93,7 +93,7 @@ def table(rows: Iterable[Mapping[str, Any]], number: int) -> PrettyTable:
 
 
 def leak_table(rows: Iterable[Mapping[str, Any]]) -> PrettyTable | None:
-    """Shows what the report's split leaks: the AUC of the validation pairs with somebody from training, and that of the others.
+    """Shows what the report's split leaks: AUC on validation pairs with a training person, and on the others.
 
     Args:
         rows: what `reproduction.collect` returns.
@@ -138,26 +138,31 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     devices = sorted({row["device"] for row in rows if row["device"]})
     apart = "Nobody is in two of the sets."
     if "report" in split:
-        apart = "The report's letter split: training and validation SHARE people, so its validation figures flatter."
+        apart = (
+            "The report's letter split: training and validation SHARE people, "
+            "so its validation figures flatter."
+        )
     notes = [f"Data: {data}." for data in sorted({row["data"] for row in rows if row["data"]})]
     if any(row["name"].endswith("-256") for row in rows):
         notes.append(
-            "-256: as the report's code really ran, with 256 units whatever the table prints, and a fourth pooling with drop-out."
+            "-256: as the report's code really ran, with 256 units whatever the table prints, "
+            "and a fourth pooling with drop-out."
         )
     changes = sorted({row["changes"] for row in rows if row["changes"]})
     if changes:
         notes.append(f"Ours DEPART from the report's settings: {'; '.join(changes)}.")
     return (
-        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; losses include the "
-        "penalties on weights. Best epoch: of the best validation loss, at the threshold chosen on the validation pairs, with the 95% "
-        "interval over people where there is one seed. ±: standard deviation over seeds. The report's figures are of one run each, "
-        f"its seconds of one Tesla K80.\n{apart}{''.join(f'{chr(10)}{text}' for text in notes)}\n"
-        f"Ours on: {'; '.join(devices) or 'nothing yet'}."
+        "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the "
+        "report took them; losses include the penalties on weights. Best epoch: of the best validation "
+        "loss, at the threshold chosen on the validation pairs, with the 95% interval over people where "
+        "there is one seed. ±: standard deviation over seeds. The report's figures are of one run each, "
+        f"its seconds of one Tesla K80.\n{apart}{''.join(f'{chr(10)}{text}' for text in notes)}\nOurs on: "
+        f"{'; '.join(devices) or 'nothing yet'}."
     )
 
 
 def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
-    """Returns as text all tables that the rows of `reproduction.collect` belong to, with `describe` below them."""
+    """Returns as text all tables that rows of `reproduction.collect` belong to, with `describe` below."""
     parts = []
     for number in sorted({row["table"] for row in rows}):
         shown = table(rows, number)
@@ -169,8 +174,9 @@ def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
         if markdown:
             leak.set_style(TableStyle.MARKDOWN)
         parts.append(
-            f"{'### ' if markdown else ''}The leak\n{chr(10) if markdown else ''}Validation pairs with somebody from training, and the "
-            f"others, ranked by the last epoch's model:\n{chr(10) if markdown else ''}{leak}\n"
+            f"{'### ' if markdown else ''}The leak\n{chr(10) if markdown else ''}Validation pairs "
+            "with somebody from training, and the others, ranked by the last epoch's "
+            f"model:\n{chr(10) if markdown else ''}{leak}\n"
         )
     return "\n".join([*parts, describe(rows)]) + "\n"
 
@@ -202,8 +208,9 @@ def markdown_around(path: str | os.PathLike, title: str) -> tuple[str, str]:
     before, _, rest = text.partition(begin)
     if found != [1, 1] or end not in rest:
         raise ValueError(
-            f"{path} must have one line {begin.strip()} and below it one line {end.strip()}, or neither. Received {found[0]} "
-            f"and {found[1]}{' in the wrong order' * (found == [1, 1])}. Mend or remove them"
+            f"{path} must have one line {begin.strip()} and below it one line "
+            f"{end.strip()}, or neither. Received {found[0]} and "
+            f"{found[1]}{' in the wrong order' * (found == [1, 1])}. Mend or remove them"
         )
     return before, rest.partition(end)[2]
 
@@ -211,7 +218,8 @@ def markdown_around(path: str | os.PathLike, title: str) -> tuple[str, str]:
 def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, title: str) -> None:
     """Writes `tables` into a Markdown file, between two comments that bear `title`.
 
-    What stands between these comments is replaced; where they are missing, they are put at the end. All else stays.
+    What stands between these comments is replaced; where they are missing,
+    they are put at the end. All else stays.
 
     Raises:
         ValueError: naming the file, if it is no UTF-8, or these comments are not one pair.

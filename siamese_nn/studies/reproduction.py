@@ -79,7 +79,8 @@ def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str
     Args:
         tables: the numbers of the tables whose rows to take, 3 to 7.
         only: the numbers of further rows, such as `"5.1"`. With neither, all rows are taken.
-        variant: `"as-printed"`, or `"as-run"`: as the authors' code really ran them, see `training.REPORT_EXPERIMENTS`.
+        variant: `"as-printed"`, or `"as-run"`: as the authors' code really ran
+            them, see `training.REPORT_EXPERIMENTS`.
 
     Raises:
         ValueError: if there is no such table, row or variant.
@@ -124,11 +125,12 @@ def plan(
 
     Args:
         names: of `training.REPORT_EXPERIMENTS`; see `select`.
-        runs_dir: the folder that holds, or will hold, the runs' folders. Two names of the same recipe share their runs.
+        runs_dir: the folder that holds, or will hold, the runs' folders. Two
+            names of the same recipe share their runs.
         split: `"report"` or `"identities"`, as in `Recipe`.
         seeds: each makes one run of every experiment.
-        changes: other fields of `Recipe` with their values, such as `{"epochs": 10}`, for trials that are smaller than the
-            report's. They become a part of the folders' names.
+        changes: other fields of `Recipe` with their values, such as `{"epochs": 10}`, for trials that are
+            smaller than the report's. They become a part of the folders' names.
 
     Raises:
         ValueError: on an unknown name or field, or a value that the recipe refuses.
@@ -161,11 +163,11 @@ def plan(
 
 
 def run(runs: Sequence[ReportRun], pairs: Pairs, test: Pairs, *, verbose: int | str = 0) -> None:
-    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on where it was cut off.
+    """Makes the runs of a plan, one by one, with a progress bar. The same call goes on where it was cut off.
 
-    Finished runs are left as they are. A run whose folder another process is training in is left to it, and looked at again
-    once at the end: several processes with the same plan share the work. One that diverges, or whose folder is damaged, is
-    passed over with a warning.
+    Finished runs are left as they are. A run whose folder another process is training in is left to it, and
+    looked at again once at the end: several processes with the same plan share the work. One that diverges,
+    or whose folder is damaged, is passed over with a warning.
 
     Args:
         runs: what `plan` returns.
@@ -196,9 +198,10 @@ def collect(runs: Iterable[ReportRun], data_dir: str | os.PathLike | None = None
         data_dir: the organised folder that they were trained on, for the tables to say what the photos are.
 
     Returns:
-        For each run its name, split, seed, `changes`, `status` and `data` (in words); of a finished one the figures, accuracies in percent as the report's, else
-        `None`: loss and accuracy at 0.5 on test and validation pairs at the last epoch, the best epoch's test accuracy at
-        the validation pairs' threshold with its 95% interval, epochs, seconds and device; and the report's row.
+        For each run its name, split, seed, `changes`, `status` and `data` (in words); of a finished one the
+        figures, accuracies in percent as the report's, else `None`: loss and accuracy at 0.5 on test and
+        validation pairs at the last epoch, the best epoch's test accuracy at the validation pairs' threshold
+        with its 95% interval, epochs, seconds and device; and the report's row.
     """
     words = None if data_dir is None else _data_in_words(Path(data_dir))
     rows = []
@@ -265,8 +268,9 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
         rows: what `collect` returns.
 
     Returns:
-        By hyper-parameter (as the report prints them) the groups of such experiments, for `plots.hyperparameter_effects`. Runs of
-        other units than those printed say nothing of the units' effect, and are left out there.
+        By hyper-parameter (as the report prints them) the groups of such experiments, for
+        `plots.hyperparameter_effects`. Runs of other units than those printed say nothing of the
+        units' effect, and are left out there.
     """
     points: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -296,8 +300,8 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
 def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
     """Draws the report's figures 5 to 9 from the finished runs, as PNG.
 
-    Figures 5 and 6 are one run's curves, experiment 5.1's where it is there; 7 the effect of each hyper-parameter; 8 and 9 the
-    validation accuracy and loss of all runs, by epoch.
+    Figures 5 and 6 are one run's curves, experiment 5.1's where it is there; 7 the effect of each
+    hyper-parameter; 8 and 9 the validation accuracy and loss of all runs, by epoch.
 
     Returns:
         The files, none where nothing is finished.

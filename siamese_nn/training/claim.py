@@ -72,7 +72,7 @@ def claim_folder(
         other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
         if other:
             raise ValueError(
-                f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another folder, "
-                "or remove this one"
+                f"{run_dir} is the run of another {part}; they differ in "
+                f"{', '.join(other)}. Choose another folder, or remove this one"
             )
     return claim

@@ -17,7 +17,8 @@ def finish(model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[
     Args:
         model: the trained model.
         recipe: its recipe.
-        photos: the photos that it learnt from, person by person; the back-end is fitted to them, and to nothing else.
+        photos: the photos that it learnt from, person by person; the back-end
+            is fitted to them, and to nothing else.
 
     Returns:
         A model from one image to its embedding, of unit length.

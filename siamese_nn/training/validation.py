@@ -9,12 +9,12 @@ from ..models import embedding_model
 
 
 class VerificationCallback(tf.keras.callbacks.Callback):
-    """Measures verification on pairs after every epoch: of pair models, and of those that have no validation loss.
+    """Measures verification on pairs after every epoch, also of models that have no validation loss.
 
-    It adds to the epoch's logs `val_eer` (equal error rate), `val_auc` (area under the ROC curve) and `val_verification_accuracy` (the best
-    over all thresholds on these very pairs: to compare epochs by, not to report), for `EarlyStopping` and `ModelCheckpoint` to
-    monitor, so put it before them in the list. All are NaN once the model's scores are. Each distinct photo is decoded once and embedded once
-    an epoch.
+    It adds to the epoch's logs `val_eer` (equal error rate), `val_auc` (area under the ROC curve) and
+    `val_verification_accuracy` (the best over all thresholds on these very pairs: to compare epochs by, not
+    to report), for `EarlyStopping` and `ModelCheckpoint` to monitor, so put it before them in the list. All
+    are NaN once the model's scores are. Each distinct photo is decoded once and embedded once an epoch.
 
     Args:
         pairs: validation pairs, of people who are not in training.
@@ -23,8 +23,8 @@ class VerificationCallback(tf.keras.callbacks.Callback):
 
     Raises:
         ImageError: in `fit`, if a photo is missing or broken.
-        ValueError: if an argument is out of range, or the pairs are all of one class; in `fit`, if the model takes no images
-            of a fixed size.
+        ValueError: if an argument is out of range, or the pairs are all of one class; in
+            `fit`, if the model takes no images of a fixed size.
     """
 
     def __init__(self, pairs: Pairs, *, crop: tuple[int, int] | None = None, batch_size: int = 128):
@@ -45,7 +45,8 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         shape = embedding_model(self.model).input_shape
         if len(shape) != 4 or None in shape[1:]:
             raise ValueError(
-                f"The model must take images, (batch, height, width, channels) of a fixed size. Received: input shape {shape}"
+                "The model must take images, (batch, height, width, channels) of a fixed "
+                f"size. Received: input shape {shape}"
             )
         _, height, width, channels = shape
         paths, self.where = self.pairs.distinct_images()
@@ -65,7 +66,8 @@ class VerificationCallback(tf.keras.callbacks.Callback):
 class ViolatingTriplets(tf.keras.callbacks.Callback):
     """Draws each epoch's triplets by the model as it then is, from those that violate the margin.
 
-    Its method `plan` is what `datasets.triplet_dataset` takes. Put it after the callback that restores a killed training.
+    Its method `plan` is what `datasets.triplet_dataset` takes. Put it after
+    the callback that restores a killed training.
 
     Args:
         images: the training photos, uint8 `(n, height, width, channels)`.

@@ -55,8 +55,8 @@ def read_verifier_settings(path: str | os.PathLike) -> dict[str, Any]:
     version = settings.get("format") if isinstance(settings, dict) else None
     if version != VERIFIER_FORMAT:
         raise ValueError(
-            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn reads. Received: format {version}. "
-            f"{_ANEW}"
+            f"{path} must have format {VERIFIER_FORMAT}, which this siamese_nn "
+            f"reads. Received: format {version}. {_ANEW}"
         )
     try:
         name, calibration, held_out = settings["model"], settings["calibration"], settings["held_out"]
@@ -155,14 +155,15 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
     for variable in model.variables:
         if not np.isfinite(np.asarray(variable.numpy(), np.float64)).all():
             raise ValueError(
-                f"{path} holds weights that are not finite numbers, in {getattr(variable, 'path', variable.name)}. It "
-                f"is damaged, or its training diverged. {_REMEDY}"
+                f"{path} holds weights that are not finite numbers, in "
+                f"{getattr(variable, 'path', variable.name)}. It is damaged, "
+                f"or its training diverged. {_REMEDY}"
             )
     return model
 
 
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
-    """Raises unless the archive holds what Keras writes, uncompressed as Keras writes it: nothing can swell."""
+    """Raises unless the archive holds what Keras writes, uncompressed, so that nothing can swell."""
     members = archive.infolist()
     if sorted(member.filename for member in members) != _MEMBERS:
         raise ValueError(
@@ -212,7 +213,7 @@ def _require_whole_graphs(config: Any) -> None:
 
 
 def _inputs(node: Any, names: list[str]) -> set[tuple[str, int]]:
-    """The outputs that a layer's call takes: whatever looks like [name of a layer, its call, its output, ...]."""
+    """The outputs that a layer's call takes: what looks like [name of a layer, its call, its output, ...]."""
     return {
         (part[0], part[1] if type(part[1]) is int else -1)
         for part in _parts(node)
@@ -249,7 +250,7 @@ def _count_weights(content: bytes) -> int:
 
 
 def _at_most(n_weights: int) -> AbstractContextManager:
-    """Lets Keras make variables of about so many numbers: a configuration of a few bytes may ask for any size."""
+    """Limits the numbers in variables that Keras makes: a few bytes of configuration may ask for any size."""
     # A model is built twice where it is in another, and has states that it doesn't keep.
     left = 4 * n_weights + 2**16
 
@@ -290,6 +291,7 @@ def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
             known = module is None or module in _MODULES or str(module).startswith(_PACKAGES)
             if name is not None and (not known or word in _UNSAFE or "lambda" in word):
                 raise ValueError(
-                    f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no layer of Keras's or "
-                    "siamese_nn's that is known to be harmless. Don't load it, and build models of other layers"
+                    f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no "
+                    "layer of Keras's or siamese_nn's that is known to be harmless. Don't load "
+                    "it, and build models of other layers"
                 )

@@ -1,4 +1,4 @@
-"""A trained run as a tool: are two photos of one person, who is on a photo, and which photos show the same people."""
+"""A trained run as a tool: whether two photos show one person, who it is, and who is who in many photos."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,10 @@ from .gallery import Gallery
 from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
 
 Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
-"""What counts as one photo: the path or the bytes of a JPEG or PNG file; an array `(height, width)`, `(height, width, 1)` or
-`(height, width, 3)` (RGB), uint8 or of floats in [0, 1]; a Pillow image. An array `(n, height, width, channels)`, or one of `n`
-paths, counts as a list of photos."""
+"""What counts as one photo: the path or the bytes of a JPEG or PNG file; a Pillow image; an array
+`(height, width)`, `(height, width, 1)` or `(height, width, 3)` (RGB), uint8 or of floats in [0, 1].
+
+An array `(n, height, width, channels)`, or one of `n` paths, counts as a list of photos."""
 
 _CHUNK = 256  # photos in memory at a time
 _MOST_PIXELS = 4096  # a side of what a model sees
@@ -37,8 +38,11 @@ _MOST_PIXELS = 4096  # a side of what a model sees
 
 @dataclass(frozen=True)
 class Verification:
-    """Whether two photos show the same person: the score is at least the threshold. The probability is that of the run's
-    calibration, for pairs that are as often of one person as its validation pairs."""
+    """Whether two photos show the same person: the score is at least the threshold.
+
+    The probability is that of the run's calibration, for pairs that are as often of one person as its
+    validation pairs.
+    """
 
     same: bool
     score: float
@@ -130,22 +134,24 @@ class Verifier:
         run_dir = Path(run_dir)
         if not (run_dir / "recipe.json").exists() and not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
-                f"{run_dir} is no run folder (it has no recipe.json). Give the folder that `siamese-nn train` named"
+                f"{run_dir} is no run folder (it has no recipe.json). Give the "
+                "folder that `siamese-nn train` named"
             )
         if not (run_dir / "results.json").exists():
             raise FileNotFoundError(
-                f"{run_dir} is half-written (it has no results.json). Give the same `siamese-nn train` command again: it goes "
-                "on where it stood"
+                f"{run_dir} is half-written (it has no results.json). Give the same "
+                "`siamese-nn train` command again: it goes on where it stood"
             )
         held = read_results(run_dir).get("files", {}).get(VERIFIER)
         if not (run_dir / "verifier.json").exists():
             raise FileNotFoundError(
-                f"{run_dir} has no verifier.json. Give the same `siamese-nn train` command again: it makes it anew"
+                f"{run_dir} has no verifier.json. Give the same `siamese-nn "
+                "train` command again: it makes it anew"
             )
         if held not in (None, file_digest(run_dir / VERIFIER)):
             raise ValueError(
-                f"{run_dir / VERIFIER} has changed since the run was measured. Give the same `siamese-nn train` command "
-                "again: it makes it anew"
+                f"{run_dir / VERIFIER} has changed since the run was measured. Give "
+                "the same `siamese-nn train` command again: it makes it anew"
             )
         settings = read_verifier_settings(run_dir / "verifier.json")
         path = run_dir / settings["model"]
@@ -154,9 +160,10 @@ class Verifier:
         digest = sha256(path.read_bytes()).hexdigest()
         if digest != settings["model_sha256"]:
             raise ValueError(
-                f"{path} is not the model that the threshold in verifier.json was chosen for: its SHA-256 is {digest[:12]} "
-                f"instead of {settings['model_sha256'][:12]}. Where a training has gone on since, the same `siamese-nn train` "
-                "command ends it and chooses anew; otherwise bring the model back, or train the run again"
+                f"{path} is not the model that the threshold in verifier.json was chosen "
+                f"for: its SHA-256 is {digest[:12]} instead of {settings['model_sha256'][:12]}. Where a "
+                "training has gone on since, the same `siamese-nn train` command ends it and chooses anew; "
+                "otherwise bring the model back, or train the run again"
             )
         shape = models.embedding_model(model).input_shape
         if len(shape) != 4 or None in shape[1:3] or max(shape[1:3]) > _MOST_PIXELS or shape[3] not in (1, 3):
@@ -303,7 +310,8 @@ class Verifier:
             threshold: a score of your own, to be measured; `fpir` plays no part then.
 
         Raises:
-            ValueError: if `fpir` can't be promised by the run's held-out people, or an argument is out of range.
+            ValueError: if `fpir` can't be promised by the run's held-out
+                people, or an argument is out of range.
         """
         key = (len(gallery), repr(fpir), repr(threshold))
         if key not in self._gallery_thresholds:
@@ -347,12 +355,14 @@ class Verifier:
             raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}")
         if not isinstance(gallery, Gallery):
             raise ValueError(
-                f"`gallery` must be a gallery: make it with `verifier.gallery(folder)`. Received: {type(gallery).__name__}"
+                "`gallery` must be a gallery: make it with `verifier.gallery(folder)`. "
+                f"Received: {type(gallery).__name__}"
             )
         if gallery.model != self.digest:
             raise ValueError(
-                "`gallery` must have been made with this verifier's model. Received: one of another model, SHA-256 "
-                f"{gallery.model[:12]} instead of {self.digest[:12]}. Make it anew, with `Verifier.gallery`"
+                "`gallery` must have been made with this verifier's model. "
+                f"Received: one of another model, SHA-256 {gallery.model[:12]} instead of "
+                f"{self.digest[:12]}. Make it anew, with `Verifier.gallery`"
             )
         width = models.embedding_model(self.model).output_shape[-1]
         if gallery.embeddings.shape[1] != width:
@@ -465,7 +475,8 @@ def _as_image(photo: np.ndarray, i: int) -> Image.Image:
     if photo.dtype.kind == "f":
         if not (photo.min() >= 0 and photo.max() <= 1):
             raise ImageError(
-                f"photo {i} of those given: floats must lie in [0, 1]. Received: {photo.min()} to {photo.max()}"
+                f"photo {i} of those given: floats must lie in [0, 1]. "
+                f"Received: {photo.min()} to {photo.max()}"
             )
         photo = np.rint(photo * 255).astype(np.uint8)
     elif photo.dtype != np.uint8:
