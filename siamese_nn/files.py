@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 try:
     import fcntl
 except ImportError:  # Windows, which lets nobody rename an open file
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # mypy knows a module by its name alone
 
 
 @contextmanager

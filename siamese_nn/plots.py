@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import det_curve, roc_auc_score, roc_curve
@@ -20,7 +21,7 @@ _RIGHT, _WRONG = "#1b7f4b", "#c0392b"
 # Okabe and Ito's colours, which the colour-blind tell apart; the line styles serve a grey print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", "-.", ":")
-_QUIET = {"color": "#888888", "linewidth": 1, "linestyle": ":", "zorder": 1}
+_QUIET: dict[str, Any] = {"color": "#888888", "linewidth": 1, "linestyle": ":", "zorder": 1}
 
 
 def learning_curves(
@@ -58,9 +59,7 @@ def learning_curves(
     return ax
 
 
-def roc(
-    scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
-) -> Axes:
+def roc(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axes | None = None) -> Axes:
     """Draws the ROC curve: the share of same pairs accepted, by the share of different pairs accepted.
 
     Args:
@@ -92,9 +91,7 @@ def roc(
     return ax
 
 
-def det(
-    scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
-) -> Axes:
+def det(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axes | None = None) -> Axes:
     """Draws the detection error trade-off: same pairs rejected, by different pairs accepted.
 
     Both axes are normal deviates, which stretches the rare errors. A share of 0
@@ -139,9 +136,7 @@ def det(
     return ax
 
 
-def score_histogram(
-    scores: Sequence[float], same: Sequence[int], threshold: float, ax: Axes | None = None
-) -> Axes:
+def score_histogram(scores: ArrayLike, same: ArrayLike, threshold: float, ax: Axes | None = None) -> Axes:
     """Draws how the scores of same and of different pairs are spread, with the threshold between them.
 
     Args:
@@ -162,9 +157,16 @@ def score_histogram(
     bins = np.histogram_bin_edges(scores, 40)
     for i, (side, label) in enumerate((("same", 1), ("different", 0))):
         own = scores[same == label]
-        style = {"histtype": "stepfilled", "facecolor": (_COLOURS[i], 0.35), "edgecolor": _COLOURS[i]}
-        # Shares, so that the smaller class is not drawn smaller.
-        ax.hist(own, bins, weights=np.full(len(own), 1 / len(own)), label=side, linestyle=_LINES[i], **style)
+        ax.hist(
+            own,
+            bins.tolist(),
+            weights=np.full(len(own), 1 / len(own)),  # shares, so that the smaller class is not drawn smaller
+            label=side,
+            linestyle=_LINES[i],
+            histtype="stepfilled",
+            facecolor=(_COLOURS[i], 0.35),
+            edgecolor=_COLOURS[i],
+        )
     ax.axvline(threshold, ymax=0.85, color="#888888", label=f"threshold {threshold:.3f}")
     ax.set(xlabel="score (higher is more alike)", ylabel="share of its pairs", title="Scores")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -173,7 +175,7 @@ def score_histogram(
     return ax
 
 
-def calibration(probabilities: Sequence[float], same: Sequence[int], ax: Axes | None = None) -> Axes:
+def calibration(probabilities: ArrayLike, same: ArrayLike, ax: Axes | None = None) -> Axes:
     """Draws how often pairs are of one person, by the probability given for it (a reliability diagram).
 
     Args:
@@ -208,7 +210,11 @@ def calibration(probabilities: Sequence[float], same: Sequence[int], ax: Axes | 
 
 
 def pairs_grid(
-    pairs: Pairs, scores: Sequence[float] | None = None, threshold: float | None = None, *, columns: int = 4
+    pairs: Pairs,
+    scores: Sequence[float] | np.ndarray | None = None,
+    threshold: float | None = None,
+    *,
+    columns: int = 4,
 ) -> np.ndarray:
     """Shows pairs of photos side by side, with names, and with scores and verdicts where they are given.
 
@@ -248,12 +254,12 @@ def pairs_grid(
         if scores is not None:
             title += f"\n{'same' if same else 'different'}, score {scores[i]:.3f}"
             if threshold is not None:
-                right = (scores[i] >= threshold) == bool(same)
+                decided = (scores[i] >= threshold) == bool(same)
                 title += (
                     f" {'≥' if scores[i] >= threshold else '<'} "
-                    f"{threshold:.3f}: {'right' if right else 'wrong'}"
+                    f"{threshold:.3f}: {'right' if decided else 'wrong'}"
                 )
-                colour = _RIGHT if right else _WRONG
+                colour = _RIGHT if decided else _WRONG
         ax.set_title(title, fontsize=8, color=colour)
         for spine in ax.spines.values():
             spine.set(color=colour, linewidth=1 if colour == "black" else 3)
@@ -293,7 +299,11 @@ def all_curves(
     # Ten colours by four line styles, both of which change from one to the next.
     colours = [plt.get_cmap("tab10")(i) for i in range(10)]
     for i, (name, runs) in enumerate(histories.items()):
-        style = {"color": colours[i % 10], "linestyle": _LINES[(i + i // 20) % 4], "linewidth": 1.2}
+        style: dict[str, Any] = {
+            "color": colours[i % 10],
+            "linestyle": _LINES[(i + i // 20) % 4],
+            "linewidth": 1.2,
+        }
         style |= {"marker": ".", "markevery": [-1]}  # where it ends, also after a single epoch
         for j, history in enumerate(runs):
             epochs = np.arange(1, len(history[quantity]) + 1)
@@ -336,8 +346,8 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
     for ax in axes[len(effects) :]:
         ax.remove()
     for ax, (name, groups) in zip(axes, effects.items(), strict=False):
-        values = {point["value"] for group in groups for point in group}
-        values = sorted(values, key=lambda value: value if isinstance(value, (int, float)) else str(value))
+        distinct = {point["value"] for group in groups for point in group}
+        values = sorted(distinct, key=lambda value: value if isinstance(value, (int, float)) else str(value))
         for i, side in enumerate(("published", "ours")):
             style = {**_line(i), "marker": "os"[i], "markersize": 4, "capsize": 2}
             for j, group in enumerate(groups):
@@ -370,7 +380,7 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
 
 def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
     """Saves the figure of `axes` as a picture, and closes it."""
-    figure = np.ravel(axes)[0].figure
+    figure: Any = (axes if isinstance(axes, Axes) else axes.ravel()[0]).figure
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -164,8 +164,8 @@ def _organized_before(folder: Path, source: Path, align: bool) -> dict[str, int]
 def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
     """Gives a reader for each path of CFP's layout; the source never says where to write."""
     if source.is_dir():
-        inside = [source, *(folder for folder in sorted(source.iterdir()) if folder.is_dir())]
-        root = next((folder for folder in inside if (folder / NAMES).is_file()), source)
+        folders = [source, *(folder for folder in sorted(source.iterdir()) if folder.is_dir())]
+        root = next((folder for folder in folders if (folder / NAMES).is_file()), source)
         yield {name: (root / name).read_bytes for name in _listing(root)}
         return
     if not source.is_file():
@@ -180,7 +180,7 @@ def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
             members = [member for member in zip_members(archive) if not member.is_folder]
         tops = [member.path[: -len(NAMES)] for member in members if member.path.endswith(NAMES)]
         top = min((top for top in tops if top[-1:] in ("", "/")), key=len, default="")
-        inside = {}
+        inside: dict[str, list[Member]] = {}
         for member in members:
             if member.path.startswith(top):
                 inside.setdefault(member.path[len(top) :], []).append(member)
@@ -194,14 +194,16 @@ def _read_member(member: Member) -> bytes:
     if member.fault or member.size > _MOST_MEMBER_BYTES:
         raise ValueError(member.fault or f"more than {_MOST_MEMBER_BYTES} bytes")
     try:
-        return member.read()
+        content = member.read()
     except BROKEN as error:
         raise ValueError(f"damaged ({damage(error)})") from error
+    return content if isinstance(content, bytes) else content.read_bytes()
 
 
 def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, align: bool) -> dict[str, int]:
     """Writes all that the protocol asks for to `folder`, and returns the counts."""
-    texts, faults = (NAMES, *_PROTOCOL), []
+    texts = (NAMES, *_PROTOCOL)
+    faults: list[str] = []
     _refuse(source, [f"{name}: missing" for name in texts if name not in files])
     for name in texts:
         with _noting(faults, name):

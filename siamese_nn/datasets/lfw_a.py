@@ -120,7 +120,8 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
     """
     data_dir = Path(data_dir)
     _require_organized(data_dir)
-    return tuple(read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
+    train, test = (read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
+    return train, test
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
@@ -145,9 +146,10 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
     data = Path(data)
     if any((data / name).exists() for name in (_STAGING, _PROOF, *_GROUPS)):
         _require_organized(data)
-        photos, counts = {Path(place).name: data / place for place in _places(data)}, _counts(_places(data))
+        counts = _counts(_places(data))
+        photos: dict[str, bytes | Path] = {Path(place).name: data / place for place in _places(data)}
     else:
-        photos, counts = read_photos(data), {}
+        counts, photos = {}, read_photos(data)
     counts = {"photos": len(photos), "people": len({_person(name) for name in photos}), **counts}
     wrong = [f"{n} {k} instead of {_LFW_A_COUNTS[k]}" for k, n in counts.items() if n != _LFW_A_COUNTS[k]]
     if not wrong:
@@ -178,7 +180,9 @@ def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dic
     return photos, {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in photos}
 
 
-def _write(output_dir: Path, gathered: tuple | None, pair_bytes: dict[str, bytes]) -> None:
+def _write(
+    output_dir: Path, gathered: tuple[Path, dict, dict[str, str]] | None, pair_bytes: dict[str, bytes]
+) -> None:
     """Makes of the folder a finished one, whatever a killed call has left: only what is ours is removed."""
     staging = output_dir / _STAGING
     if (output_dir / _PROOF).exists():  # another process has finished it while this one was reading

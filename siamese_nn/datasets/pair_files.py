@@ -283,7 +283,7 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, i
         )
     count, n_folds = int(header[-1]), int(header[0]) if len(header) == 2 else 1
     expected = 2 * count * n_folds
-    folds = [[] for _ in range(min(n_folds, len(lines)))]
+    folds: list[list] = [[] for _ in range(min(n_folds, len(lines)))]
     seen: dict[frozenset, int] = {}
     for position, line in enumerate(lines[1 : expected + 1]):
         number = position + 2

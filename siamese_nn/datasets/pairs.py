@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from prettytable import PrettyTable
@@ -40,7 +40,18 @@ class Pairs:
     left_identities: np.ndarray
     right_identities: np.ndarray
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # a column may come as any sequence, and becomes an array
+
+        def __init__(
+            self,
+            left: Sequence[Any] | np.ndarray,
+            right: Sequence[Any] | np.ndarray,
+            same: Sequence[Any] | np.ndarray,
+            left_identities: Sequence[Any] | np.ndarray,
+            right_identities: Sequence[Any] | np.ndarray,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         for name in ("left", "right", "left_identities", "right_identities"):
             values = [os.fspath(value) for value in getattr(self, name)]
             object.__setattr__(self, name, np.array(values, dtype=np.str_).reshape(len(values)))
@@ -66,7 +77,13 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.same)
 
-    def __getitem__(self, index: Any) -> "tuple[str, str, int] | Pairs":
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, str, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice | list | np.ndarray) -> "Pairs": ...
+
+    def __getitem__(self, index: int | slice | list | np.ndarray) -> "tuple[str, str, int] | Pairs":
         if isinstance(index, (int, np.integer)):
             return str(self.left[index]), str(self.right[index]), int(self.same[index])
         return Pairs(*(column[index] for column in vars(self).values()))

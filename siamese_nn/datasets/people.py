@@ -156,7 +156,7 @@ def plan_identity_batches(
     return [batches[i].astype(np.int64) for i in rng.permutation(n_batches)]
 
 
-def number_people(photos: Sequence, identities: Sequence[str]) -> np.ndarray:
+def number_people(photos: Sequence | np.ndarray, identities: Sequence[str] | np.ndarray) -> np.ndarray:
     """Numbers the people in the order of their names."""
     if len(photos) != len(identities):
         raise ValueError(

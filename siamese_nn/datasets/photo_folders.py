@@ -32,7 +32,8 @@ def photos_in(folder: str | os.PathLike) -> list[Path]:
         raise FileNotFoundError(
             f"{folder} does not exist. Give a folder with photos, or with folders of them"
         )
-    photos, left_out = [], []
+    photos: list[Path] = []
+    left_out: list[Path] = []
     for entry in sorted(folder.iterdir()):
         person = entry.is_dir() and not entry.name.startswith(".")
         for path in sorted(entry.iterdir()) if person else [entry]:

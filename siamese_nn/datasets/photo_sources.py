@@ -69,9 +69,12 @@ def damage(error: Exception) -> str:
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     """Gives what a zip archive holds; `read` never gives more bytes than `size`, which the archive says."""
     # zipfile does not look whether the directory is as long as the archive's last record says.
-    end = archive.fp.seek(0, os.SEEK_END)
-    archive.fp.seek(max(0, end - 2**16 - 22))
-    record = archive.fp.read().rpartition(b"PK\5\6")[2]
+    file = archive.fp
+    if file is None:
+        raise ValueError("the archive was closed before its members were read")
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 2**16 - 22))
+    record = file.read().rpartition(b"PK\5\6")[2]
     count, entries = struct.unpack_from("<H", record, 6)[0], archive.infolist()
     if count not in (len(entries), 0xFFFF):  # the latter of archives with more
         raise zipfile.BadZipFile(f"it lists {len(entries)} files, and should list {count}")
@@ -108,8 +111,8 @@ class _Unpacked:
 def _tar_members(source: Path) -> Iterator[Member]:
     with gzip.open(source) as file:
         unpacked = _Unpacked(file)
-        # "r|" never seeks, for a step back in a gzip file costs unpacking it from its start.
-        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+        # "r|" calls nothing but `read`, and never seeks, for a step back in a gzip file costs unpacking it from its start.
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 fault = None if member.isreg() or member.isdir() else _LINK
                 read = partial(lambda member: archive.extractfile(member).read(), member)
@@ -192,7 +195,10 @@ def _members(source: Path) -> Iterator[Member]:
 
 def read_photos(source: Path) -> dict[str, bytes | Path]:
     """Returns each photo's content (archive) or path (folder) by file name; one error for all faults."""
-    photos, taken, faults, held = {}, {}, defaultdict(list), 0
+    photos: dict[str, bytes | Path] = {}
+    taken: dict[str, str] = {}
+    faults: dict[str, list[str]] = defaultdict(list)
+    held = 0
     members = _members(source)
     for member in tqdm(members, desc=f"Reading {source.name}", unit=" files", disable=None):
         path, held = PurePosixPath(member.path), held + member.size
@@ -201,7 +207,7 @@ def read_photos(source: Path) -> dict[str, bytes | Path]:
         fault = member.fault or _path_fault(path, member)
         if fault is None and member.is_folder:
             continue
-        content = b""
+        content: bytes | Path = b""
         if fault is None:
             with refusing_damage(source, member.path):
                 content = member.read()

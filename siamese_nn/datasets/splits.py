@@ -304,7 +304,9 @@ def _new_different_pairs(
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
     rng = np.random.default_rng(seed)
     paths = sorted(photos)
-    taken, chosen, fruitless = set(taken), [], 0
+    taken = set(taken)
+    chosen: list[tuple[str, str]] = []
+    fruitless = 0
     while len(chosen) < wanted and fruitless < 50:
         before = len(chosen)
         # A round pairs up a fresh order, so that every photo is used once before one is used twice.
@@ -321,5 +323,6 @@ def _new_different_pairs(
             f"pairs lost to the split give only {len(chosen)}. Choose other "
             "`letters`, or pass `rebalance=False`"
         )
-    left, right = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
-    return Pairs(left, right, [0] * wanted, [photos[path] for path in left], [photos[path] for path in right])
+    lefts, rights = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
+    people = ([photos[path] for path in side] for side in (lefts, rights))
+    return Pairs(lefts, rights, [0] * wanted, *people)

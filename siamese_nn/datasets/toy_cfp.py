@@ -155,7 +155,7 @@ def _draw_photo(traits: dict, view: str, rng: np.random.Generator) -> tuple[Imag
     left, top, right, bottom = rng.integers(0, 25, 4)
     box = (left, top, _SIDE - right, _SIDE - bottom)
     grey = image.reduce(_SUPERSAMPLE).filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2))).crop(box)
-    pixels = rng.uniform(0, 40) + rng.uniform(0.6, 0.9) * np.float32(grey)
+    pixels = rng.uniform(0, 40) + rng.uniform(0.6, 0.9) * np.asarray(grey, np.float32)
     pixels += 5 * rng.standard_normal(pixels.shape, dtype=np.float32)
     grey = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     # CFP's points are those of the half on the left, or in a profile of
@@ -207,7 +207,7 @@ def _write_protocol(folder: Path, people: int, views: dict[str, int], seed: int)
 def _all_pairs(people: range, counts: list[int], symmetric: bool) -> dict[str, list[tuple[int, int]]]:
     """Returns a fold's same and different pairs, as numbers of the pair lists; a symmetric one only once."""
     left, right = ([(p, p * n + i) for p in people for i in range(1, n + 1)] for n in counts)
-    pairs = {"same": [], "diff": []}
+    pairs: dict[str, list[tuple[int, int]]] = {"same": [], "diff": []}
     for one, i in left:
         for other, j in right:
             if not symmetric or i < j:

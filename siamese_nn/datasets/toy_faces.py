@@ -223,7 +223,8 @@ def _draw_photo(traits: dict, rng: np.random.Generator) -> Image.Image:
     _draw_hair(pen, traits)
     low, high = [0.3, 0, 0, 0.8, 0, 0.65], [1.2, 2 * np.pi, 0.35, 1.25, 0.15, 0.85]
     blur, angle, slope, gamma, black, gain = rng.uniform(low, high).tolist()  # floats keep float32 pixels
-    pixels = np.float32(image.reduce(_SUPERSAMPLE).filter(ImageFilter.GaussianBlur(blur))) / 255
+    image = image.reduce(_SUPERSAMPLE).filter(ImageFilter.GaussianBlur(blur))
+    pixels = np.asarray(image, np.float32) / 255
     ramp = np.linspace(-slope, slope, _SIDE, dtype=np.float32)
     pixels *= 1 + math.cos(angle) * ramp[None, :] + math.sin(angle) * ramp[:, None]
     pixels = black + gain * pixels.clip(0, 1) ** gamma

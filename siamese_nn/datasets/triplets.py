@@ -76,7 +76,11 @@ def triplet_dataset(
 
 
 def sample_violating_triplets(
-    embeddings: np.ndarray, identities: Sequence[str], *, margin: float, seed: int | Sequence[int] = 0
+    embeddings: np.ndarray,
+    identities: Sequence[str] | np.ndarray,
+    *,
+    margin: float,
+    seed: int | Sequence[int] = 0,
 ) -> np.ndarray:
     """Draws triplets for an epoch as Parkhi did: the negative at random among those that violate the margin.
 

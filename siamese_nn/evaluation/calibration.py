@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -24,7 +25,7 @@ class Calibration:
     slope: float
     intercept: float
 
-    def probability(self, scores: np.ndarray) -> np.ndarray:
+    def probability(self, scores: ArrayLike) -> np.ndarray:
         """Returns probabilities in [0, 1], of the shape of `scores`, for its share of same pairs.
 
         Raises:
@@ -42,7 +43,7 @@ class Calibration:
         return expit(self.slope * scores + self.intercept)
 
 
-def fit_platt(scores: np.ndarray, same: np.ndarray) -> Calibration:
+def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
     """Fits a logistic curve to the scores of validation pairs (Platt scaling).
 
     The targets are Platt's, a little inside 0 and 1, so that the curve of perfectly separated pairs stays

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -99,11 +100,11 @@ class ChosenThreshold(float):
 
 
 def verification_report(
-    scores: np.ndarray,
-    same: np.ndarray,
+    scores: ArrayLike,
+    same: ArrayLike,
     *,
     threshold: float,
-    identities: tuple[Sequence[str], Sequence[str]] | None = None,
+    identities: tuple[Sequence[str] | np.ndarray, Sequence[str] | np.ndarray] | None = None,
     seed: int = 0,
 ) -> VerificationReport:
     """Measures scores against labels.
@@ -141,14 +142,16 @@ def verification_report(
         )
     accepted = scores >= threshold
     wilson = binomtest(int((accepted == same).sum()), len(same)).proportion_ci(0.95, method="wilson")
-    intervals, n_people = {"accuracy": (float(wilson.low), float(wilson.high))}, None
+    low, high = float(wilson.low), float(wilson.high)
+    intervals: dict[str, tuple[float, float] | None] = {}
+    n_people = None
     if identities is not None:
         left, right = _checked_identities(identities, same)
         n_people = len(np.union1d(left, right))
         intervals = bootstrap_intervals(scores, same, (left, right), threshold=threshold, seed=seed)
         # With few errors the bootstrap sees too few of them; Wilson's interval is then the wider one.
-        low, high = intervals["accuracy"] or wilson
-        intervals["accuracy"] = (float(min(low, wilson.low)), float(max(high, wilson.high)))
+        least, most = intervals["accuracy"] or (low, high)
+        low, high = float(min(least, low)), float(max(most, high))
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
     n_same, n_different = int(same.sum()), int((~same).sum())
     right_decisions = true_positives * n_same + (1 - false_positives) * n_different
@@ -164,7 +167,7 @@ def verification_report(
         n_people=n_people,
         threshold=float(threshold),
         accuracy=float((accepted == same).mean()),
-        accuracy_interval=intervals["accuracy"],
+        accuracy_interval=(low, high),
         auc=float(roc_auc_score(same, scores)),
         auc_interval=intervals.get("auc"),
         eer=equal_error_rate(scores, same),
@@ -186,7 +189,7 @@ def verification_report(
     )
 
 
-def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
+def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     """Finds the threshold of highest accuracy, to be used on other pairs than these.
 
     Args:
@@ -226,7 +229,7 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     return threshold
 
 
-def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
+def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
     """Finds where false-positive and false-negative rates are equal on the ROC curve, linear between points.
 
     Args:
@@ -244,7 +247,7 @@ def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
     return float(np.interp(0.0, false_positives - (1 - true_positives), false_positives))
 
 
-def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_scores(scores: ArrayLike, same: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Returns scores as float64 and labels as booleans; a `ValueError` says what is wrong with them."""
     try:
         scores, same = np.asarray(scores), np.asarray(same)
@@ -278,7 +281,7 @@ def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _checked_identities(
-    identities: tuple[Sequence[str], Sequence[str]], same: np.ndarray
+    identities: tuple[Sequence[str] | np.ndarray, Sequence[str] | np.ndarray], same: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     lengths = [len(side) for side in identities]
     if lengths != [len(same)] * 2:

@@ -191,8 +191,11 @@ class HeldOutScores:
             return _rate(above, self._probes, n_photos, interval=interval)
         # 1 - (1 - x)^n bends downwards: its mean over strangers is at most its value at their mean.
         match = _rate(above, self._probes, 1, interval=interval)
-        bounds = None if match.interval is None else tuple(_of_many(end, n_photos) for end in match.interval)
-        return Rate(_of_many(match.estimate, n_photos), bounds)
+        estimate = _of_many(match.estimate, n_photos)
+        if match.interval is None:
+            return Rate(estimate, None)
+        low, high = match.interval
+        return Rate(estimate, (_of_many(low, n_photos), _of_many(high, n_photos)))
 
     def _fnir(self, n_photos: int, threshold: float) -> Rate | None:
         photos = np.arange(len(self.people))

@@ -76,7 +76,7 @@ class Plda:
         return -self.mean @ matrix, matrix
 
 
-def fit_plda(embeddings: np.ndarray, identities: Sequence, *, shrinkage: float = 0.3) -> Plda:
+def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrinkage: float = 0.3) -> Plda:
     """Fits the two-covariance model to embeddings of known people.
 
     The mean and the between-person covariance count each person once. The latter is freed of what the photos

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from unicodedata import normalize
 
 import numpy as np
+from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 from sklearn.metrics import roc_auc_score
 
@@ -58,7 +59,7 @@ class FoldsReport:
         return table
 
 
-def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs]) -> FoldsReport:
+def cross_validate(scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs]) -> FoldsReport:
     """Measures each fold at the threshold that is best on all the others, as LFW's View 2 and CFP ask.
 
     Args:
@@ -179,7 +180,7 @@ def _over(rows: list[dict[str, float]], n_pairs: int) -> FoldsReport:
         name: _over_folds(np.array([row[name] for row in rows])) for name in ("accuracy", "auc", "eer")
     }
     return FoldsReport(
-        n_pairs=n_pairs, n_people=sum(row["n_people"] for row in rows), folds=rows, **over_folds
+        n_pairs=n_pairs, n_people=sum(int(row["n_people"]) for row in rows), folds=rows, **over_folds
     )
 
 

@@ -1,5 +1,6 @@
 """Exact search by inner product in large galleries: in blocks, within a stated memory, by NumPy alone."""
 
+import operator
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -185,9 +186,9 @@ def top_scores(
     for row, column, scores in blocks:
         # Only what beats a query's k-th best is touched: soon that is next to nothing.
         largest = _require_finite(scores.max(axis=1))  # NaN, if there is any in the row
-        least, beats = worst[row : row + len(scores)], np.greater
+        least, beats = worst[row : row + len(scores)], operator.gt
         if column == 0 and scores.shape[1] > k:
-            least, beats = np.partition(scores, -k, axis=1)[:, -k], np.greater_equal
+            least, beats = np.partition(scores, -k, axis=1)[:, -k], operator.ge
         rows = np.flatnonzero(beats(largest, least))
         if not len(rows):
             continue

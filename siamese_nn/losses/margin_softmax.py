@@ -260,7 +260,7 @@ def _classes(labels: tf.Tensor, n_classes: int | None) -> tf.Tensor:
     if labels.dtype.is_floating:
         # No class, unless the label is whole: -1.
         classes = tf.where(tf.cast(classes, labels.dtype) == labels, classes, -tf.ones_like(classes))
-    if tf.executing_eagerly():
+    if n_classes is not None and tf.executing_eagerly():
         wrong = np.flatnonzero((classes < 0) | (classes >= n_classes))
         if wrong.size:
             raise ValueError(

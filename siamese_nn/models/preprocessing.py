@@ -1,6 +1,7 @@
 """Keras layers that prepare images for a network, inside the model, so that no caller can forget them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -132,8 +133,8 @@ class MeanFace(tf.keras.layers.Layer):
 
     def __init__(self, image_shape: tuple[int, int, int] | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.image_shape = None
-        self.mean = None
+        self.image_shape: tuple[int, ...] | None = None
+        self.mean: Any = None
         if image_shape is not None:
             self._create_mean(image_shape)
 
@@ -148,7 +149,8 @@ class MeanFace(tf.keras.layers.Layer):
             ValueError: if there are no images, they are not of one shape, or a value is not finite.
         """
         batches = [images] if hasattr(images, "shape") else images
-        total, count = None, 0
+        total: np.ndarray | None = None
+        count = 0
         for batch in batches:
             if isinstance(batch, tuple):
                 raise ValueError(
@@ -166,7 +168,7 @@ class MeanFace(tf.keras.layers.Layer):
             batch_total = batch.sum(axis=0, dtype=np.float64)
             total = batch_total if total is None else total + batch_total
             count += len(batch)
-        if not count or not np.isfinite(total).all():
+        if total is None or not count or not np.isfinite(total).all():
             raise ValueError(
                 "`images` must hold at least one image, and finite values. Received: "
                 f"{count} images" + (", some values not finite" if count else "")

@@ -94,7 +94,9 @@ def _require_one_of(known: tuple[str, ...], **argument: str) -> None:
 def networks() -> dict[str, Callable]:
     """Returns the functions that make the networks, by name."""
     applications = inspect.getmembers(tf.keras.applications, inspect.isroutine)
-    known = {name: functools.partial(make, include_top=False) for name, make in applications}
+    known: dict[str, Callable] = {
+        name: functools.partial(make, include_top=False) for name, make in applications
+    }
     return dict(sorted({**known, **_RESNEXTS}.items()))
 
 

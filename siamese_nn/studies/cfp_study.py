@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prettytable import PrettyTable
 
-from ..datasets import read_cfp_folds, split_cfp_folds
+from ..datasets import Pairs, read_cfp_folds, split_cfp_folds
 from ..datasets.cfp import TASKS
 from ..recipes.named import cfp_recipe
 from ..recipes.published import CFP_EXPERIMENTS as PUBLISHED
@@ -93,7 +94,11 @@ def run(runs: Sequence[CfpRun], cfp_dir: str | os.PathLike, *, verbose: int | st
     for task in sorted({run.task for run in runs}):
         sets = split_cfp_folds(read_cfp_folds(cfp_dir, task))
         own = {run.run_dir: run.recipe for run in runs if run.task == task}
-        run_all(own, lambda _, sets=sets: sets, verbose=verbose)
+        run_all(own, partial(_always, sets), verbose=verbose)
+
+
+def _always(sets: tuple[Pairs, Pairs, Pairs], _: Recipe) -> tuple[Pairs, Pairs, Pairs]:
+    return sets
 
 
 def collect(runs: Iterable[CfpRun]) -> list[dict[str, Any]]:

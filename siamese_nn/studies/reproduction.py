@@ -5,7 +5,7 @@ import math
 import os
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str
         ['7.1-256', '8.1-256']
     """
     tables, only = list(tables), list(only)
-    known = {
+    known: dict[str, tuple[list, list]] = {
         "tables": (tables, sorted({row.table for row in EXPERIMENTS.values()})),
         "only": (only, list(EXPERIMENTS)),
         "variant": ([variant], ["as-printed", "as-run"]),
@@ -319,7 +319,7 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
         histories.setdefault(" = ".join(sharing), []).append(_read_curves(run_dir))
     shown = next((run for run in done if run.published.experiment == "5.1"), done[0])
     one = _read_curves(shown.run_dir)
-    figures = {
+    figures: dict[int, Callable[[], Any]] = {
         5: lambda: plots.learning_curves(one, "accuracy"),
         6: lambda: plots.learning_curves(one, "loss"),
         7: lambda: plots.hyperparameter_effects(effects(rows)),

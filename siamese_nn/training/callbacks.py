@@ -150,20 +150,19 @@ class RunState(tf.keras.callbacks.Callback):
         self.checkpoint.sha256 = progress["checkpoint"]["sha256"]
         path = self.run_dir / STATE
         arrays = _read_arrays(path)
-        held = [arrays.get(f"variable_{i}") for i in range(len(arrays) - 1)]
+        names = [f"variable_{i}" for i in range(len(arrays) - 1)]
+        held = [arrays[name] for name in names if name in arrays]
         variables = self._variables()
         kinds = [(tuple(variable.shape), tf.as_dtype(variable.dtype).name) for variable in variables]
-        if any(array is None for array in held) or kinds != [
-            (array.shape, array.dtype.name) for array in held
-        ]:
+        if len(held) < len(names) or kinds != [(array.shape, array.dtype.name) for array in held]:
             raise ValueError(
                 f"{path} holds the state of another model or optimizer. Train this one "
                 "in a folder of its own, or remove that file to begin anew"
             )
         for variable, array in zip(variables, held, strict=True):
             variable.assign(array)
-        if names := not_finite(self.model):
-            raise _damaged(path, f"{names[0]} is not finite")
+        if spoilt := not_finite(self.model):
+            raise _damaged(path, f"{spoilt[0]} is not finite")
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if epoch != len(self.history):

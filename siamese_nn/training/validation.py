@@ -50,7 +50,9 @@ class VerificationCallback(tf.keras.callbacks.Callback):
             )
         _, height, width, channels = shape
         paths, self.where = self.pairs.distinct_images()
-        self.images = load_images(paths, image_size=(height, width), crop=self.crop, channels=channels)
+        self.images = load_images(
+            paths.tolist(), image_size=(height, width), crop=self.crop, channels=channels
+        )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         embeddings = embed(self.model, self.images, batch_size=self.batch_size)

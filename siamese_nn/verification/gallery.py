@@ -61,8 +61,13 @@ class Gallery:
         if Path(path).suffix != ".npz":
             raise ValueError(f"`path` must end in .npz. Received: path={os.fspath(path)!r}")
         with replacing(path, mode=0o600) as partial:
-            arrays = {"names": self.names, "embeddings": self.embeddings, "model": np.array(self.model)}
-            np.savez(partial, format=np.array(_FORMAT), **arrays)
+            np.savez(
+                partial,
+                format=np.array(_FORMAT),
+                names=self.names,
+                embeddings=self.embeddings,
+                model=np.array(self.model),
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Gallery":

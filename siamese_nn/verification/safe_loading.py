@@ -196,7 +196,7 @@ def _require_whole_graphs(config: Any) -> None:
         if len(set(names)) < len(names):
             raise ValueError("two layers have one name")
         there = {(layer.get("name"), 0) for layer in layers if layer.get("class_name") == "InputLayer"}
-        waiting = {}
+        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         for layer in layers:
             nodes = layer.get("inbound_nodes")
             if isinstance(layer.get("name"), str) and isinstance(nodes, list):

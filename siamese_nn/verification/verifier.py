@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +26,9 @@ from ..runs.folder import digest as file_digest
 from .gallery import Gallery
 from .safe_loading import load_model_safely, read_held_out_scores, read_verifier_settings
 
-Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
+_Single = str | os.PathLike | bytes | bytearray | Image.Image
+_Several = list[Any] | tuple[Any, ...]
+Photo = _Single | np.ndarray
 """What counts as one photo: the path or the bytes of a JPEG or PNG file; a Pillow image; an array
 `(height, width)`, `(height, width, 1)` or `(height, width, 3)` (RGB), uint8 or of floats in [0, 1].
 
@@ -181,6 +183,17 @@ class Verifier:
             provenance=settings,
         )
 
+    @overload
+    def verify(self, a: _Single, b: Photo) -> Verification: ...
+
+    @overload
+    def verify(self, a: _Several, b: Photo | Sequence[Photo]) -> list[Verification]: ...
+
+    @overload  # an array may be one photo or several
+    def verify(
+        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
+    ) -> Verification | list[Verification]: ...
+
     def verify(
         self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
     ) -> Verification | list[Verification]:
@@ -241,8 +254,10 @@ class Verifier:
             vectors = self.embed(paths)
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
-        options = {"crop": self.crop, "photo_size": self.photo_size}
-        scores = [evaluation.score_pairs(self.model, fold, **options) for fold in folds]
+        scores = [
+            evaluation.score_pairs(self.model, fold, crop=self.crop, photo_size=self.photo_size)
+            for fold in folds
+        ]
         return evaluation.cross_validate(scores, folds)
 
     def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
@@ -287,16 +302,16 @@ class Verifier:
         nameless = [name for name in people if not isinstance(name, str) or not name.strip()]
         if nameless:
             raise ValueError(f"`people` must be photos by name, a text of letters. Received: {nameless[0]!r}")
-        people = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
-        without = [name for name, photos in people.items() if not photos]
-        if without or not people:
+        lists = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
+        without = [name for name, photos in lists.items() if not photos]
+        if without or not lists:
             raise ValueError(
                 "`people` must hold at least one photo (JPEG or PNG) of each person. Received none"
                 + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
             )
-        names = np.repeat(np.array(list(people), np.str_), [len(photos) for photos in people.values()])
+        names = np.repeat(np.array(list(lists), np.str_), [len(photos) for photos in lists.values()])
         return Gallery(
-            names, self.embed([photo for photos in people.values() for photo in photos]), self.digest
+            names, self.embed([photo for photos in lists.values() for photo in photos]), self.digest
         )
 
     def gallery_threshold(
@@ -319,6 +334,39 @@ class Verifier:
                 len(gallery), fpir=fpir, threshold=threshold
             )
         return self._gallery_thresholds[key]
+
+    @overload
+    def identify(
+        self,
+        photos: _Single,
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
+    ) -> Identification: ...
+
+    @overload
+    def identify(
+        self,
+        photos: _Several,
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
+    ) -> list[Identification]: ...
+
+    @overload
+    def identify(
+        self,
+        photos: Photo | Sequence[Photo],
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
+    ) -> Identification | list[Identification]: ...
 
     def identify(
         self,
@@ -429,12 +477,10 @@ class Verifier:
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
                 f"{i}: {type(photo).__name__}"
             )
-        source = bytes(photo) if isinstance(photo, bytearray) else photo
-        if isinstance(photo, np.ndarray):
-            source = _as_image(photo, i)
+        source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
         try:
             return load_image(
-                source,
+                bytes(source) if isinstance(source, bytearray) else source,
                 image_size=(height, width),
                 crop=self.crop,
                 channels=channels,
@@ -459,7 +505,7 @@ def _identification(
     return Identification(name, decision.threshold, decision.fpir, decision.fnir, candidates)
 
 
-def _listed(photos: Photo | Sequence[Photo]) -> tuple[list[Photo], bool]:
+def _listed(photos: Any) -> tuple[list[Photo], bool]:
     if isinstance(photos, np.ndarray) and photos.dtype.kind == "U":
         photos = photos.tolist()
     many = isinstance(photos, (list, tuple)) or (isinstance(photos, np.ndarray) and photos.ndim == 4)
