@@ -111,7 +111,8 @@ class _Unpacked:
 def _tar_members(source: Path) -> Iterator[Member]:
     with gzip.open(source) as file:
         unpacked = _Unpacked(file)
-        # "r|" calls nothing but `read`, and never seeks, for a step back in a gzip file costs unpacking it from its start.
+        # "r|" reads and never seeks: a step back in a gzip file costs unpacking it from its start. The file
+        # needs nothing but `read`, which the types do not know.
         with tarfile.open(fileobj=unpacked, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 fault = None if member.isreg() or member.isdir() else _LINK
