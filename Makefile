@@ -37,6 +37,7 @@ notebooks/03_hyperparameter_sweep.ipynb notebooks/04_verify_identify_cluster.ipy
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # The second stack: TensorFlow 2.15 with TensorFlow Addons.
 .venv-addons/installed: EXTRAS = dev,addons

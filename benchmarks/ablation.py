@@ -2,8 +2,9 @@
 
     python benchmarks/ablation.py --data data/lfw-a
 
-Each row is a training of its own (2 to 15 minutes on two cores), in runs/ablation; the same command goes on after it was cut off.
-With `--only` the named rows alone; with `--final` they are scored on the test pairs, too.
+Each row is a training of its own (2 to 15 minutes on two cores), in runs/ablation; the same
+command goes on after it was cut off. With `--only` the named rows alone; with `--final` they
+are scored on the test pairs, too.
 """
 
 import argparse
@@ -131,14 +132,16 @@ def main() -> None:
         )
     people = results["people"]["validation"]
     print(
-        f"Validation: {len(val)} pairs of {people} people of {options.data}, none of them in training. Seed {options.seed}, "
-        f"{options.precision}."
+        f"Validation: {len(val)} pairs of {people} people of {options.data}, none of them "
+        f"in training. Seed {options.seed}, {options.precision}."
     )
     print(
-        "The first AUC is before the mirrored photo and PLDA, the other after them, where the recipe has them."
+        "The first AUC is before the mirrored photo and PLDA, the other "
+        "after them, where the recipe has them."
     )
     print(
-        "The best accuracy is over all thresholds on these very pairs, and the best epoch is chosen on them: both flatter alike."
+        "The best accuracy is over all thresholds on these very pairs, and the best epoch is "
+        "chosen on them: both flatter alike."
     )
     table.set_style(TableStyle.MARKDOWN)
     print(table)

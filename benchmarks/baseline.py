@@ -1,10 +1,11 @@
-"""Verification without a network: histograms of gradients (HOG) and local binary patterns (LBP), PCA, PLDA, cosine.
+"""Verification without a network: gradient histograms (HOG), local binary patterns (LBP), PCA, PLDA, cosine.
 
-The hand-made baseline that our networks stand beside. Rows 66 to 194 and columns 69 to 181 of LFW-a's 250 x 250 pixels, at three
-scales: HOG in cells of 8 x 8, and uniform LBP of radius 1 and 2 in cells of 16 x 16, as roots of frequencies; those of a photo and of its
-mirror image averaged. Of each kind the 300 principal components, to unit length, through PLDA; the two cosines added. PCA and PLDA
-are fitted to the training people, the threshold to the validation pairs (people on A-E, none of them in training). With `--final` the test
-pairs are scored, once.
+The hand-made baseline that our networks stand beside. Rows 66 to 194 and columns 69 to 181 of LFW-a's 250
+x 250 pixels, at three scales: HOG in cells of 8 x 8, and uniform LBP of radius 1 and 2 in cells of 16 x
+16, as roots of frequencies; those of a photo and of its mirror image averaged. Of each kind the 300
+principal components, to unit length, through PLDA; the two cosines added. PCA and PLDA are fitted to the
+training people, the threshold to the validation pairs (people on A-E, none of them in training). With
+`--final` the test pairs are scored, once.
 
     python benchmarks/baseline.py --data data/lfw-a [--final]          # pip install '.[benchmarks]'
 """
@@ -34,7 +35,7 @@ def gradients(faces: list[np.ndarray]) -> np.ndarray:
 
 
 def patterns(faces: list[np.ndarray]) -> np.ndarray:
-    """Roots of the frequencies of uniform patterns (8 neighbours, 59 kinds), cell by cell, of a face given at all scales."""
+    """Roots of the frequencies of 59 uniform patterns of 8 neighbours, by cell, of a face at all scales."""
     histograms = []
     for face in faces:
         rows, columns = face.shape[0] // CELL, face.shape[1] // CELL
@@ -134,8 +135,9 @@ def main() -> None:
         )
     print(table)
     print(
-        f"Fitted to {len(identities)} photos of {len(photos)} people of {options.data}, none of whom are scored; threshold from the "
-        f"validation pairs, whose own accuracy it flatters. Intervals over people. {time.perf_counter() - began:.0f} s."
+        f"Fitted to {len(identities)} photos of {len(photos)} people of {options.data}, none of "
+        "whom are scored; threshold from the validation pairs, whose own accuracy it flatters. Intervals "
+        f"over people. {time.perf_counter() - began:.0f} s."
     )
 
 

@@ -18,8 +18,8 @@ def machine() -> str:
     import tensorflow as tf
 
     return (
-        f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
-        f"TensorFlow {tf.__version__}"
+        f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores; "
+        f"Python {platform.python_version()}, TensorFlow {tf.__version__}"
     )
 
 

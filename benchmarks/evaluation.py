@@ -1,6 +1,7 @@
-"""Pairs a second: `score_pairs` against `predict` pair by pair, as the report's model_evaluate did, and in batches of 128.
+"""Pairs a second: `score_pairs` against `predict`, pair by pair as the report did, and in batches of 128.
 
-All three give the same scores of the same test pairs by the report's network (8 filters, 2048 units, 125 x 125).
+All three give the same scores of the same test pairs by the report's
+network (8 filters, 2048 units, 125 x 125).
 
     python benchmarks/evaluation.py [--data data/lfw-a]
 """

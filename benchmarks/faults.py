@@ -3,8 +3,8 @@
     python benchmarks/faults.py --trials 1000 --seed 0 --markdown docs/reliability.md
     python benchmarks/faults.py --family kill-train --seed 17 --trials 1      # that trial again
 
-Each trial is one of: right; refused, by one clear error; traceback; wrong; lost; hang. The exit code is 1 unless all are right or
-refused. 1,000 trials take some 15 minutes on two cores.
+Each trial is one of: right; refused, by one clear error; traceback; wrong; lost; hang. The exit code is 1
+unless all are right or refused. 1,000 trials take some 15 minutes on two cores.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def _trial(ground: Ground, family: str, seed: int, folder: Path) -> dict[str, st
 
 
 def table(ended: dict[tuple[str, int], Outcome], *, markdown: bool = False) -> str:
-    """Shows how many trials of each family came to what, and below that each that is neither right nor refused."""
+    """Shows how many trials of each family came to what, then each that is neither right nor refused."""
     shown = PrettyTable(["family", "what is done", *OUTCOMES], align="r")
     shown.align["family"] = shown.align["what is done"] = "l"
     counts = Counter((family, outcome.word) for (family, _), outcome in ended.items())

@@ -1,8 +1,8 @@
 """What a gallery's threshold promises, against what comes of it with people whom nobody has seen.
 
-Galleries of one photo each of people in LFW-a's `unused/` and `test/`, who are in no training and no validation.
-For each size, galleries are drawn again and again. Strangers are people who are not in them, by one photo each.
-Known people come back with a second photo; their galleries are drawn from those who have two.
+Galleries of one photo each of people in LFW-a's `unused/` and `test/`, who are in no training and no
+validation. For each size, galleries are drawn again and again. Strangers are people who are not in them, by
+one photo each. Known people come back with a second photo; their galleries are drawn from those who have two.
 
     siamese-nn train --data data/lfw-a --recipe face-fast --run-dir runs/face-fast
     python benchmarks/identification.py runs/face-fast --data data/lfw-a
@@ -41,8 +41,9 @@ def main() -> None:
     first, second = (verifier.embed([own[i % len(own)] for own in photos.values()]) for i in (0, 1))
     returning = np.array([len(own) > 1 for own in photos.values()])
     print(
-        f"{len(names)} people, {returning.sum()} with a second photo. Thresholds by {verifier.held_out.n_people} "
-        f"others; each line {options.rounds} galleries, and {options.strangers} strangers to each"
+        f"{len(names)} people, {returning.sum()} with a second photo. "
+        f"Thresholds by {verifier.held_out.n_people} others; each line {options.rounds} galleries, and "
+        f"{options.strangers} strangers to each"
     )
     table = PrettyTable(
         [

@@ -1,8 +1,9 @@
-"""Pairs a second: `pair_dataset` against the report's own way, decoding both photos of every pair in every epoch.
+"""Pairs a second: `pair_dataset` against the report's way, which decodes each pair's photos in every epoch.
 
-The rival is written as well as tf.data allows: parallel, prefetched, decoding to grey. Same photos, same batches of 128 pairs at
-125 x 125, float32; both run on without a stop from epoch to epoch, as `training.train` feeds `fit`. Our first epoch includes
-decoding and all that is made ready once; every one of the rival's includes its decoding.
+The rival is written as well as tf.data allows: parallel, prefetched, decoding to grey. Same photos, same
+batches of 128 pairs at 125 x 125, float32; both run on without a stop from epoch to epoch, as
+`training.train` feeds `fit`. Our first epoch includes decoding and all that is made ready once; every one of
+the rival's includes its decoding.
 
     python benchmarks/input_pipeline.py [--data data/lfw-a]
 """

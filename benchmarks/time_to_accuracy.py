@@ -1,12 +1,14 @@
 """Validation accuracy against seconds of training: the report's recipe, and ours.
 
-Trains 5.1, `face-fast` and `face`, each in a process of its own, on the same people, and draws what
-their histories hold into one picture. The accuracy is that of the best threshold on the validation pairs, the network's own cosine or
-probability, after each epoch; the seconds are those of the epochs (first traces and each recipe's own look at the validation pairs
-included, decoding before the first epoch not). A star is the best epoch's finished embedding, with mirrored photo and PLDA; a
-figure is that of the best epoch, as each recipe chooses it. The test pairs are scored once, at the end of each run, by that epoch's model at the threshold from the validation pairs.
+Trains 5.1, `face-fast` and `face`, each in a process of its own, on the same people, and draws what their
+histories hold into one picture. The accuracy is that of the best threshold on the validation pairs, the
+network's own cosine or probability, after each epoch; the seconds are those of the epochs (first traces and
+each recipe's own look at the validation pairs included, decoding before the first epoch not). A star is the
+best epoch's finished embedding, with mirrored photo and PLDA; a figure is that of the best epoch, as each
+recipe chooses it. The test pairs are scored once, at the end of each run, by that epoch's model at the
+threshold from the validation pairs.
 
-    python benchmarks/time_to_accuracy.py --data data/lfw-a --output accuracy.png      # the same command goes on
+    python benchmarks/time_to_accuracy.py --data data/lfw-a --output accuracy.png  # the same command goes on
 """
 
 import argparse
@@ -219,8 +221,9 @@ def main() -> None:
     print(common.machine())
     print(table)
     print(
-        f"{options.data}, seed {options.seed}; nobody is in two of the three sets. Validation accuracies are of the best threshold on those "
-        f"very pairs; the test's is of the threshold from them, with an interval over people. Picture: {options.output}"
+        f"{options.data}, seed {options.seed}; nobody is in two of the three sets. Validation accuracies "
+        "are of the best threshold on those very pairs; the test's is of the threshold from them, with an "
+        f"interval over people. Picture: {options.output}"
     )
 
 

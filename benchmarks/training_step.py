@@ -1,10 +1,13 @@
 """Seconds a training step: our networks in float32 and mixed_bfloat16 against the same networks in PyTorch.
 
-`report_cnn` under `l1_sigmoid` (the report's 5.1: 128 pairs of 125 x 125, Adam) and `face_cnn` under a CosFace head (256 photos of
-64 x 64, 700 people, AdamW): forward, backward and optimiser, on one thread. Ours as `fit` runs them; also without oneDNN, which is TensorFlow's own
-default where the processor lacks AVX-512 VNNI; and `face_cnn` over Keras's own batch normalisation. PyTorch's as its users would tune them: fused optimiser, channels-last, bfloat16 by autocast. First a process with both libraries copies the weights and compares outputs, loss and gradients; then each
-contestant has a process of its own, in turn. A step's time is the processor's (of all threads of the process): on a quiet machine it is
-the clock's, and other programs disturb it less.
+`report_cnn` under `l1_sigmoid` (the report's 5.1: 128 pairs of 125 x 125, Adam) and `face_cnn` under a
+CosFace head (256 photos of 64 x 64, 700 people, AdamW): forward, backward and optimiser, on one thread.
+Ours as `fit` runs them; also without oneDNN, which is TensorFlow's own default where the processor lacks
+AVX-512 VNNI; and `face_cnn` over Keras's own batch normalisation. PyTorch's as its users would tune them:
+fused optimiser, channels-last, bfloat16 by autocast. First a process with both libraries copies the
+weights and compares outputs, loss and gradients; then each contestant has a process of its own, in turn.
+A step's time is the processor's (of all threads of the process): on a quiet machine it is the clock's,
+and other programs disturb it less.
 
     python benchmarks/training_step.py [--network report|face]        # PyTorch: pip install '.[benchmarks]'
 """
@@ -182,7 +185,7 @@ def torch_times(network: str, contestant: str) -> list[tuple[float, float]]:
 
 
 def check(network: str) -> None:
-    """Copies the weights of Keras's network into PyTorch's and compares outputs, loss and gradients in training, without drop-out."""
+    """Copies Keras's weights into PyTorch; compares outputs, loss and gradients, with no drop-out."""
     import tensorflow as tf
     import torch
 

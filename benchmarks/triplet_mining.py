@@ -1,11 +1,11 @@
-"""Time and peak memory of the triplet losses, forward and backward, against TensorFlow Addons and pytorch-metric-learning.
+"""Time and peak memory of the triplet losses, against TensorFlow Addons and pytorch-metric-learning.
 
-128-d unit embeddings, 4 images a person (40 at 1,800: FaceNet's batch), float32, one thread, compiled as each library's users
-would. Each figure is the median of several calls in a process of its own; memory is the peak of that process less that before the
-first call.
+128-d unit embeddings, 4 images a person (40 at 1,800: FaceNet's batch), float32, one thread, compiled as each
+library's users would. Each figure is the median of several calls in a process of its own; memory is the peak
+of that process less that before the first call.
 
-    .venv-addons/bin/python benchmarks/triplet_mining.py        # with Addons
-    python benchmarks/triplet_mining.py                         # ours, and the others where they can be imported
+    .venv-addons/bin/python benchmarks/triplet_mining.py  # with Addons
+    python benchmarks/triplet_mining.py                     # ours, and the others where they can be imported
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""Exact search and all-pairs scoring by `evaluation.search`, against scikit-learn's brute-force neighbours and faiss's IndexFlatIP.
+"""Exact search and all-pairs scoring by `evaluation.search`, against scikit-learn and faiss's IndexFlatIP.
 
-128-d unit embeddings, float32: of 13,233 photos of 5,749 people (as many as LFW has) all pairs with a cosine of at least 0.5; and
-among 1,000,000 photos the 10 nearest of 1 query and of 1,000. scikit-learn takes euclidean distances, for which it has its fastest
-code; of unit embeddings they order as cosines do. Each figure is the median of several calls in a process of its own, and of
-several such processes in turn; the answers are compared. Memory is the peak of that process less that before the first call: for
-faiss's index that includes its copy of the gallery, made once, whose time is not counted.
+128-d unit embeddings, float32: of 13,233 photos of 5,749 people (as many as LFW has) all pairs with a cosine
+of at least 0.5; and among 1,000,000 photos the 10 nearest of 1 query and of 1,000. scikit-learn takes
+euclidean distances, for which it has its fastest code; of unit embeddings they order as cosines do. Each
+figure is the median of several calls in a process of its own, and of several such processes in turn; the
+answers are compared. Memory is the peak of that process less that before the first call: for faiss's index
+that includes its copy of the gallery, made once, whose time is not counted.
 
     python benchmarks/verification.py        # pip install faiss-cpu; without it faiss is left out
 """

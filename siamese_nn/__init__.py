@@ -4,8 +4,8 @@ import importlib
 import os
 from typing import Any
 
-# On processors without AVX-512 VNNI, TensorFlow leaves oneDNN off, and computes convolutions several times slower. It is read when
-# TensorFlow is imported.
+# On processors without AVX-512 VNNI, TensorFlow leaves oneDNN off, and computes convolutions several times
+# slower. It is read when TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"

@@ -15,16 +15,16 @@ from filelock import FileLock, Timeout
 try:
     import fcntl
 except ImportError:  # Windows, which lets nobody rename an open file
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # mypy knows a module by its name alone
 
 
 @contextmanager
 def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
     """Gives a new, empty file, which takes the place of `path` once the block has ended without an error.
 
-    Each writer has a file of its own, so that of several the last one wins, and readers see one whole content or
-    the other. The file is written through to the disk before it takes its place. What a killed process left half
-    written never takes it; the next writer of `path` removes that, where the system has `flock`.
+    Each writer has a file of its own, so that of several the last one wins, and readers see one whole content
+    or the other. The file is written through to the disk before it takes its place. What a killed process
+    left half written never takes it; the next writer of `path` removes that, where the system has `flock`.
 
     Args:
         path: the file to make or replace. Its folder is created where it is missing.
@@ -137,7 +137,7 @@ def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes `text` to `path` in one step, as UTF-8 with `\\n` line ends."""
+    r"""Writes `text` to `path` in one step, as UTF-8 with `\n` line ends."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 

@@ -1,4 +1,4 @@
-"""Draws results, computes none. Every function returns matplotlib axes and leaves showing them to the caller."""
+"""Draws results, computes none. Every function returns matplotlib axes; the caller shows them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import det_curve, roc_auc_score, roc_curve
@@ -20,7 +21,7 @@ _RIGHT, _WRONG = "#1b7f4b", "#c0392b"
 # Okabe and Ito's colours, which the colour-blind tell apart; the line styles serve a grey print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", "-.", ":")
-_QUIET = {"color": "#888888", "linewidth": 1, "linestyle": ":", "zorder": 1}
+_QUIET: dict[str, Any] = {"color": "#888888", "linewidth": 1, "linestyle": ":", "zorder": 1}
 
 
 def learning_curves(
@@ -29,8 +30,10 @@ def learning_curves(
     """Draws a quantity by epoch, for training and validation (the report's figures 5 and 6).
 
     Args:
-        history: values by name, epoch by epoch: `training.read_history(run_dir)`, or `model.fit(...).history`.
-        quantity: the name, such as `"loss"` or `"eer"`; it and its `val_` twin are drawn where they are there.
+        history: values by name, epoch by epoch:
+            `training.read_history(run_dir)`, or `model.fit(...).history`.
+        quantity: the name, such as `"loss"` or `"eer"`; it and its `val_`
+            twin are drawn where they are there.
         ax: where to draw; `None` makes a figure.
 
     Raises:
@@ -56,9 +59,7 @@ def learning_curves(
     return ax
 
 
-def roc(
-    scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
-) -> Axes:
+def roc(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axes | None = None) -> Axes:
     """Draws the ROC curve: the share of same pairs accepted, by the share of different pairs accepted.
 
     Args:
@@ -90,18 +91,17 @@ def roc(
     return ax
 
 
-def det(
-    scores: Sequence[float], same: Sequence[int], *, label: str | None = None, ax: Axes | None = None
-) -> Axes:
-    """Draws the detection error trade-off: the share of same pairs rejected, by that of different pairs accepted.
+def det(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draws the detection error trade-off: same pairs rejected, by different pairs accepted.
 
-    Both axes are normal deviates, which stretches the rare errors. A share of 0 has no place there: the curve leaves the
-    picture.
+    Both axes are normal deviates, which stretches the rare errors. A share of 0
+    has no place there: the curve leaves the picture.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        label: what to call the curve in the legend, to which its equal error rate is added; `None` names only that.
+        label: what to call the curve in the legend, to which its equal error
+            rate is added; `None` names only that.
         ax: where to draw; axes that hold such curves already get one more. `None` makes a figure.
 
     Raises:
@@ -117,7 +117,8 @@ def det(
     """
     name = f"EER {equal_error_rate(scores, same):.1%}"
     rates = np.array(det_curve(same, scores)[:2])
-    # As scikit-learn's DetCurveDisplay: clipped just outside of what is seen, for the deviate of 0 is infinite.
+    # As scikit-learn's DetCurveDisplay: clipped just outside of what is
+    # seen, for the deviate of 0 is infinite.
     smallest = np.finfo(rates.dtype).eps
     far, frr = norm.ppf(rates.clip(smallest, 1 - smallest))
     ax = ax or _axes()
@@ -135,9 +136,7 @@ def det(
     return ax
 
 
-def score_histogram(
-    scores: Sequence[float], same: Sequence[int], threshold: float, ax: Axes | None = None
-) -> Axes:
+def score_histogram(scores: ArrayLike, same: ArrayLike, threshold: float, ax: Axes | None = None) -> Axes:
     """Draws how the scores of same and of different pairs are spread, with the threshold between them.
 
     Args:
@@ -147,7 +146,8 @@ def score_histogram(
         ax: where to draw; `None` makes a figure.
 
     Raises:
-        ValueError: if the lengths differ, a score or the threshold is not finite, or only one class is present.
+        ValueError: if the lengths differ, a score or the threshold is not
+            finite, or only one class is present.
     """
     equal_error_rate(scores, same)  # raises on what cannot be drawn
     if not np.isfinite(threshold):
@@ -157,9 +157,16 @@ def score_histogram(
     bins = np.histogram_bin_edges(scores, 40)
     for i, (side, label) in enumerate((("same", 1), ("different", 0))):
         own = scores[same == label]
-        style = {"histtype": "stepfilled", "facecolor": (_COLOURS[i], 0.35), "edgecolor": _COLOURS[i]}
-        # Shares, so that the smaller class is not drawn smaller.
-        ax.hist(own, bins, weights=np.full(len(own), 1 / len(own)), label=side, linestyle=_LINES[i], **style)
+        ax.hist(
+            own,
+            bins.tolist(),
+            weights=np.full(len(own), 1 / len(own)),  # shares, so that the smaller class is not drawn smaller
+            label=side,
+            linestyle=_LINES[i],
+            histtype="stepfilled",
+            facecolor=(_COLOURS[i], 0.35),
+            edgecolor=_COLOURS[i],
+        )
     ax.axvline(threshold, ymax=0.85, color="#888888", label=f"threshold {threshold:.3f}")
     ax.set(xlabel="score (higher is more alike)", ylabel="share of its pairs", title="Scores")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -168,8 +175,8 @@ def score_histogram(
     return ax
 
 
-def calibration(probabilities: Sequence[float], same: Sequence[int], ax: Axes | None = None) -> Axes:
-    """Draws how often pairs are of one person, by the probability that was given for it (a reliability diagram).
+def calibration(probabilities: ArrayLike, same: ArrayLike, ax: Axes | None = None) -> Axes:
+    """Draws how often pairs are of one person, by the probability given for it (a reliability diagram).
 
     Args:
         probabilities: `(n,)` of the same person, in [0, 1].
@@ -203,7 +210,11 @@ def calibration(probabilities: Sequence[float], same: Sequence[int], ax: Axes | 
 
 
 def pairs_grid(
-    pairs: Pairs, scores: Sequence[float] | None = None, threshold: float | None = None, *, columns: int = 4
+    pairs: Pairs,
+    scores: Sequence[float] | np.ndarray | None = None,
+    threshold: float | None = None,
+    *,
+    columns: int = 4,
 ) -> np.ndarray:
     """Shows pairs of photos side by side, with names, and with scores and verdicts where they are given.
 
@@ -243,9 +254,12 @@ def pairs_grid(
         if scores is not None:
             title += f"\n{'same' if same else 'different'}, score {scores[i]:.3f}"
             if threshold is not None:
-                right = (scores[i] >= threshold) == bool(same)
-                title += f" {'≥' if scores[i] >= threshold else '<'} {threshold:.3f}: {'right' if right else 'wrong'}"
-                colour = _RIGHT if right else _WRONG
+                decided = (scores[i] >= threshold) == bool(same)
+                title += (
+                    f" {'≥' if scores[i] >= threshold else '<'} "
+                    f"{threshold:.3f}: {'right' if decided else 'wrong'}"
+                )
+                colour = _RIGHT if decided else _WRONG
         ax.set_title(title, fontsize=8, color=colour)
         for spine in ax.spines.values():
             spine.set(color=colour, linewidth=1 if colour == "black" else 3)
@@ -261,9 +275,10 @@ def all_curves(
     """Draws a quantity by epoch of many experiments in one picture (the report's figures 8 and 9).
 
     Args:
-        histories: by experiment the histories of its runs, as `training.read_history` reads them. All runs of an
-            experiment look alike.
-        quantity: the name. Losses get a logarithmic axis, for the penalties on weights spread them over decades.
+        histories: by experiment the histories of its runs, as `training.read_history`
+            reads them. All runs of an experiment look alike.
+        quantity: the name. Losses get a logarithmic axis, for the penalties
+            on weights spread them over decades.
         ax: where to draw; `None` makes a figure.
 
     Raises:
@@ -277,14 +292,18 @@ def all_curves(
     lacking = [name for name, runs in histories.items() if not all(quantity in history for history in runs)]
     if lacking or not histories:
         raise ValueError(
-            f"`histories` must hold {quantity!r} of every run. Received: {f'none of {lacking}' if lacking else 'no runs'}"
+            f"`histories` must hold {quantity!r} of every run. Received: "
+            f"{f'none of {lacking}' if lacking else 'no runs'}"
         )
     ax = ax or _axes((10, 6))
-    colours = plt.get_cmap(
-        "tab10"
-    ).colors  # ten by four line styles, both of which change from one to the next
+    # Ten colours by four line styles, both of which change from one to the next.
+    colours = [plt.get_cmap("tab10")(i) for i in range(10)]
     for i, (name, runs) in enumerate(histories.items()):
-        style = {"color": colours[i % 10], "linestyle": _LINES[(i + i // 20) % 4], "linewidth": 1.2}
+        style: dict[str, Any] = {
+            "color": colours[i % 10],
+            "linestyle": _LINES[(i + i // 20) % 4],
+            "linewidth": 1.2,
+        }
         style |= {"marker": ".", "markevery": [-1]}  # where it ends, also after a single epoch
         for j, history in enumerate(runs):
             epochs = np.arange(1, len(history[quantity]) + 1)
@@ -305,8 +324,9 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
 
     Args:
         effects: by hyper-parameter groups of experiments that differ in nothing else, as
-            `training.reproduction.effects` returns them: each experiment with its `value`, and in percent the `published` accuracy, `ours`, and the
-            `deviation` of ours over seeds (NaN where there is none). A line joins a group.
+            `training.reproduction.effects` returns them: each experiment with its `value`, and in
+            percent the `published` accuracy, `ours`, and the `deviation` of ours over seeds (NaN where
+            there is none). A line joins a group.
 
     Returns:
         The axes, one a hyper-parameter that has groups; without any, one that says so.
@@ -326,8 +346,8 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
     for ax in axes[len(effects) :]:
         ax.remove()
     for ax, (name, groups) in zip(axes, effects.items(), strict=False):
-        values = {point["value"] for group in groups for point in group}
-        values = sorted(values, key=lambda value: value if isinstance(value, (int, float)) else str(value))
+        distinct = {point["value"] for group in groups for point in group}
+        values = sorted(distinct, key=lambda value: value if isinstance(value, (int, float)) else str(value))
         for i, side in enumerate(("published", "ours")):
             style = {**_line(i), "marker": "os"[i], "markersize": 4, "capsize": 2}
             for j, group in enumerate(groups):
@@ -360,7 +380,7 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
 
 def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
     """Saves the figure of `axes` as a picture, and closes it."""
-    figure = np.ravel(axes)[0].figure
+    figure: Any = (axes if isinstance(axes, Axes) else axes.ravel()[0]).figure
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -1,4 +1,4 @@
-"""Run by hand and by CI on every supported Python: import, draw, train two epochs, save, load in a fresh process."""
+"""Run by CI on every supported Python: import, draw, train two epochs, save, load in a fresh process."""
 
 import subprocess
 import sys

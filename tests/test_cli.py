@@ -16,7 +16,10 @@ def organized(toy_dir, tmp_path_factory):
 
 
 def test_help_comes_at_once_and_without_tensorflow():
-    script = "import sys\nfrom siamese_nn.cli import main\ntry: main(['--help'])\nfinally: assert 'tensorflow' not in sys.modules"
+    script = (
+        "import sys\nfrom siamese_nn.cli import main\ntry: main(['--help'])\nfinally: "
+        "assert 'tensorflow' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert all(
         word in done.stdout

@@ -1,1 +1,1 @@
-"""Trials of what `docs/reliability.md` promises: each harms something, lets the library answer, and judges the answer."""
+"""Trials of what `docs/reliability.md` promises: each harms something, and judges the library's answer."""

@@ -54,7 +54,7 @@ _TYPES = (
 
 
 def hostile_archive(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
-    """Organises a hostile archive; then a whole one into the same place, which must go well whatever came before."""
+    """Organises a hostile archive, then a whole one into the same place, which must always go well."""
     made, output = ground.organized, folder / "organized"
     kind = draw.choice(["zip", "tar.gz"])
     source = folder / f"hostile.{kind}"
@@ -70,7 +70,8 @@ def hostile_archive(ground: Ground, draw: random.Random, folder: Path) -> Outcom
     names = (source.name, str(output))
 
     def fault(counts: dict[str, int]) -> str | None:
-        # Changed before it was packed: a tar has no checksum of a photo, so this is an archive of another photo.
+        # Changed before it was packed: a tar has no checksum of a photo, so
+        # this is an archive of another photo.
         return None if "inside" in told else fault_of_organized(ground, output, counts)
 
     outcomes = [judge(ending, fault, names)]

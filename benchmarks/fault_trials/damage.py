@@ -38,7 +38,7 @@ def damage_words(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
 
 
 def damage_half(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
-    """Harms a file of a run that was cut off; going on must give the unbroken one's weights, or a clear refusal."""
+    """Harms a file of a run that was cut off; going on must give the unbroken weights, or a clear refusal."""
     made = ground.runs[draw.choice(sorted(ground.runs.keys() - {"stages"}))]
     run_dir = copy(made.half, folder / "hurt")
     file = run_dir / draw.choice(["state.npz"] * 6 + ["model.keras", "history.csv", "recipe.json"])
@@ -57,7 +57,7 @@ def damage_half(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
 
 
 def not_finite(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
-    """Puts NaN or infinity into a finished model, its digest made anew as a training that diverged would have."""
+    """Puts NaN or infinity into a finished model, with a new digest, as a training that diverged would."""
     if draw.random() < 0.15:
         return _gallery_not_finite(draw, folder)
     made = ground.runs[draw.choice(sorted(ground.runs))]

@@ -64,7 +64,7 @@ class _Stop(tf.keras.callbacks.Callback):
 
 @dataclass
 class Run:
-    """A run made unbroken: its folder, its state after an epoch, what it came to, and the steps that made it."""
+    """A run made unbroken: its folder, its state after an epoch, its results, and the steps that made it."""
 
     recipe: Recipe
     folder: Path
@@ -192,7 +192,7 @@ class Ground:
         return {**made, "seconds": time.monotonic() - began}
 
     def search_in(self, folder: Path) -> list[list[Any]]:
-        """Searches a grid of two recipes: the call that every trial repeats. Returns its points and their figures."""
+        """Searches a grid of two recipes, as every trial does. Returns its points and their figures."""
         from siamese_nn.studies import search
 
         study = search.search(
@@ -229,7 +229,7 @@ def figures(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def summary(run_dir: Path) -> dict[str, Any]:
-    """Returns all that a run has come to, but its seconds: weights bit by bit, history, figures, scores, files, page."""
+    """Returns all of a run but its seconds: weights bit by bit, history, figures, scores, files, page."""
     names = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     found: dict[str, Any] = {"files": sorted(name for name in names if "logs" not in Path(name).parts)}
     for name in found["files"]:
@@ -255,7 +255,7 @@ def _without_minutes(page: str) -> str:
 
 
 def weights(path: Path) -> str:
-    """Returns a digest over every number of a `.keras` file but the sums of metrics, which Keras 2 keeps there, too."""
+    """Returns a digest over each number of a `.keras` file but sums of metrics, which Keras 2 keeps there."""
     with zipfile.ZipFile(path) as archive:
         content = io.BytesIO(archive.read("model.weights.h5"))
     found = hashlib.sha256()

@@ -1,7 +1,7 @@
 """Hostile photos: decoded, or refused by name; never for minutes, never cut short in silence.
 
-A bit that turns over in the middle of a JPEG changes pixels, and no checksum in the file tells: such an answer counts as right.
-A PNG has checksums, and a file that ends too early shows it.
+A bit that turns over in the middle of a JPEG changes pixels, and no checksum in the file tells: such an
+answer counts as right. A PNG has checksums, and a file that ends too early shows it.
 """
 
 import io

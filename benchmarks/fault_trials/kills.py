@@ -1,4 +1,4 @@
-"""Kills at a step or a moment of an operation, the same call again, and a comparison with the unbroken one."""
+"""Kills an operation at a step or a moment, calls it again, and compares with the unbroken one."""
 
 import random
 import shutil
@@ -139,7 +139,7 @@ def which_gallery(path: Path) -> str:
 
 
 def kill_gallery(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
-    """Kills `Gallery.save` over an older gallery; the file must hold the old or the new one, whole, for its owner alone."""
+    """Kills `Gallery.save` over an older gallery: the old or the new one stays, whole, its owner's alone."""
     path, known = folder / "known" / "people.npz", galleries()
     known["a"].save(path)
     blow = Blow(draw.randrange(4), draw.choice([0.0, draw.uniform(0, 0.005)]))

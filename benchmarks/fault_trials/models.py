@@ -1,4 +1,4 @@
-"""Hostile `.keras` files: loaded as harmless, or refused; never run, never hung, never past the memory's limit."""
+"""Hostile `.keras` files: loaded as harmless or refused; never run, hung, or past the memory's limit."""
 
 import io
 import json

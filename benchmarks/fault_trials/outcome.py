@@ -18,7 +18,8 @@ class Ending:
     """How an operation ended, in a process of its own.
 
     Args:
-        kind: `"answer"`, `"error"` (it raised), `"died"` (a signal or an exit of the process) or `"hang"` (past its limit).
+        kind: `"answer"`, `"error"` (it raised), `"died"` (a signal or an exit of
+            the process) or `"hang"` (past its limit).
         value: the answer, as JSON gives it back.
         error: the name of the error's class.
         message: the error's message, or how the process died.
@@ -74,8 +75,8 @@ def judge(ending: Ending, expected: Any, names: Sequence[str]) -> Outcome:
 
     Args:
         ending: the operation's.
-        expected: the answer of the unharmed; a function of the answer, which says what is wrong with it or `None`, where
-            several answers are right.
+        expected: the answer of the unharmed; a function of the answer, which says what is wrong with it or
+            `None`, where several answers are right.
         names: see `fault_of_message`.
     """
     if ending.kind == "hang":

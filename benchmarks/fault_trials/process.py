@@ -1,7 +1,7 @@
-"""An operation in a forked process: with a limit of time and memory, and killed at a step where a trial wants it.
+"""An operation in a forked process, limited in time and memory, and killed at a step if a trial wants it.
 
-The process that forks has imported TensorFlow and never run an operation of it: TensorFlow starts its threads with the first, and
-threads do not survive a fork.
+The process that forks has imported TensorFlow and never run an operation of it: TensorFlow starts its threads
+with the first, and threads do not survive a fork.
 """
 
 import contextlib

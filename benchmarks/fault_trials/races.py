@@ -38,7 +38,8 @@ def race_organize(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
     before = {source: tree(source) for source in sources if source.is_dir()}
     calls = [lambda source=source: ground.organize(source, output) for source in sources]
     endings, told = _together(calls, draw, folder, SHORT, 0.3)
-    # Whatever came of both, one of the calls must bring it in order. The other may be refused: it is another source.
+    # Whatever came of both, one of the calls must bring it in order. The
+    # other may be refused: it is another source.
     for call in calls:
         last = run(call, folder / "scratch", SHORT)
         if last.kind != "error":
@@ -126,7 +127,7 @@ def race_search(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
 def _together(
     calls: Sequence[Callable[[], Any]], draw: random.Random, folder: Path, seconds: float, apart: float
 ) -> tuple[list[Ending], list[str]]:
-    """Starts the calls, each a moment after the one before; returns how they ended, and what was done in words."""
+    """Starts the calls, each a moment after the last; returns how they ended, and what was done in words."""
     running, told = [], []
     for i, call in enumerate(calls):
         wait = draw.choice([0.0, draw.uniform(0, apart)]) if i else 0.0

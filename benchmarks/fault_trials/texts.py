@@ -1,4 +1,4 @@
-"""Fuzzed text files that a user writes: pair files, lists of names, search spaces. Read as they stand, or refused."""
+"""Fuzzed text files of a user: pair files, lists of names, search spaces; read as they stand, or refused."""
 
 import json
 import random
@@ -15,9 +15,10 @@ from .outcome import Outcome, judge
 from .process import run
 
 _SPACES = {
-    "space.json": '{"units": [4, 8], "learning_rate": {"low": 0.0001, "high": 0.01, "log": true}, "drop_rate": [null, 0.5]}',
-    "space.toml": 'units = [4, 8]\nfilters = {low = 2, high = 12, step = 2}\nkernel_sizes = {low = 2, high = 9}\n'
-    'model = ["l1_sigmoid", "cosine_sigmoid"]\n',
+    "space.json": ('{"units": [4, 8], "learning_rate": {"low": 0.0001, "high": 0.01, '
+        '"log": true}, "drop_rate": [null, 0.5]}'),
+    "space.toml": ('units = [4, 8]\nfilters = {low = 2, high = 12, step = '
+        '2}\nkernel_sizes = {low = 2, high = 9}\nmodel = ["l1_sigmoid", "cosine_sigmoid"]\n'),
 }  # fmt: skip
 
 

@@ -17,8 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: the words after `siamese-nn`; `None` takes those of the process.
 
     Returns:
-        The exit code: 0 done (same person, known), 1 an error that the message explains, 2 wrong usage, 3 the answer no
-        (different people, unknown), 130 interrupted.
+        The exit code: 0 done (same person, known), 1 an error that the message explains, 2 wrong usage, 3 the
+        answer no (different people, unknown), 130 interrupted.
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -54,8 +54,8 @@ def add_sweep(sweeps: argparse._SubParsersAction) -> None:
     command = sweeps.add_parser(
         "cfp",
         help="the Person Verification study on CFP again, with our figures beside the published ones",
-        epilog="Runs that are finished, or that another process is at, are left alone. Experiments that begin with ImageNet weights "
-        "are passed over where these can't be had.",
+        epilog="Runs that are finished, or that another process is at, are left alone. "
+        "Experiments that begin with ImageNet weights are passed over where these can't be had.",
     )
     command.add_argument(
         "--data", required=True, help="folder that cfp organize made; toy draws one into data/toy-cfp"
@@ -99,8 +99,9 @@ def _measure(options: argparse.Namespace) -> None:
     chosen = "next one, and PLDA fitted to the people of the other eight" if options.refit else "other nine"
     drop = reports["FF"].accuracy["mean"] - reports["FP"].accuracy["mean"]
     print(
-        f"From FF to FP accuracy drops by {100 * drop:.1f} points. Each fold's threshold is the best on the {chosen}; none of the "
-        f"{reports['FF'].n_people} people trained or validated the run. The standard error is over ten folds."
+        f"From FF to FP accuracy drops by {100 * drop:.1f} points. Each fold's threshold is the "
+        f"best on the {chosen}; none of the {reports['FF'].n_people} people trained or validated the run. "
+        "The standard error is over ten folds."
     )
 
 

@@ -26,8 +26,9 @@ def _add_report(sweeps: argparse._SubParsersAction) -> None:
     command = sweeps.add_parser(
         "report",
         help="the report's experiments again, with our figures beside the published ones",
-        epilog="Runs that are finished, or that another process is at, are left alone: start the same command again after it was "
-        "cut off, or several times at once. In FILE of --markdown only the part of such a sweep is replaced.",
+        epilog="Runs that are finished, or that another process is at, are left alone: start "
+        "the same command again after it was cut off, or several times at once. In FILE of --markdown "
+        "only the part of such a sweep is replaced.",
     )
     command.add_argument("--data", required=True, help="organised folder; toy draws one into data/toy")
     command.add_argument("--table", metavar="3,4", help="the tables whose rows to run (default: all rows)")
@@ -59,8 +60,8 @@ def _add_search(sweeps: argparse._SubParsersAction) -> None:
     command = sweeps.add_parser(
         "search",
         help="search for a better recipe, with Optuna",
-        epilog="The same command goes on after it was cut off; started several times, or on several machines with one --storage "
-        "and --folder of one name, it shares the work.",
+        epilog="The same command goes on after it was cut off; started several times, or on "
+        "several machines with one --storage and --folder of one name, it shares the work.",
     )
     command.add_argument("--data", required=True, help="organised folder; toy draws one into data/toy")
     command.add_argument(
@@ -71,7 +72,8 @@ def _add_search(sweeps: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="TOML or JSON: for a field of the recipe a list of choices, or a range: units = {low = 64, high = 512, log = true}",
+        help="TOML or JSON: for a field of the recipe a list of choices, or a range: units = "
+        "{low = 64, high = 512, log = true}",
     )
     command.add_argument("--sampler", choices=["tpe", "random", "grid"], default="tpe", help="default: tpe")
     command.add_argument(
@@ -204,8 +206,8 @@ def _search(options: argparse.Namespace) -> None:
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
         closed = " The test pairs stay closed." if options.final else ""
         raise ValueError(
-            f"No trial was completed: the notes above say why.{closed} Correct {options.space} and start the same "
-            "command again"
+            f"No trial was completed: the notes above say why.{closed} Correct "
+            f"{options.space} and start the same command again"
         )
     if options.final:
         results = search.final(study, train, val, test, folder, photos=photos, verbose=2)
@@ -213,7 +215,7 @@ def _search(options: argparse.Namespace) -> None:
 
 
 def _require_place(name: str, path: Path | None, kind: str) -> None:
-    """Raises `ValueError` if something else is where a file or folder shall be made: it would come out only at the end."""
+    """Raises `ValueError` now, not at the end, if something else is where a file or folder shall be made."""
     if path is None:
         return
     in_the_way = path.is_dir() if kind == "file" else path.exists() and not path.is_dir()

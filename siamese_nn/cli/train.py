@@ -161,8 +161,8 @@ def recipe_named(name: str) -> Any:
     if name not in recipes:
         nearest = get_close_matches(name, recipes, n=3) or list(training.RECIPES)
         raise ValueError(
-            f"`--recipe` must be one of {', '.join(nearest)}, or another that the README lists, or the number of an experiment of the "
-            f"report, such as 5.1. Received: {name}"
+            f"`--recipe` must be one of {', '.join(nearest)}, or another that the README lists, or "
+            f"the number of an experiment of the report, such as 5.1. Received: {name}"
         )
     return recipes[name]
 

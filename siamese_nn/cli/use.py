@@ -93,8 +93,8 @@ def _verify(options: argparse.Namespace) -> int:
         print(json.dumps(asdict(answer)))
     else:
         print(
-            f"{'same' if answer.same else 'different'} (score {answer.score:.4f}, threshold {answer.threshold:.4f}, "
-            f"probability of the same person {answer.probability:.1%})"
+            f"{'same' if answer.same else 'different'} (score {answer.score:.4f}, "
+            f"threshold {answer.threshold:.4f}, probability of the same person {answer.probability:.1%})"
         )
     return 0 if answer.same else 3
 

@@ -1,4 +1,4 @@
-"""Random changes to training photos that leave the person who they are, as one function of photos and seed."""
+"""Random changes to training photos that keep the person, as one function of photos and seed."""
 
 import math
 from dataclasses import dataclass, fields
@@ -10,9 +10,9 @@ import tensorflow as tf
 class Augmentation:
     """Flips, turns, zooms, shifts, lights and partly covers photos, each on its own, by a stateless seed.
 
-    Pass it as `augment` to the datasets of this package, which give it a seed of its own for each batch (and each side of a
-    pair, so both photos of a pair change independently). All geometry is one resampling, bilinear. The defaults are meant for
-    face crops of about 64 pixels; 0 switches a change off.
+    Pass it as `augment` to the datasets of this package, which give it a seed of its own for each batch (and
+    each side of a pair, so both photos of a pair change independently). All geometry is one resampling,
+    bilinear. The defaults are meant for face crops of about 64 pixels; 0 switches a change off.
 
     Args:
         flip: whether half of the photos are mirrored.
@@ -24,8 +24,9 @@ class Augmentation:
         contrast: the largest part by which differences from a photo's mean grow or shrink.
         brightness: the largest part of the range that is added or taken away.
         cutout: the share of photos of which a rectangle, of 1/10 to 1/2 of each side, becomes its mean.
-        margin: pixels that the datasets decode around a crop, so that shifts and turns bring in what really is there; the crop
-            must leave room for them. Beyond those, and around whole photos, the edge is mirrored.
+        margin: pixels that the datasets decode around a crop, so that shifts and turns bring in
+            what really is there; the crop must leave room for them. Beyond those, and around
+            whole photos, the edge is mirrored.
 
     Raises:
         ValueError: if an argument is out of range.

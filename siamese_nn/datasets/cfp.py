@@ -21,14 +21,15 @@ NAMES = "Data/list_name.txt"
 def split_cfp_folds(folds: Sequence[Pairs]) -> tuple[Pairs, Pairs, Pairs]:
     """Makes training, validation and test pairs of the ten folds: 1 to 8, 9, and 10.
 
-    The study of person verification on CFP splits the folds so, but does not say which are which; this choice is ours. The
-    full protocol, `evaluation.cross_validate`, tests on each fold in turn.
+    The study of person verification on CFP splits the folds so, but does not say which are which; this choice
+    is ours. The full protocol, `evaluation.cross_validate`, tests on each fold in turn.
 
     Args:
         folds: the ten of `read_cfp_folds`.
 
     Returns:
-        The pairs to train on, to validate on and to test on: 5,600, 700 and 700 for the real CFP, of 400, 50 and 50 people.
+        The pairs to train on, to validate on and to test on: 5,600, 700 and 700
+        for the real CFP, of 400, 50 and 50 people.
 
     Raises:
         ValueError: if there aren't ten.
@@ -46,20 +47,22 @@ def split_cfp_folds(folds: Sequence[Pairs]) -> tuple[Pairs, Pairs, Pairs]:
 def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
     """Reads the ten folds of CFP's protocol.
 
-    The people are named as LFW names them, with underscores (`Al_Pacino`), so that `evaluation.require_unseen` finds those
-    who trained a model on LFW. The FF folds hold some pairs twice, as published; they are kept.
+    The people are named as LFW names them, with underscores (`Al_Pacino`), so that
+    `evaluation.require_unseen` finds those who trained a model on LFW. The FF folds hold some pairs
+    twice, as published; they are kept.
 
     Args:
         cfp_dir: the unpacked `cfp-dataset`, with `Data/` and `Protocol/`.
-        task: `"FF"` for pairs of two frontal photos, `"FP"` for a frontal one on the left and a profile on the right.
+        task: `"FF"` for pairs of two frontal photos, `"FP"` for a frontal one
+            on the left and a profile on the right.
 
     Returns:
         Ten `Pairs`, each with its same pairs first.
 
     Raises:
         ValueError: if `task` is another.
-        PairFileError: on a malformed line, a file with another number of pairs than the others of the task, or missing
-            photos; with file, line or count, and remedy.
+        PairFileError: on a malformed line, a file with another number of pairs than the others of the task,
+            or missing photos; with file, line or count, and remedy.
         FileNotFoundError: if a file of the protocol does not exist.
 
     Reference:
@@ -95,8 +98,9 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
     if missing:
         more = f"\n  and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise PairFileError(
-            f"{cfp_dir / 'Protocol' / 'Split' / task}: {len(missing)} of the {len(photos)} photos of its pairs do not exist. "
-            "Organise or unpack cfp-dataset.zip anew. Missing:\n  " + "\n  ".join(missing[:10]) + more
+            f"{cfp_dir / 'Protocol' / 'Split' / task}: {len(missing)} of the {len(photos)} "
+            "photos of its pairs do not exist. Organise or unpack "
+            "cfp-dataset.zip anew. Missing:\n  " + "\n  ".join(missing[:10]) + more
         )
     return folds
 
@@ -122,10 +126,10 @@ def cfp_photos(cfp_dir: str | os.PathLike) -> dict[str, list[str]]:
 
 
 def read_names(file: str | os.PathLike) -> list[str]:
-    """Reads a list of people, one name a line, such as CFP's `Data/list_name.txt`.
+    r"""Reads a list of people, one name a line, such as CFP's `Data/list_name.txt`.
 
-    Of CFP's 500 people 176 stand in LFW under the same name and 29 under others: whoever trains on LFW for a test on CFP leaves them
-    out, by `without_people`, which knows those others, too.
+    Of CFP's 500 people 176 stand in LFW under the same name and 29 under others: whoever trains on LFW for a
+    test on CFP leaves them out, by `without_people`, which knows those others, too.
 
     Args:
         file: the list, with names as `Al Pacino` or `Al_Pacino`.
@@ -134,14 +138,14 @@ def read_names(file: str | os.PathLike) -> list[str]:
         The names as LFW writes them, with underscores, in the order of the file.
 
     Raises:
-        PairFileError: on a line without a name, or with the name of an earlier one, with file, line and remedy; or if the file
-            isn't in UTF-8.
+        PairFileError: on a line without a name, or with the name of an earlier one, with file, line and
+            remedy; or if the file isn't in UTF-8.
         FileNotFoundError: if `file` does not exist.
 
     Example:
         >>> import tempfile
         >>> names_file = Path(tempfile.mkdtemp()) / "list_name.txt"
-        >>> _ = names_file.write_text("50 Cent\\nAl Pacino\\n")
+        >>> _ = names_file.write_text("50 Cent\nAl Pacino\n")
         >>> read_names(names_file)
         ['50_Cent', 'Al_Pacino']
     """
@@ -165,8 +169,8 @@ def _require_cfp(cfp_dir: Path) -> None:
     if not (cfp_dir / NAMES).is_file():
         missing = f"has no {NAMES}" if cfp_dir.is_dir() else "does not exist"
         raise FileNotFoundError(
-            f"{cfp_dir} must be the unpacked cfp-dataset, with Data/ and Protocol/, and {missing}. Correct the name, or "
-            f"run `siamese-nn cfp organize cfp-dataset.zip {cfp_dir}`"
+            f"{cfp_dir} must be the unpacked cfp-dataset, with Data/ and Protocol/, "
+            f"and {missing}. Correct the name, or run `siamese-nn cfp organize cfp-dataset.zip {cfp_dir}`"
         )
 
 
@@ -189,14 +193,17 @@ def read_photo_list(cfp_dir: Path, side: str, people: list[str]) -> list[tuple[s
         )
         if match is None or not 1 <= int(match[2]) <= len(people):
             raise PairFileError(
-                f"{list_file}:{number}: expected `{number} ../Data/Images/NNN/{VIEWS[side]}/NN.jpg`, with a person NNN from "
-                f"001 to {len(people):03d}, the names in list_name.txt. Received: {line[:120]!r}. Unpack cfp-dataset.zip anew"
+                f"{list_file}:{number}: expected `{number} "
+                f"../Data/Images/NNN/{VIEWS[side]}/NN.jpg`, with a person NNN from 001 to "
+                f"{len(people):03d}, the names in list_name.txt. Received: "
+                f"{line[:120]!r}. Unpack cfp-dataset.zip anew"
             )
         photos.append((str(cfp_dir / match[1]), people[int(match[2]) - 1]))
     if {person for _, person in photos} != set(people):
         raise PairFileError(
-            f"{cfp_dir / NAMES}: must name those on the photos of {list_file}, the N-th those in folder N. Received: {len(people)} "
-            f"names for {len({person for _, person in photos})} people. Unpack cfp-dataset.zip anew"
+            f"{cfp_dir / NAMES}: must name those on the photos of {list_file}, the N-th those in "
+            f"folder N. Received: {len(people)} names for {len({person for _, person in photos})} "
+            "people. Unpack cfp-dataset.zip anew"
         )
     return photos
 
@@ -210,8 +217,9 @@ def _read_fold_file(
         i, j = (int(match[1]), int(match[2])) if match else (0, 0)
         if not (1 <= i <= len(left_photos) and 1 <= j <= len(right_photos)):
             raise PairFileError(
-                f"{pairs_file}:{number}: expected two photo numbers `i,j`, from 1 to {len(left_photos)} and to "
-                f"{len(right_photos)}. Received: {line[:120]!r}. Correct the line or unpack cfp-dataset.zip anew"
+                f"{pairs_file}:{number}: expected two photo numbers `i,j`, "
+                f"from 1 to {len(left_photos)} and to {len(right_photos)}. Received: {line[:120]!r}. "
+                "Correct the line or unpack cfp-dataset.zip anew"
             )
         left, right = left_photos[i - 1], right_photos[j - 1]
         if left == right or (left[1] == right[1]) != same:
@@ -225,11 +233,11 @@ def _read_fold_file(
 
 
 def _require_equal_counts(counts: dict[Path, int]) -> None:
-    """As published, all folds of a task are of one size, half same and half different: a file that was cut off is not."""
+    """Refuses a fold that was cut off: those published are of one size, half same and half different."""
     usual = Counter(counts.values()).most_common(1)[0][0]
     for pairs_file, count in counts.items():
         if count != usual:
             raise PairFileError(
-                f"{pairs_file}: must hold {usual} pairs, as the other files of its task. Received: {count}. Unpack "
-                "cfp-dataset.zip anew"
+                f"{pairs_file}: must hold {usual} pairs, as the other files of "
+                f"its task. Received: {count}. Unpack cfp-dataset.zip anew"
             )

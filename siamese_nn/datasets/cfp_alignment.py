@@ -16,11 +16,11 @@ _EYE, _BETWEEN_EYES, _NOSE_BASE, _MOUTH_CORNER = slice(12, 18), 18, 22, 25
 
 SIDE = 250  # pixels of an aligned photo, as of one of LFW-a
 
-# Where the middle of the eye, the point between the eyes, the base of the nose and the corner of the mouth go. Frontal: the
-# mean shape of the 5,000 frontal photos, turned, scaled and shifted for their mean aligned photo to correlate best with
-# LFW-a's mean photo (rows 66-194, columns 69-181); other choices of points put eye, nose and mouth within half a pixel of
-# these. Profile: the mean shape of the 2,000, as upright as they are on average, with the eye where a frontal photo has it,
-# and the corner of the mouth as far below.
+# Where the middle of the eye, the point between the eyes, the base of the nose and the corner of the mouth
+# go. Frontal: the mean shape of the 5,000 frontal photos, turned, scaled and shifted for their mean aligned
+# photo to correlate best with LFW-a's mean photo (rows 66-194, columns 69-181); other choices of points put
+# eye, nose and mouth within half a pixel of these. Profile: the mean shape of the 2,000, as upright as they
+# are on average, with the eye where a frontal photo has it, and the corner of the mouth as far below.
 _PLACES = {
     "frontal": np.array([[103.2, 114.0], [125.7, 112.7], [126.4, 147.0], [107.7, 161.9]]),
     "profile": np.array([[103.2, 114.0], [122.8, 113.3], [124.4, 146.8], [102.7, 161.9]]),
@@ -59,13 +59,14 @@ def read_fiducials(content: bytes) -> np.ndarray:
 def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.Image:
     """Turns, scales and shifts a photo of CFP, so that its face lies as the faces of LFW-a do.
 
-    The similarity transform (no shear, no mirror) brings the middle of the eye, the point between the eyes, the base of the
-    nose and the corner of the mouth nearest to their places by least squares. A frontal photo gets the eyes at (103, 114)
-    and (149, 114), column and row. The visible eye of a profile goes to the same place as in a frontal photo, or to the one
-    beyond the middle if the face looks to the left, and the mouth as far below it: the scale is a frontal photo's, and the
-    tip of the nose lies some 8 pixels beyond the middle, inside of the crops that suit LFW-a. The photo is first resized,
-    bicubic and with antialiasing, then turned and shifted, bicubic. CFP's photos are smaller than LFW-a's frame: beyond
-    their edges the pixels of the edge are repeated.
+    The similarity transform (no shear, no mirror) brings the middle of the eye, the point between the eyes,
+    the base of the nose and the corner of the mouth nearest to their places by least squares. A frontal
+    photo gets the eyes at (103, 114) and (149, 114), column and row. The visible eye of a profile goes to
+    the same place as in a frontal photo, or to the one beyond the middle if the face looks to the left, and
+    the mouth as far below it: the scale is a frontal photo's, and the tip of the nose lies some 8 pixels
+    beyond the middle, inside of the crops that suit LFW-a. The photo is first resized, bicubic and with
+    antialiasing, then turned and shifted, bicubic. CFP's photos are smaller than LFW-a's frame: beyond their
+    edges the pixels of the edge are repeated.
 
     Args:
         photo: grey or RGB.
@@ -76,8 +77,9 @@ def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.I
         250 x 250 pixels of the photo's mode.
 
     Raises:
-        ValueError: if the eye, nose or mouth lies outside of the photo, or the points cannot be a face of this view: they
-            stay further than 15 pixels, root mean square, from their places, or far too close to each other for the photo.
+        ValueError: if the eye, nose or mouth lies outside of the photo, or the points cannot be a face of
+            this view: they stay further than 15 pixels, root mean square, from their places, or far too
+            close to each other for the photo.
 
     Reference:
         Umeyama, PAMI 1991, see `faces.transform.similarity`.
@@ -94,7 +96,7 @@ def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.I
 
 
 def align_jpeg(content: bytes, fiducials: np.ndarray, view: str) -> bytes:
-    """Does the same from a photo's file to a JPEG, grey or RGB as it was, of quality 95 and full colour resolution."""
+    """Does the same from a photo's file to a JPEG, grey or RGB, of quality 95 and full colour resolution."""
     with Image.open(io.BytesIO(content)) as photo:
         aligned = align_photo(photo if photo.mode == "L" else photo.convert("RGB"), fiducials, view)
     file = io.BytesIO()
@@ -103,13 +105,16 @@ def align_jpeg(content: bytes, fiducials: np.ndarray, view: str) -> bytes:
 
 
 def eye_nose_and_mouth(fiducials: np.ndarray) -> np.ndarray:
-    """Returns the middle of the eye, the point between the eyes, the nose's base and the mouth's corner, `(4, 2)`."""
+    """Returns eye, point between the eyes, base of the nose and corner of the mouth, `(4, 2)`."""
     return np.stack([fiducials[_EYE].mean(0), *fiducials[[_BETWEEN_EYES, _NOSE_BASE, _MOUTH_CORNER]]])
 
 
 def best_similarity(points: np.ndarray, view: str) -> tuple[complex, complex, float]:
-    """Returns the factor and shift that take the four points, as x + yj, nearest to their places, and what distance (root
-    mean square, in pixels of the result) remains; for a profile, the places of the side to which it looks."""
+    """Returns the factor and shift that take the four points, as x + yj, nearest to their places.
+
+    The third figure is the distance that remains: the root mean square, in pixels of the result. A profile is
+    compared with the places of the side to which it looks.
+    """
     choices = [_PLACES[view]]
     if view == "profile":
         choices.append(_PLACES[view] * [-1, 1] + [2 * _MIDDLE, 0])

@@ -42,30 +42,32 @@ _MOST_MEMBER_BYTES = 2**26  # of one file: the largest has 1.3 MB
 def organize_cfp(
     source: str | os.PathLike, output_dir: str | os.PathLike, *, align: bool = False
 ) -> dict[str, int]:
-    """Takes the photos, fiducials and protocol of CFP out of an archive or folder, with all checks, aligned if wanted.
+    """Takes CFP's photos, fiducials and protocol out of an archive or folder, checked, and aligned if wanted.
 
-    All is gathered in a hidden folder beside `output_dir`, which takes its place by one rename: after an interruption
-    `output_dir` is not there, and the same call starts again. A call on a finished folder returns at once.
+    All is gathered in a hidden folder beside `output_dir`, which takes its place by one
+    rename: after an interruption `output_dir` is not there, and the same call starts again. A
+    call on a finished folder returns at once.
 
     Args:
-        source: `cfp-dataset.zip`, or an unpacked folder with `Data/` and `Protocol/`, or the folder around it. Files that
-            the protocol does not ask for are left where they are, but photos and fiducials must be all that it asks for
-            and no others.
-        output_dir: a new or empty folder, outside of `source`. It gets `Data/list_name.txt`, `Data/Images/`,
-            `Data/Fiducials/` and `Protocol/`, which `read_cfp_folds` reads, and `cfp.json`, which proves that nothing is
-            missing.
-        align: whether to make of every photo one of 250 x 250 pixels with the face where the photos of LFW-a have it, grey
-            or RGB as it was (JPEG, quality 95, full colour resolution): see `cfp_alignment.align_photo`. A model that was
-            trained on a `crop` of LFW-a then sees the faces of CFP in the same place and size. The fiducials stay behind,
-            since they fit the photos as published only. Photos are taken byte for byte otherwise. Without it, crops of LFW-a don't fit.
+        source: `cfp-dataset.zip`, or an unpacked folder with `Data/` and `Protocol/`, or the folder around
+            it. Files that the protocol does not ask for are left where they are, but photos and fiducials
+            must be all that it asks for and no others.
+        output_dir: a new or empty folder, outside of `source`. It gets `Data/list_name.txt`,
+            `Data/Images/`, `Data/Fiducials/` and `Protocol/`, which `read_cfp_folds` reads, and `cfp.json`,
+            which proves that nothing is missing.
+        align: whether to make of every photo one of 250 x 250 pixels with the face where the photos of LFW-a
+            have it, grey or RGB as it was (JPEG, quality 95, full colour resolution): see
+            `cfp_alignment.align_photo`. A model that was trained on a `crop` of LFW-a then sees the faces of
+            CFP in the same place and size. The fiducials stay behind, since they fit the photos as published
+            only. Photos are taken byte for byte otherwise. Without it, crops of LFW-a don't fit.
 
     Returns:
         `{"people": 500, "frontal": 5000, "profile": 2000}` for the real CFP.
 
     Raises:
-        ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in one message.
-            Nothing is left behind. Or if `output_dir` was organised from another source or with another `align`, or
-            files were added or removed since, or another process is organising into it.
+        ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in
+            one message. Nothing is left behind. Or if `output_dir` was organised from another source or with
+            another `align`, or files were added or removed since, or another process is organising into it.
         FileExistsError: if `output_dir` holds something else.
         FileNotFoundError: if `source` does not exist.
         OSError: if the files can't be written, as on a full disk.
@@ -86,11 +88,12 @@ def organize_cfp(
     require_folder(output_dir)
     if (output_dir / _PROOF).is_file():
         return _organized_before(output_dir, source, align)
-    # One rename fills the folder: what is in it is not ours, unless another process has finished it this moment.
+    # One rename fills the folder: what is in it is not ours, unless
+    # another process has finished it this moment.
     if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / _PROOF).is_file():
         raise FileExistsError(
-            f"`output_dir` must be new, empty, or a folder that `organize_cfp` made. Received: {output_dir}, which holds "
-            "something else. Choose another"
+            "`output_dir` must be new, empty, or a folder that `organize_cfp` made. "
+            f"Received: {output_dir}, which holds something else. Choose another"
         )
     if output_dir.is_relative_to(source.resolve()):
         raise ValueError(f"`output_dir` must lie outside of `source`. Received: {source}, {output_dir}")
@@ -124,8 +127,8 @@ def _stage(files: dict, source: Path, output_dir: Path, staging: Path, align: bo
         raise PairFileError(str(error).replace(str(staging), str(source))) from error
     except OSError as error:
         raise OSError(
-            f"{output_dir} can't be organised to the end ({error}). Make room, or whatever else it lacks, and make the "
-            "same call again: nothing of the source is lost"
+            f"{output_dir} can't be organised to the end ({error}). Make room, or "
+            "whatever else it lacks, and make the same call again: nothing of the source is lost"
         ) from error
     return counts
 
@@ -157,15 +160,16 @@ def _organized_before(folder: Path, source: Path, align: bool) -> dict[str, int]
 
 @contextmanager
 def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
-    """Gives what reads each file, by its path in CFP's layout; where to write is never taken from the source."""
+    """Gives a reader for each path of CFP's layout; the source never says where to write."""
     if source.is_dir():
-        inside = [source, *(folder for folder in sorted(source.iterdir()) if folder.is_dir())]
-        root = next((folder for folder in inside if (folder / NAMES).is_file()), source)
+        folders = [source, *(folder for folder in sorted(source.iterdir()) if folder.is_dir())]
+        root = next((folder for folder in folders if (folder / NAMES).is_file()), source)
         yield {name: (root / name).read_bytes for name in _listing(root)}
         return
     if not source.is_file():
         raise FileNotFoundError(
-            f"`source` must be cfp-dataset.zip or an unpacked folder. Received: {source}, which does not exist"
+            "`source` must be cfp-dataset.zip or an unpacked folder. "
+            f"Received: {source}, which does not exist"
         )
     with refusing_damage(source):
         archive = zipfile.ZipFile(source)
@@ -174,7 +178,7 @@ def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
             members = [member for member in zip_members(archive) if not member.is_folder]
         tops = [member.path[: -len(NAMES)] for member in members if member.path.endswith(NAMES)]
         top = min((top for top in tops if top[-1:] in ("", "/")), key=len, default="")
-        inside = {}
+        inside: dict[str, list[Member]] = {}
         for member in members:
             if member.path.startswith(top):
                 inside.setdefault(member.path[len(top) :], []).append(member)
@@ -188,14 +192,16 @@ def _read_member(member: Member) -> bytes:
     if member.fault or member.size > _MOST_MEMBER_BYTES:
         raise ValueError(member.fault or f"more than {_MOST_MEMBER_BYTES} bytes")
     try:
-        return member.read()
+        content = member.read()
     except BROKEN as error:
         raise ValueError(f"damaged ({damage(error)})") from error
+    return content if isinstance(content, bytes) else content.read_bytes()
 
 
 def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, align: bool) -> dict[str, int]:
     """Writes all that the protocol asks for to `folder`, and returns the counts."""
-    texts, faults = (NAMES, *_PROTOCOL), []
+    texts = (NAMES, *_PROTOCOL)
+    faults: list[str] = []
     _refuse(source, [f"{name}: missing" for name in texts if name not in files])
     for name in texts:
         with _noting(faults, name):
@@ -241,8 +247,8 @@ def _noting(faults: list[str], name: str) -> Iterator[None]:
 def _refuse(source: Path, faults: list[str]) -> None:
     if faults:
         raise ValueError(
-            f"{source} must hold the whole of cfp-dataset, as published. Unpack or fetch it again. Received it with "
-            f"these faults ({len(faults)}):{listed(faults)}"
+            f"{source} must hold the whole of cfp-dataset, as published. Unpack "
+            f"or fetch it again. Received it with these faults ({len(faults)}):{listed(faults)}"
         )
 
 

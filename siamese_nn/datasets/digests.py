@@ -78,7 +78,10 @@ def _facts(paths: list[str], people: list[str]) -> list[tuple[str, str, int, str
     """Person, place, size and content of each photo."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         contents = list(pool.map(_content, paths))
-    return [(*known, *content) for *known, content in zip(people, photo_keys(paths), contents, strict=True)]
+    return [
+        (person, place, *content)
+        for person, place, content in zip(people, photo_keys(paths), contents, strict=True)
+    ]
 
 
 def _content(path: str) -> tuple[int, str]:

@@ -66,7 +66,7 @@ def download_lfw_a(output_dir: str | os.PathLike) -> Path:
     for remote in _LFW_A:
         if _is_whole(output_dir / remote.name, remote):
             return output_dir / remote.name
-    failures = {}
+    failures: dict[_Remote, Exception] = {}
     for remote in _LFW_A:
         try:
             return _fetch(remote, output_dir)
@@ -93,7 +93,7 @@ def download_pairs(output_dir: str | os.PathLike) -> list[Path]:
     """
     output_dir = Path(output_dir)
     require_folder(output_dir)
-    failures = {}
+    failures: dict[_Remote, Exception] = {}
     for remote in _PAIRS:
         try:
             _fetch(remote, output_dir)

@@ -29,11 +29,11 @@ def organize_lfw_a(
     train_pairs: str | os.PathLike,
     test_pairs: str | os.PathLike,
 ) -> dict[str, int]:
-    """Sorts copies of LFW-a's photos into `train/`, `test/` and `unused/`, by the people whom two pair files name.
+    r"""Sorts copies of LFW-a's photos into `train/`, `test/` and `unused/`, by the people in two pair files.
 
-    The source stays as it is. The copies are gathered in a hidden folder of `output_dir` and put in place by renames;
-    `output_dir/lfw_a.json` comes last and proves that nothing is missing. However a call ends, the same call finishes
-    the work. A call on a finished folder returns at once.
+    The source stays as it is. The copies are gathered in a hidden folder of `output_dir` and put in place by
+    renames; `output_dir/lfw_a.json` comes last and proves that nothing is missing. However a call ends, the
+    same call finishes the work. A call on a finished folder returns at once.
 
     Args:
         source: `lfw2.zip`, `lfwa.tar.gz`, or an unpacked folder, with `First_Last/First_Last_0001.jpg`.
@@ -46,8 +46,9 @@ def organize_lfw_a(
 
     Raises:
         ValueError: before anything is written, if the source is damaged or holds anything but photos in
-            people's folders, a person is in both pair files, a photo of theirs is missing, or the folder was
-            made from another source or other pair files, or was changed since. Or if another process is organising into `output_dir`.
+            people's folders, a person is in both pair files, a photo of theirs is missing, or the
+            folder was made from another source or other pair files, or was changed since. Or if another
+            process is organising into `output_dir`.
         FileExistsError: if `output_dir` holds a folder or pair file of that name that isn't from here.
         FileNotFoundError: if `source` or a pair file does not exist.
         OSError: if the photos can't be written, as on a full disk.
@@ -60,8 +61,8 @@ def organize_lfw_a(
         ...     for number in (1, 2):
         ...         photo = folder / "lfw2" / name / f"{name}_{number:04d}.jpg"
         ...         _ = photo.write_bytes(bytes([255, 216, 255, number]))  # a JPEG's first bytes
-        >>> write_text(folder / "train.txt", "1\\nAnn 1 2\\nAnn 1 Bo 1\\n")
-        >>> write_text(folder / "test.txt", "1\\nCy 1 2\\nCy 1 Di 1\\n")
+        >>> write_text(folder / "train.txt", "1\nAnn 1 2\nAnn 1 Bo 1\n")
+        >>> write_text(folder / "test.txt", "1\nCy 1 2\nCy 1 Di 1\n")
         >>> pair_files = {"train_pairs": folder / "train.txt", "test_pairs": folder / "test.txt"}
         >>> organize_lfw_a(folder / "lfw2", folder / "sorted", **pair_files)
         {'train': 4, 'test': 4, 'unused': 2}
@@ -119,7 +120,8 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
     """
     data_dir = Path(data_dir)
     _require_organized(data_dir)
-    return tuple(read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
+    train, test = (read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
+    return train, test
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
@@ -144,9 +146,10 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
     data = Path(data)
     if any((data / name).exists() for name in (_STAGING, _PROOF, *_GROUPS)):
         _require_organized(data)
-        photos, counts = {Path(place).name: data / place for place in _places(data)}, _counts(_places(data))
+        counts = _counts(_places(data))
+        photos: dict[str, bytes | Path] = {Path(place).name: data / place for place in _places(data)}
     else:
-        photos, counts = read_photos(data), {}
+        counts, photos = {}, read_photos(data)
     counts = {"photos": len(photos), "people": len({_person(name) for name in photos}), **counts}
     wrong = [f"{n} {k} instead of {_LFW_A_COUNTS[k]}" for k, n in counts.items() if n != _LFW_A_COUNTS[k]]
     if not wrong:
@@ -177,7 +180,9 @@ def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dic
     return photos, {name: f"{group_of.get(_person(name), 'unused')}/{name}" for name in photos}
 
 
-def _write(output_dir: Path, gathered: tuple | None, pair_bytes: dict[str, bytes]) -> None:
+def _write(
+    output_dir: Path, gathered: tuple[Path, dict, dict[str, str]] | None, pair_bytes: dict[str, bytes]
+) -> None:
     """Makes of the folder a finished one, whatever a killed call has left: only what is ours is removed."""
     staging = output_dir / _STAGING
     if (output_dir / _PROOF).exists():  # another process has finished it while this one was reading
@@ -195,8 +200,8 @@ def _write(output_dir: Path, gathered: tuple | None, pair_bytes: dict[str, bytes
                 (staging / name).replace(output_dir / name)
     except OSError as error:
         raise OSError(
-            f"{output_dir} can't be organised to the end ({error}). Make room, or whatever else it lacks, and make the "
-            "same call again: nothing of the source is lost"
+            f"{output_dir} can't be organised to the end ({error}). Make room, or "
+            "whatever else it lacks, and make the same call again: nothing of the source is lost"
         ) from error
     finally:
         if not (staging / _PROOF).exists():
@@ -269,8 +274,9 @@ def _require_organized(data_dir: Path) -> None:
     if not data_dir.is_dir():
         missing = "is no folder" if data_dir.exists() else "does not exist"
         raise FileNotFoundError(
-            f"{data_dir} must be a folder that `organize_lfw_a` made, and {missing}. Correct the name, or make "
-            f"it. Run `siamese-nn organize SOURCE {data_dir}` with LFW-a's archive or folder as SOURCE"
+            f"{data_dir} must be a folder that `organize_lfw_a` made, and "
+            f"{missing}. Correct the name, or make it. Run `siamese-nn organize SOURCE {data_dir}` with "
+            "LFW-a's archive or folder as SOURCE"
         )
     if not (data_dir / _PROOF).is_file():
         half = "only half organised" if (data_dir / _STAGING).exists() else "not organised"
@@ -290,8 +296,8 @@ def _read_proof(path: Path) -> dict | None:
         not isinstance(proof.get(name), kind) for name, kind in kinds.items()
     ):
         raise ValueError(
-            f"{path} must be as `organize_lfw_a` left it. Remove it, with the train/, test/ and unused/ beside it, and "
-            "organise again"
+            f"{path} must be as `organize_lfw_a` left it. Remove it, with the "
+            "train/, test/ and unused/ beside it, and organise again"
         )
     return proof
 

@@ -15,7 +15,10 @@ from .pairs import Pairs
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 OTHER_IMAGE_ENDINGS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
 # Cameras number their photos as LFW numbers a person's.
-_CAMERAS = "cimg dcim dsc dscf dscn foto gopr hpim image img mvc p photo pic pict picture pxl sam scan screenshot vid wp"
+_CAMERAS = (
+    "cimg dcim dsc dscf dscn foto gopr hpim image img mvc p photo pic pict "
+    "picture pxl sam scan screenshot vid wp"
+)
 _LFW_NAME = re.compile(rf"(?!(?i:{_CAMERAS.replace(' ', '|')})(?:_[0-9]+)+$)(.*[^\W\d_].*)_[0-9]{{4}}")
 
 
@@ -32,8 +35,8 @@ def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> P
 
     Args:
         pairs_file: the pair file.
-        image_dir: where the photos are: flat (`First_Last_0001.jpg`, as `organize_lfw_a` makes it) or in a folder
-            a person (`First_Last/First_Last_0001.jpg`), as `.jpg`, `.jpeg` or `.png`.
+        image_dir: where the photos are: flat (`First_Last_0001.jpg`, as `organize_lfw_a` makes it) or in a
+            folder a person (`First_Last/First_Last_0001.jpg`), as `.jpg`, `.jpeg` or `.png`.
 
     Returns:
         The pairs in the file's order.
@@ -67,8 +70,9 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
     if missing:
         listed = "\n".join(f"  {stem} (line {line})" for stem, line in missing.items())
         raise PairFileError(
-            f"{pairs_file}: {len(missing)} of its photos are not in {image_dir}, neither there nor in a folder a "
-            f"person. Complete the folder, or pass the right one as `image_dir`. Missing:\n{listed}"
+            f"{pairs_file}: {len(missing)} of its photos are not in "
+            f"{image_dir}, neither there nor in a folder a person. Complete the folder, or pass the right "
+            f"one as `image_dir`. Missing:\n{listed}"
         )
     return [
         Pairs(
@@ -132,11 +136,12 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         if not own and not flat:
             raise ValueError(f"A person's folder must hold photos. Received one without: {folder}. Remove it")
         if own:
-            # One name may be written in two ways, by two systems. It stays as it is: so it is in the pair files.
+            # One name may be written in two ways, by two systems. It stays as
+            # it is: so it is in the pair files.
             if normalize("NFC", folder.name) in seen:
                 raise ValueError(
-                    f"Two people's folders must have two names. Received: {folder}, which is written in two ways. Put the "
-                    "photos into one"
+                    f"Two people's folders must have two names. Received: {folder}, "
+                    "which is written in two ways. Put the photos into one"
                 )
             seen.add(normalize("NFC", folder.name))
             people[folder.name] = [str(path) for path in own]
@@ -152,8 +157,9 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {image_dir}")
     if len(flat) > 1 and len(people) == 1 and "_" not in min(people):  # one that numbers files, and no person
         raise ValueError(
-            f"In a flat folder a photo is named after its person, First_Last_0001. Received: {len(flat)} photos of "
-            f"{min(people)!r} alone in {image_dir}. Make a folder for each person"
+            "In a flat folder a photo is named after its person, "
+            f"First_Last_0001. Received: {len(flat)} photos of {min(people)!r} alone in "
+            f"{image_dir}. Make a folder for each person"
         )
     return dict(sorted(people.items()))
 
@@ -198,8 +204,8 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
     count = sizes[0][0] if sizes else 0
     if not count or set(sizes) != {(count, count)}:
         raise ValueError(
-            "An LFW pair file holds, in every fold, the same number of same and of different pairs, at least one. "
-            f"Received (same, different): {sizes}. Balance them first"
+            "An LFW pair file holds, in every fold, the same number of same and "
+            f"of different pairs, at least one. Received (same, different): {sizes}. Balance them first"
         )
     keys = reduce(add, folds).keys()
     if len(set(keys)) < len(keys):
@@ -220,7 +226,8 @@ def _split_photo(path: str, identity: str) -> tuple[str, str]:
     match = re.fullmatch(r"(\S+)_([0-9]{4,9})", Path(path).stem)
     if match is None or match[1] != identity or photo_stem((identity, int(match[2]))) != Path(path).stem:
         raise ValueError(
-            f"A photo in a pair file is named after its person, First_Last_0001. Received: {path}, of {identity}"
+            "A photo in a pair file is named after its person, "
+            f"First_Last_0001. Received: {path}, of {identity}"
         )
     return identity, str(int(match[2]))
 
@@ -256,8 +263,8 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, i
     """Returns, fold by fold, the line number and the two (name, number) photos of each pair."""
     if pairs_file.is_dir():
         raise PairFileError(
-            f"`pairs_file` must be a file, and come before the folder of the photos: read_pairs(pairs_file, image_dir). Received: the "
-            f"folder {pairs_file}"
+            "`pairs_file` must be a file, and come before the folder of the photos: "
+            f"read_pairs(pairs_file, image_dir). Received: the folder {pairs_file}"
         )
     if not pairs_file.is_file():  # to open a pipe would wait for its writer
         raise FileNotFoundError(
@@ -270,12 +277,13 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, i
     header = lines[0].split()
     if not (1 <= len(header) <= 2 and all(re.fullmatch(r"[1-9][0-9]{0,8}", field) for field in header)):
         raise PairFileError(
-            f"{pairs_file}:1: the first line must be the number of same pairs (View 1), or the number of folds and "
-            f"of same pairs in each (View 2). Received: {lines[0][:80]!r}"
+            f"{pairs_file}:1: the first line must be the number of same pairs "
+            "(View 1), or the number of folds and of same pairs in each "
+            f"(View 2). Received: {lines[0][:80]!r}"
         )
     count, n_folds = int(header[-1]), int(header[0]) if len(header) == 2 else 1
     expected = 2 * count * n_folds
-    folds = [[] for _ in range(min(n_folds, len(lines)))]
+    folds: list[list] = [[] for _ in range(min(n_folds, len(lines)))]
     seen: dict[frozenset, int] = {}
     for position, line in enumerate(lines[1 : expected + 1]):
         number = position + 2
@@ -289,8 +297,9 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[tuple[str, i
         folds[position // (2 * count)].append((number, pair))
     if len(lines) - 1 != expected:
         raise PairFileError(
-            f"{pairs_file}:{min(len(lines), expected + 2)}: the first line promises {expected} pairs ({n_folds} x ({count} "
-            f"same + {count} different)), the file holds {len(lines) - 1}. Correct the count or fetch the file anew"
+            f"{pairs_file}:{min(len(lines), expected + 2)}: the first line promises "
+            f"{expected} pairs ({n_folds} x ({count} same + {count} different)), the file holds "
+            f"{len(lines) - 1}. Correct the count or fetch the file anew"
         )
     return folds
 
@@ -300,14 +309,15 @@ def _parse_line(pairs_file: Path, number: int, line: str, same: bool, count: int
     want = "name, i, j (one person)" if same else "name, i, other name, j (two people)"
     if len(fields) != (3 if same else 4):
         raise PairFileError(
-            f"{pairs_file}:{number}: expected {want}, for the first line promises {count} pairs of one person, then "
-            f"{count} of two. Received {len(fields)} fields: {line[:120]!r}"
+            f"{pairs_file}:{number}: expected {want}, for the first line promises "
+            f"{count} pairs of one person, then {count} of two. Received {len(fields)} fields: {line[:120]!r}"
         )
     name, other = fields[0], fields[0] if same else fields[2]
     numbers = (fields[1], fields[-1])
     if not all(re.fullmatch(r"0{0,8}[1-9][0-9]{0,8}", n) for n in numbers):
         raise PairFileError(
-            f"{pairs_file}:{number}: photo numbers must be whole and at least 1, in {want}. Received: {line[:120]!r}"
+            f"{pairs_file}:{number}: photo numbers must be whole and at least 1, "
+            f"in {want}. Received: {line[:120]!r}"
         )
     left, right = (name, int(numbers[0])), (other, int(numbers[1]))
     if left == right or (name == other) != same:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from prettytable import PrettyTable
@@ -40,7 +40,18 @@ class Pairs:
     left_identities: np.ndarray
     right_identities: np.ndarray
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # a column may come as any sequence, and becomes an array
+
+        def __init__(
+            self,
+            left: Sequence[Any] | np.ndarray,
+            right: Sequence[Any] | np.ndarray,
+            same: Sequence[Any] | np.ndarray,
+            left_identities: Sequence[Any] | np.ndarray,
+            right_identities: Sequence[Any] | np.ndarray,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         for name in ("left", "right", "left_identities", "right_identities"):
             values = [os.fspath(value) for value in getattr(self, name)]
             object.__setattr__(self, name, np.array(values, dtype=np.str_).reshape(len(values)))
@@ -59,13 +70,20 @@ class Pairs:
         if wrong.any():
             raise ValueError(
                 "`same` must be 1 where both names are equal and 0 elsewhere. "
-                f"Received another label for {int(wrong.sum())} pairs, the first of them {self[int(wrong.argmax())]}"
+                f"Received another label for {int(wrong.sum())} pairs, the first "
+                f"of them {self[int(wrong.argmax())]}"
             )
 
     def __len__(self) -> int:
         return len(self.same)
 
-    def __getitem__(self, index: Any) -> "tuple[str, str, int] | Pairs":
+    @overload
+    def __getitem__(self, index: int) -> tuple[str, str, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice | list | np.ndarray) -> "Pairs": ...
+
+    def __getitem__(self, index: int | slice | list | np.ndarray) -> "tuple[str, str, int] | Pairs":
         if isinstance(index, (int, np.integer)):
             return str(self.left[index]), str(self.right[index]), int(self.same[index])
         return Pairs(*(column[index] for column in vars(self).values()))
@@ -98,17 +116,18 @@ class Pairs:
         return [pair_key(keys[left], keys[right]) for left, right in where.tolist()]
 
     def distinct_images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the distinct paths, `(m,)` and sorted, and where each pair finds its photos among them, `(n, 2)` int64."""
+        """Returns the distinct paths, `(m,)`, sorted, and each pair's places among them, `(n, 2)` int64."""
         paths, where = np.unique(np.concatenate([self.left, self.right]), return_inverse=True)
         return paths, where.reshape(2, len(self)).T.astype(np.int64)
 
 
 def require_pairs(**given: Any) -> None:
-    """Raises a `TypeError` that names the argument unless each of the arguments, given by name, is a `Pairs`."""
+    """Raises a `TypeError` that names the first argument, given by name, that is no `Pairs`."""
     for name, value in given.items():
         if not isinstance(value, Pairs):
             raise TypeError(
-                f"`{name}` must be a `datasets.Pairs`, as `datasets.read_pairs` returns. Received: {type(value).__name__}"
+                f"`{name}` must be a `datasets.Pairs`, as `datasets.read_pairs` "
+                f"returns. Received: {type(value).__name__}"
             )
 
 
@@ -167,7 +186,7 @@ def letter_table(pairs: Pairs) -> PrettyTable:
 
 
 def class_table(sets: Mapping[str, Pairs]) -> PrettyTable:
-    """Returns the table of classes: for each named set, how many pairs are of the same and of different people.
+    """Returns the table of classes: how many pairs of each named set are of the same and of different people.
 
     Args:
         sets: the sets by name, for instance `{"train": train, "validation": val, "test": test}`.

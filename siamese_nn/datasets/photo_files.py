@@ -16,9 +16,8 @@ class ImageError(ValueError):
 
 _MOST_BYTES = 256_000_000  # a photo of the most pixels that are decoded, barely compressed
 _MOST_SCANS = 100  # cameras and the web's encoders write 1 to 20; each costs a pass over all pixels
-_MARKER = re.compile(
-    rb"\xff[\x01-\xcf\xd8-\xfe]"
-)  # what ends the data of a scan: no stuffed byte, no restart
+# What ends the data of a scan: no stuffed byte, no restart.
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _SCAN, _END, _LONE = 0xDA, 0xD9, (0x01, 0xD8)
 _ARITHMETIC = (0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 # With the restart markers that a decoder may wait for before it goes on.
@@ -114,8 +113,8 @@ def require_whole(
     Raises:
         ImageError: if pixels are made up, or the data of a PNG were changed since it was written.
     """
-    last = photo.getpixel((photo.width - 1, photo.height - 1))
-    last = last if isinstance(last, tuple) else (last,)
+    pixel = photo.getpixel((photo.width - 1, photo.height - 1))
+    last = pixel if isinstance(pixel, tuple) else (pixel or 0,)
     if photo.format == "PNG":
         data = _png_data(name, content)
         interlaced = bool(content[28])

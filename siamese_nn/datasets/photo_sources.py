@@ -46,7 +46,7 @@ class Member(NamedTuple):
 
 @contextmanager
 def refusing_damage(source: Path, member: str | None = None) -> Iterator[None]:
-    """Turns what Python raises on a damaged archive into one `ValueError` that names `source` and the member."""
+    """Turns Python's errors on a damaged archive into one `ValueError` that names `source` and the member."""
     try:
         yield
     except BROKEN as error:
@@ -67,11 +67,14 @@ def damage(error: Exception) -> str:
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
-    """Gives what a zip archive holds; `read` gives never more bytes than the archive says, which is `size`."""
+    """Gives what a zip archive holds; `read` never gives more bytes than `size`, which the archive says."""
     # zipfile does not look whether the directory is as long as the archive's last record says.
-    end = archive.fp.seek(0, os.SEEK_END)
-    archive.fp.seek(max(0, end - 2**16 - 22))
-    record = archive.fp.read().rpartition(b"PK\5\6")[2]
+    file = archive.fp
+    if file is None:
+        raise ValueError("the archive was closed before its members were read")
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 2**16 - 22))
+    record = file.read().rpartition(b"PK\5\6")[2]
     count, entries = struct.unpack_from("<H", record, 6)[0], archive.infolist()
     if count not in (len(entries), 0xFFFF):  # the latter of archives with more
         raise zipfile.BadZipFile(f"it lists {len(entries)} files, and should list {count}")
@@ -108,15 +111,17 @@ class _Unpacked:
 def _tar_members(source: Path) -> Iterator[Member]:
     with gzip.open(source) as file:
         unpacked = _Unpacked(file)
-        # "r|" never seeks, for a step back in a gzip file costs unpacking it from its start.
-        with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+        # "r|" reads and never seeks: a step back in a gzip file costs unpacking it from its start. The file
+        # needs nothing but `read`, which the types do not know.
+        with tarfile.open(fileobj=unpacked, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 fault = None if member.isreg() or member.isdir() else _LINK
                 read = partial(lambda member: archive.extractfile(member).read(), member)
                 size = max(0, member.size)
                 unpacked.left = size + _MOST_HEADER_BYTES
                 yield Member(member.name, member.isdir(), size, fault, read)
-            # tarfile takes a broken header for the end, and a missing one. The end is zeros, then gzip's checksum.
+            # tarfile takes a broken header for the end, and a missing one. The
+            # end is zeros, then gzip's checksum.
             rest = unpacked.block[max(0, archive.offset - unpacked.end + len(unpacked.block)) :]
             if not rest:
                 raise tarfile.ReadError("no end of archive")
@@ -142,7 +147,7 @@ _READERS = {"zip": _zip_members, "tar.gz": _tar_members, "folder": _folder_membe
 
 
 def require_folder(output_dir: Path) -> None:
-    """Raises `FileExistsError` where a folder can't be made, for a file is in its place or in that of one above it."""
+    """Raises `FileExistsError` where a file lies in the place of a folder or of one above it."""
     for place in (output_dir, *output_dir.parents):
         if place.exists() and not place.is_dir():
             raise FileExistsError(
@@ -155,8 +160,8 @@ def require_same_source(output_dir: Path, proof: dict, source: Path) -> None:
     name = source.resolve().name
     if proof.get("source", name) != name:
         raise ValueError(
-            f"{output_dir} was organised from {proof['source']}. Received: {source}. Choose another `output_dir`, or "
-            "remove that one"
+            f"{output_dir} was organised from {proof['source']}. Received: "
+            f"{source}. Choose another `output_dir`, or remove that one"
         )
 
 
@@ -191,7 +196,10 @@ def _members(source: Path) -> Iterator[Member]:
 
 def read_photos(source: Path) -> dict[str, bytes | Path]:
     """Returns each photo's content (archive) or path (folder) by file name; one error for all faults."""
-    photos, taken, faults, held = {}, {}, defaultdict(list), 0
+    photos: dict[str, bytes | Path] = {}
+    taken: dict[str, str] = {}
+    faults: dict[str, list[str]] = defaultdict(list)
+    held = 0
     members = _members(source)
     for member in tqdm(members, desc=f"Reading {source.name}", unit=" files", disable=None):
         path, held = PurePosixPath(member.path), held + member.size
@@ -200,7 +208,7 @@ def read_photos(source: Path) -> dict[str, bytes | Path]:
         fault = member.fault or _path_fault(path, member)
         if fault is None and member.is_folder:
             continue
-        content = b""
+        content: bytes | Path = b""
         if fault is None:
             with refusing_damage(source, member.path):
                 content = member.read()

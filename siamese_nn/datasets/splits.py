@@ -33,12 +33,14 @@ def shared_identities(a: Pairs, b: Pairs) -> set[str]:
 def spelling(name: str) -> str:
     """Returns a form of a person's name by which people of two data sets are compared.
 
-    Its letters and digits, without case and accents; and for the 29 people whom CFP spells otherwise than LFW (found by likeness of the
-    names, and confirmed on the photos where the names left a doubt), CFP's.
+    Its letters and digits, without case and accents; and for the 29 people whom CFP spells otherwise than LFW
+    (found by likeness of the names, and confirmed on the photos where the names left a doubt), CFP's.
 
     Example:
-        >>> spelling("LeBron_James") == spelling("Lebron James"), spelling("Robert_De_Niro") == spelling("Robert_Do_Niro")
-        (True, True)
+        >>> spelling("LeBron_James") == spelling("Lebron James")
+        True
+        >>> spelling("Robert_De_Niro") == spelling("Robert_Do_Niro")
+        True
     """
     plain = _letters_and_digits(name)
     return _cfp_spellings().get(plain, plain)
@@ -59,7 +61,7 @@ def _cfp_spellings() -> dict[str, str]:
 
 
 def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
-    """Leaves out the pairs in which somebody of a list occurs, such as those on whom a model is to be measured.
+    """Leaves out the pairs in which somebody of a list occurs, such as people kept for a test.
 
     Names are compared as `evaluation.require_unseen` does, by `spelling`.
 
@@ -74,7 +76,8 @@ def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
         ValueError: if `identities` is one string, or no pair is left.
 
     Example:
-        >>> pairs = Pairs(["Ada_1.jpg", "Bob_1.jpg"], ["Bob_2.jpg", "Bob_2.jpg"], [0, 1], ["Ada", "Bob"], ["Bob", "Bob"])
+        >>> left, right = ["Ada_1.jpg", "Bob_1.jpg"], ["Bob_2.jpg", "Bob_2.jpg"]
+        >>> pairs = Pairs(left, right, [0, 1], ["Ada", "Bob"], ["Bob", "Bob"])
         >>> without_people(pairs, ["ADA"])
         Pairs(1 same, 0 different, 1 people)
     """
@@ -85,7 +88,8 @@ def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
     kept = [not unwanted & {spelling(one), spelling(other)} for one, other in zip(*sides, strict=True)]
     if not any(kept):
         raise ValueError(
-            f"`identities` must leave some pairs. Received: {len(unwanted)} names, which touch all {len(pairs)}"
+            f"`identities` must leave some pairs. Received: {len(unwanted)} "
+            f"names, which touch all {len(pairs)}"
         )
     logger.info(
         "%d of %d pairs are left out, of people who are to be left out", len(kept) - sum(kept), len(kept)
@@ -110,7 +114,7 @@ def require_disjoint(a: Pairs, b: Pairs, *, names: tuple[str, str] = ("the first
         >>> require_disjoint(ada, both)
         Traceback (most recent call last):
         ...
-        siamese_nn.datasets.splits.IdentityLeakError: 1 person occurs in both the first and the second pairs ...
+        siamese_nn.datasets.splits.IdentityLeakError: 1 person occurs in both ...
     """
     leak = _describe_leak(a, b, names)
     if leak:
@@ -137,8 +141,9 @@ def split_by_letter(
 ) -> tuple[Pairs, Pairs]:
     """Splits as the report did: by the first letter of the LEFT name only. This leaks, and warns whom.
 
-    People on the right of a validation pair may stand on either side of a training pair, so the validation
-    accuracy is that of a partly known test. It is here to repeat the report; use `split_identities` otherwise.
+    People on the right of a validation pair may stand on either side of a training pair,
+    so the validation accuracy is that of a partly known test. It is here to repeat the
+    report; use `split_identities` otherwise.
 
     Args:
         pairs: the pairs to split.
@@ -173,11 +178,11 @@ def split_identities(
     seed: int = 0,
     exclude: Pairs | None = None,
 ) -> tuple[Pairs, Pairs]:
-    """Splits so that every person is on one side: validation holds the people whose first letter is in `letters`.
+    """Splits so that every person is on one side: people whose first letter is in `letters` validate.
 
-    A pair of two people from different sides cannot be used as it is (on View 1 of LFW with A-E: 464 of 2,200).
-    With `rebalance` the photos of such pairs are paired anew, each within its own side, until both sides hold
-    as many different pairs as same ones. A side that has at least as many already gets none.
+    A pair of two people from different sides cannot be used as it is (on View 1 of LFW with A-E: 464 of
+    2,200). With `rebalance` the photos of such pairs are paired anew, each within its own side, until both
+    sides hold as many different pairs as same ones. A side that has at least as many already gets none.
 
     Args:
         pairs: the pairs to split.
@@ -187,8 +192,9 @@ def split_identities(
         exclude: pairs that must not be made, such as those of the test file.
 
     Returns:
-        The training and the validation pairs: those of `pairs` in their former order, then the new ones. On
-        View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (554 and 82 different without `rebalance`).
+        The training and the validation pairs: those of `pairs` in their former order, then
+        the new ones. On View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (554
+        and 82 different without `rebalance`).
 
     Raises:
         ValueError: if one side would be empty, or the lost photos cannot give as many pairs as are wanted.
@@ -258,11 +264,13 @@ def _by_path(pairs: Pairs) -> set[tuple[str, str]]:
 def _new_different_pairs(
     pairs: Pairs, side: str, photos: dict[str, str], taken: set[tuple[str, str]], seed: list[int]
 ) -> Pairs:
-    """Pairs `photos` of different people anew until `pairs` would balance, each photo as seldom as possible."""
+    """Pairs `photos` of different people until `pairs` would balance, each photo as seldom as possible."""
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
     rng = np.random.default_rng(seed)
     paths = sorted(photos)
-    taken, chosen, fruitless = set(taken), [], 0
+    taken = set(taken)
+    chosen: list[tuple[str, str]] = []
+    fruitless = 0
     while len(chosen) < wanted and fruitless < 50:
         before = len(chosen)
         # A round pairs up a fresh order, so that every photo is used once before one is used twice.
@@ -275,8 +283,10 @@ def _new_different_pairs(
         fruitless = 0 if len(chosen) > before else fruitless + 1
     if len(chosen) < wanted:
         raise ValueError(
-            f"The {side} side lacks {wanted} different pairs, and the photos of the pairs lost to the split give only "
-            f"{len(chosen)}. Choose other `letters`, or pass `rebalance=False`"
+            f"The {side} side lacks {wanted} different pairs, and the photos of the "
+            f"pairs lost to the split give only {len(chosen)}. Choose other "
+            "`letters`, or pass `rebalance=False`"
         )
-    left, right = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
-    return Pairs(left, right, [0] * wanted, [photos[path] for path in left], [photos[path] for path in right])
+    lefts, rights = [pair[0] for pair in chosen], [pair[1] for pair in chosen]
+    people = ([photos[path] for path in side] for side in (lefts, rights))
+    return Pairs(lefts, rights, [0] * wanted, *people)

@@ -1,4 +1,4 @@
-"""Drawn faces in the layout of CFP, frontal and in profile, with fiducials and folds: no download, no permission."""
+"""Drawn faces in CFP's layout, frontal and in profile, with fiducials and folds; nothing is downloaded."""
 
 import json
 from pathlib import Path
@@ -37,14 +37,15 @@ def make_toy_cfp(
 ) -> Path:
     """Draws photos of invented people, with the folders, fiducials and folds of CFP.
 
-    A profile is the same head turned by some 35 degrees to the left or right. The photos are cropped loosely, so that
-    faces lie here and there. Each fold has people of its own, and as many same and different pairs as every other, FF and
-    FP: seven a person as in CFP, or fewer where there aren't so many. People have the names and traits of those whom
-    `make_toy_faces` draws with the same seed: whoever trains on those must leave them out, as with CFP and LFW.
+    A profile is the same head turned by some 35 degrees to the left or right. The photos are cropped loosely,
+    so that faces lie here and there. Each fold has people of its own, and as many same and different pairs as
+    every other, FF and FP: seven a person as in CFP, or fewer where there aren't so many. People have the
+    names and traits of those whom `make_toy_faces` draws with the same seed: whoever trains on those must
+    leave them out, as with CFP and LFW.
 
     Args:
-        output_dir: Folder to make, which `read_cfp_folds` and `organize_cfp` read. `toy_cfp.json` in it keeps the
-            arguments; a whole set that was made with the same ones is kept as it is.
+        output_dir: Folder to make, which `read_cfp_folds` and `organize_cfp` read. `toy_cfp.json` in it keeps
+            the arguments; a whole set that was made with the same ones is kept as it is.
         people: Integer from 20 to 999: two a fold at least. Defaults to 20.
         frontal_photos: Integer from 2 to 99. Frontal photos of each person. Defaults to 10, as in CFP.
         profile_photos: Integer from 1 to 99. Profiles of each person. Defaults to 4, as in CFP.
@@ -88,8 +89,9 @@ def make_toy_cfp(
         if note_file.is_file() and (note_file.read_text(), found) == (note, photos):
             return output_dir
         raise FileExistsError(
-            f"`output_dir` must be new, empty, or hold the {photos} photos of {note}. Received: output_dir={output_dir}, "
-            "which holds something else. Choose another folder, or delete this one"
+            f"`output_dir` must be new, empty, or hold the {photos} photos of {note}. "
+            f"Received: output_dir={output_dir}, which holds something else. Choose "
+            "another folder, or delete this one"
         )
     views = {"frontal": frontal_photos, "profile": profile_photos}
     with filling(output_dir) as partial:
@@ -149,7 +151,8 @@ def _draw_photo(traits: dict, view: str, rng: np.random.Generator) -> tuple[Imag
     pixels = rng.uniform(0, 40) + rng.uniform(0.6, 0.9) * np.asarray(grey, np.float32)
     pixels += 5 * rng.standard_normal(pixels.shape, dtype=np.float32)
     grey = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    # CFP's points are those of the half on the left, or in a profile of the half that is turned to the camera.
+    # CFP's points are those of the half on the left, or in a profile of
+    # the half that is turned to the camera.
     side = 1 if view == "profile" and pen.yaw < 0 else -1
     points = np.array(pen.project(_face_points(traits, mouth, side))).reshape(30, 2) / SUPERSAMPLE
     return ImageOps.colorize(grey, "black", "white", "#a0785a"), points - box[:2]
@@ -195,7 +198,7 @@ def _write_protocol(folder: Path, people: int, views: dict[str, int], seed: int)
 
 
 def _all_pairs(people: range, counts: list[int], symmetric: bool) -> dict[str, list[tuple[int, int]]]:
-    """Returns all same and different pairs of a fold, as numbers of the pair lists; a symmetric one only once."""
+    """Returns a fold's same and different pairs, as numbers of the pair lists; a symmetric one only once."""
     left, right = ([(p, p * n + i) for p in people for i in range(1, n + 1)] for n in counts)
     pairs: dict[str, list[tuple[int, int]]] = {"same": [], "diff": []}
     for one, i in left:

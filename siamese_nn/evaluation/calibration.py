@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -24,8 +25,8 @@ class Calibration:
     slope: float
     intercept: float
 
-    def probability(self, scores: np.ndarray) -> np.ndarray:
-        """Returns probabilities in [0, 1], of the shape of `scores`, among as many same pairs as it was fitted on.
+    def probability(self, scores: ArrayLike) -> np.ndarray:
+        """Returns probabilities in [0, 1], of the shape of `scores`, for its share of same pairs.
 
         Raises:
             ValueError: if a score is not finite.
@@ -42,12 +43,12 @@ class Calibration:
         return expit(self.slope * scores + self.intercept)
 
 
-def fit_platt(scores: np.ndarray, same: np.ndarray) -> Calibration:
+def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
     """Fits a logistic curve to the scores of validation pairs (Platt scaling).
 
-    The targets are Platt's, a little inside 0 and 1, so that the curve of perfectly separated pairs stays finite. Scores that
-    rank pairs no better than chance, or worse, get the best curve that does not fall: a flat one, where every pair has
-    the share of same pairs as its probability. A warning is logged then.
+    The targets are Platt's, a little inside 0 and 1, so that the curve of perfectly separated pairs stays
+    finite. Scores that rank pairs no better than chance, or worse, get the best curve that does not fall: a
+    flat one, where every pair has the share of same pairs as its probability. A warning is logged then.
 
     Args:
         scores: `(n,)` floats of validation pairs, of any scale, higher is more alike.
@@ -62,7 +63,8 @@ def fit_platt(scores: np.ndarray, same: np.ndarray) -> Calibration:
         array([0.5 , 0.79])
 
     Reference:
-        Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers, 1999.
+        Platt, "Probabilistic outputs for support vector machines",
+        Advances in Large Margin Classifiers, 1999.
     """
     scores, same = checked_scores(scores, same)
     n, n_same = len(same), int(same.sum())
@@ -79,7 +81,8 @@ def fit_platt(scores: np.ndarray, same: np.ndarray) -> Calibration:
         slope, intercept = float(regression.coef_[0, 0] / scale), float(regression.intercept_[0])
     if slope <= 0:
         logger.warning(
-            "The scores rank the %d pairs no better than chance: all get one probability, the share of same pairs",
+            "The scores rank the %d pairs no better than chance: all get one "
+            "probability, the share of same pairs",
             n,
         )
         return Calibration(0.0, float(logit(targets.mean())))

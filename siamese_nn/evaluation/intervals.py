@@ -22,12 +22,13 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float] | None]:
     """Finds 95% intervals of the figures of `verification_report`, over other people than these.
 
-    People are drawn with replacement. A pair of one person counts as often as the person was drawn, a pair of two
-    people as often as the product of their two numbers. That product gives what people share its true variance, but
-    counts what is a different pair's own three times; the two too many are taken off again, as multi-way clustering
-    does it: the variance is that of the bootstrap over people, less twice that of one over the different pairs alone,
-    and never less than that of one over all pairs. The interval is normal in the log-odds of the figure, with the quantile
-    of Student's t for as many people, so that it stays within 0 and 1 and allows for few people.
+    People are drawn with replacement. A pair of one person counts as often as the person was drawn, a pair
+    of two people as often as the product of their two numbers. That product gives what people share its true
+    variance, but counts what is a different pair's own three times; the two too many are taken off again, as
+    multi-way clustering does it: the variance is that of the bootstrap over people, less twice that of one
+    over the different pairs alone, and never less than that of one over all pairs. The interval is normal in
+    the log-odds of the figure, with the quantile of Student's t for as many people, so that it stays within
+    0 and 1 and allows for few people.
 
     Args:
         scores: `(n,)` finite floats, higher is more alike.
@@ -37,17 +38,17 @@ def bootstrap_intervals(
         seed: of the draw; the same one gives the same intervals.
 
     Returns:
-        The intervals of `"accuracy"`, `"auc"`, `"eer"`, and of the TAR at the FAR `"0.1"`, ..., each (low, high); `None` where the resamples know no spread: of
-        a figure that is 0 or 1, such as the AUC of a perfect separation.
+        The intervals of `"accuracy"`, `"auc"`, `"eer"`, and of the TAR at the FAR `"0.1"`, ...,
+        each (low, high); `None` where the resamples know no spread: of a figure that is 0 or 1,
+        such as the AUC of a perfect separation.
 
     Reference:
-        Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), 2007 (the product, and its variance).
-        Cameron, Gelbach and Miller, "Robust inference with multiway clustering", Journal of Business & Economic
-        Statistics 29(2), 2011 (sums and differences of variances).
-        Cameron and Miller, "A practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2), 2015
-        (the quantile).
-        Fogliato, Patil and Perona, "Confidence intervals for error rates in 1:1 matching tasks", International Journal of
-        Computer Vision, 2024, arXiv:2306.01198 (face verification).
+        Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), 2007 (the product, and its
+        variance). Cameron, Gelbach and Miller, "Robust inference with multiway clustering", Journal of
+        Business & Economic Statistics 29(2), 2011 (sums and differences of variances). Cameron and Miller, "A
+        practitioner's guide to cluster-robust inference", Journal of Human Resources 50(2), 2015 (the
+        quantile). Fogliato, Patil and Perona, "Confidence intervals for error rates in 1:1 matching tasks",
+        International Journal of Computer Vision, 2024, arXiv:2306.01198 (face verification).
 
     Example:
         >>> names = np.repeat(list("abcdefgh"), 2), np.array(list("abbccddeeffgghha"))
@@ -110,7 +111,7 @@ def _resample(
 def weighted_figures(
     scores: np.ndarray, same: np.ndarray, weights: np.ndarray, *, threshold: float
 ) -> np.ndarray:
-    """Measures many weightings of the same pairs at once, as scikit-learn does with `sample_weight` one by one.
+    """Measures many weightings of the same pairs at once, as scikit-learn's `sample_weight` does one by one.
 
     Args:
         scores: `(n,)` finite floats, higher is more alike.
@@ -119,13 +120,14 @@ def weighted_figures(
         threshold: a pair counts as same from this score on.
 
     Returns:
-        For each weighting the `FIGURES`: accuracy, AUC, EER, and the TAR at each of the `FALSE_ACCEPT_RATES`, `(b, 6)`; NaN where a
-        class has no weight.
+        For each weighting the `FIGURES`: accuracy, AUC, EER, and the TAR at each of the `FALSE_ACCEPT_RATES`,
+        `(b, 6)`; NaN where a class has no weight.
     """
     scores, same = np.asarray(scores), np.asarray(same) == 1
     order = np.argsort(-scores, kind="stable")
     scores, same, weights = scores[order], same[order], np.asarray(weights, np.float64)[:, order]
-    # One point of the ROC curve for each distinct score, behind the last pair that has it, and one at the origin.
+    # One point of the ROC curve for each distinct score, behind the last
+    # pair that has it, and one at the origin.
     points = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     accepted_same = np.cumsum(weights * same, axis=1)[:, points]
     accepted_different = np.cumsum(weights * ~same, axis=1)[:, points]
@@ -135,7 +137,8 @@ def weighted_figures(
     accuracy = weights @ ((scores >= threshold) == same) / weights.sum(axis=1).clip(np.finfo(float).tiny)
     heights = (true_positives[:, 1:] + true_positives[:, :-1]) / 2
     auc = (np.diff(false_positives, axis=1) * heights).sum(axis=1)
-    # The equal error rate lies where false positives less false negatives change sign, from -1 on the left to 1.
+    # The equal error rate lies where false positives less false negatives
+    # change sign, from -1 on the left to 1.
     excess = false_positives + true_positives - 1
     rows, after = np.arange(len(excess)), np.maximum(np.argmax(excess >= 0, axis=1), 1)
     start, stop = excess[rows, after - 1], excess[rows, after]

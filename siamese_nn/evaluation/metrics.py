@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -14,7 +15,7 @@ from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The figures of a verification on labelled pairs. All rates lie in [0, 1]; intervals are of 95%, (low, high).
+    """The figures of a verification on labelled pairs: rates in [0, 1], and 95% intervals (low, high).
 
     Args:
         n_same: pairs of one person.
@@ -22,21 +23,25 @@ class VerificationReport:
         n_people: people on the pairs; `None` where their names were not given.
         threshold: the score from which a pair counts as same.
         accuracy: share of pairs decided rightly at `threshold`.
-        accuracy_interval: over people, and never narrower than Wilson's over pairs; Wilson's alone without names.
+        accuracy_interval: over people, and never narrower than Wilson's over
+            pairs; Wilson's alone without names.
         auc: area under the ROC curve.
         auc_interval: over people; `None` without names, or where no resample differs (a perfect separation).
         eer: equal error rate, where false accepts and false rejects are equally frequent.
         eer_interval: as `auc_interval`.
-        tar_at_far: the highest true-accept rate at which the false-accept rate is at most `"0.1"`, `"0.01"`, `"0.001"`,
-            each at a threshold of its own. `None` with fewer than 3 / FAR different pairs (30, 300, 3,000): even with
-            none of those accepted one couldn't say, at 95%, that the rate is met (the rule of three).
+        tar_at_far: the highest true-accept rate at which the false-accept rate is at most `"0.1"`,
+            `"0.01"`, `"0.001"`, each at a threshold of its own. `None` with fewer than 3 / FAR
+            different pairs (30, 300, 3,000): even with none of those accepted one couldn't say, at 95%,
+            that the rate is met (the rule of three).
         tar_intervals: of each of these, as `auc_interval`; `{}` without names.
-        confusion: pairs at `threshold`: `"true_accepts"`, `"false_rejects"`, `"false_accepts"`, `"true_rejects"`.
+        confusion: pairs at `threshold`: `"true_accepts"`, `"false_rejects"`,
+            `"false_accepts"`, `"true_rejects"`.
         best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
         interval_over: `"people"` or `"pairs"`: what the intervals take as drawn anew.
 
     Reference:
-        Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249, 1983 (the rule of three).
+        Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
+        right?", JAMA 249, 1983 (the rule of three).
     """
 
     n_same: int
@@ -90,11 +95,11 @@ class ChosenThreshold(float):
 
 
 def verification_report(
-    scores: np.ndarray,
-    same: np.ndarray,
+    scores: ArrayLike,
+    same: ArrayLike,
     *,
     threshold: float,
-    identities: tuple[Sequence[str], Sequence[str]] | None = None,
+    identities: tuple[Sequence[str] | np.ndarray, Sequence[str] | np.ndarray] | None = None,
     seed: int = 0,
 ) -> VerificationReport:
     """Measures scores against labels.
@@ -104,13 +109,14 @@ def verification_report(
         same: `(n,)`, 1 for the same person and 0 for different people.
         threshold: a pair counts as same from this score on. Choose it on other pairs: see `choose_threshold`.
         identities: the people on the left and on the right, `n` names each (`pairs.left_identities,
-            pairs.right_identities`), for intervals over people: pairs share people, so that intervals over pairs are
-            too narrow. `None` gives accuracy its interval over pairs (Wilson), and the other figures none.
+            pairs.right_identities`), for intervals over people: pairs share people, so that
+            intervals over pairs are too narrow. `None` gives accuracy its interval over pairs
+            (Wilson), and the other figures none.
         seed: of the intervals over people: see `evaluation.intervals`.
 
     Raises:
-        ValueError: if the lengths differ, a score is not finite, only one class is present, names contradict labels, or
-            `threshold` was chosen on these very pairs (a part of them is not noticed).
+        ValueError: if the lengths differ, a score is not finite, only one class is present, names contradict
+            labels, or `threshold` was chosen on these very pairs (a part of them is not noticed).
 
     Example:
         >>> report = verification_report([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], threshold=0.5)
@@ -125,19 +131,22 @@ def verification_report(
         raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold}")
     if getattr(threshold, "chosen_on", None) == _digest(scores, same):
         raise ValueError(
-            f"`threshold` was chosen on these very pairs: its accuracy on them is optimistic; choose it on other pairs. "
-            f"Pass float(threshold) if the optimistic figure is what you want. Received: threshold={threshold}"
+            "`threshold` was chosen on these very pairs: its accuracy on them is "
+            "optimistic; choose it on other pairs. Pass float(threshold) if the optimistic figure is what "
+            f"you want. Received: threshold={threshold}"
         )
     accepted = scores >= threshold
     wilson = binomtest(int((accepted == same).sum()), len(same)).proportion_ci(0.95, method="wilson")
-    intervals, n_people = {"accuracy": (float(wilson.low), float(wilson.high))}, None
+    low, high = float(wilson.low), float(wilson.high)
+    intervals: dict[str, tuple[float, float] | None] = {}
+    n_people = None
     if identities is not None:
         left, right = _checked_identities(identities, same)
         n_people = len(np.union1d(left, right))
         intervals = bootstrap_intervals(scores, same, (left, right), threshold=threshold, seed=seed)
         # With few errors the bootstrap sees too few of them; Wilson's interval is then the wider one.
-        low, high = intervals["accuracy"] or wilson
-        intervals["accuracy"] = (float(min(low, wilson.low)), float(max(high, wilson.high)))
+        least, most = intervals["accuracy"] or (low, high)
+        low, high = float(min(least, low)), float(max(most, high))
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
     n_same, n_different = int(same.sum()), int((~same).sum())
     right_decisions = true_positives * n_same + (1 - false_positives) * n_different
@@ -153,7 +162,7 @@ def verification_report(
         n_people=n_people,
         threshold=float(threshold),
         accuracy=float((accepted == same).mean()),
-        accuracy_interval=intervals["accuracy"],
+        accuracy_interval=(low, high),
         auc=float(roc_auc_score(same, scores)),
         auc_interval=intervals.get("auc"),
         eer=equal_error_rate(scores, same),
@@ -175,7 +184,7 @@ def verification_report(
     )
 
 
-def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
+def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     """Finds the threshold of highest accuracy, to be used on other pairs than these.
 
     Args:
@@ -183,9 +192,9 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
         same: `(n,)`, 1 for the same person and 0 for different people.
 
     Returns:
-        The threshold, half-way between two neighbouring scores (the upper one, where no number lies between them); the
-        middle one where several are best. It is a float that remembers its pairs, for `verification_report` to refuse it
-        on them: all of them in any order, not a part of them.
+        The threshold, half-way between two neighbouring scores (the upper one, where no number lies between
+        them); the middle one where several are best. It is a float that remembers its pairs, for
+        `verification_report` to refuse it on them: all of them in any order, not a part of them.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
@@ -196,7 +205,8 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     """
     scores, same = checked_scores(scores, same)
     distinct, where = np.unique(scores, return_inverse=True)
-    # From the k-th distinct score on, all is called same: right are the same pairs from k on, the others before it.
+    # From the k-th distinct score on, all is called same: right are the
+    # same pairs from k on, the others before it.
     gain = np.bincount(where, weights=np.where(same, 1, -1))
     right_from = np.append(np.cumsum(gain[::-1])[::-1], 0)
     best = np.flatnonzero(right_from == right_from.max())
@@ -214,8 +224,8 @@ def choose_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     return threshold
 
 
-def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
-    """Finds where the ROC curve's false-positive and false-negative rates are equal, linear between its points.
+def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
+    """Finds where false-positive and false-negative rates are equal on the ROC curve, linear between points.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
@@ -232,8 +242,8 @@ def equal_error_rate(scores: np.ndarray, same: np.ndarray) -> float:
     return float(np.interp(0.0, false_positives - (1 - true_positives), false_positives))
 
 
-def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns scores as float64 and labels as booleans, or raises a `ValueError` that says what is wrong with them."""
+def checked_scores(scores: ArrayLike, same: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scores as float64 and labels as booleans; a `ValueError` says what is wrong with them."""
     try:
         scores, same = np.asarray(scores), np.asarray(same)
     except ValueError as error:
@@ -247,13 +257,15 @@ def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np
     scores = scores.astype(np.float64)
     if scores.ndim != 1 or scores.shape != same.shape:
         raise ValueError(
-            f"`scores` and `same` must be of one shape, (n,). Received: shapes {scores.shape} and {same.shape}"
+            "`scores` and `same` must be of one shape, (n,). Received: "
+            f"shapes {scores.shape} and {same.shape}"
         )
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         raise ValueError(
-            f"`scores` must be finite. Received: {len(bad)} that are not, the first is {scores[bad[0]]} at index {bad[0]}. "
-            "A model whose training diverged scores NaN: look at its loss"
+            f"`scores` must be finite. Received: {len(bad)} that are not, the first is "
+            f"{scores[bad[0]]} at index {bad[0]}. A model whose training "
+            "diverged scores NaN: look at its loss"
         )
     if not np.isin(same, (0, 1)).all() or len(np.unique(same)) != 2:
         raise ValueError(
@@ -264,19 +276,21 @@ def checked_scores(scores: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _checked_identities(
-    identities: tuple[Sequence[str], Sequence[str]], same: np.ndarray
+    identities: tuple[Sequence[str] | np.ndarray, Sequence[str] | np.ndarray], same: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     lengths = [len(side) for side in identities]
     if lengths != [len(same)] * 2:
         raise ValueError(
-            f"`identities` must be two sequences, left and right, of {len(same)} names each. Received: lengths {lengths}"
+            f"`identities` must be two sequences, left and right, of {len(same)} "
+            f"names each. Received: lengths {lengths}"
         )
     left, right = (np.asarray(side, np.str_) for side in identities)
     wrong = np.flatnonzero((left == right) != same)
     if len(wrong):
         raise ValueError(
-            "`identities` must name one person where `same` is 1, and two where it is 0. Received: another label for "
-            f"{len(wrong)} pairs, the first at index {wrong[0]}: {left[wrong[0]]} and {right[wrong[0]]}"
+            "`identities` must name one person where `same` is 1, and two where it "
+            f"is 0. Received: another label for {len(wrong)} pairs, the first at index {wrong[0]}: "
+            f"{left[wrong[0]]} and {right[wrong[0]]}"
         )
     return left, right
 

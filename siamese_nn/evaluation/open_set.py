@@ -136,8 +136,9 @@ class HeldOutScores:
             words = f"rates from {promised:g} on" if promised < 1 else "none"
             raise ValueError(
                 f"`fpir` must be a rate that can be promised. For a gallery of {n_photos} photos, the run's "
-                f"{self.n_people} held-out people can promise {words}. Received: fpir={fpir:g}. Give a higher `fpir`, "
-                "a `threshold` of your own, or a smaller gallery; or train with more people held out for validation"
+                f"{self.n_people} held-out people can promise {words}. Received: "
+                f"fpir={fpir:g}. Give a higher `fpir`, a `threshold` of your own, or a smaller gallery; or "
+                "train with more people held out for validation"
             )
         scores = np.unique(self._meetings)
         scores = scores[(scores > -np.inf) & (scores <= self._highest)]
@@ -190,8 +191,11 @@ class HeldOutScores:
             return _rate(above, self._probes, n_photos, interval=interval)
         # 1 - (1 - x)^n bends downwards: its mean over strangers is at most its value at their mean.
         match = _rate(above, self._probes, 1, interval=interval)
-        bounds = None if match.interval is None else tuple(_of_many(end, n_photos) for end in match.interval)
-        return Rate(_of_many(match.estimate, n_photos), bounds)
+        estimate = _of_many(match.estimate, n_photos)
+        if match.interval is None:
+            return Rate(estimate, None)
+        low, high = match.interval
+        return Rate(estimate, (_of_many(low, n_photos), _of_many(high, n_photos)))
 
     def _fnir(self, n_photos: int, threshold: float) -> Rate | None:
         photos = np.arange(len(self.people))
@@ -205,7 +209,7 @@ class HeldOutScores:
 
 
 def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
-    """Picks photos for `HeldOutScores`, at most 1,000 of at most 800 people: one of each, then a second, and so on.
+    """Picks at most 1,000 photos of at most 800 people for `HeldOutScores`: one of each, then a second.
 
     Args:
         people: who is on the photos, `n` names.

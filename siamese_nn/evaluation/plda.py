@@ -12,12 +12,12 @@ _MOST_PHOTOS = 20  # whoever has more weighs as much as with these in the within
 
 @dataclass(frozen=True, eq=False)
 class Plda:
-    """The two-covariance model: an embedding is mean + person + photo, the latter two Gaussian and independent.
+    """The two-covariance model: an embedding is mean + person + photo, two independent Gaussians.
 
     Args:
         mean: `(d,)`.
-        directions: `(d, d)`, one in each column. Along them both covariances are diagonal, and that of one person's
-            photos is the identity.
+        directions: `(d, d)`, one in each column. Along them both covariances are diagonal,
+            and that of one person's photos is the identity.
         between: `(d,)`, the variance of people along each direction: at least 0, largest first.
 
     Reference:
@@ -56,13 +56,14 @@ class Plda:
     def projection(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns a linear map after which the cosine ranks pairs nearly as `score` does.
 
-        A coordinate is where to expect the person along a direction, in standard deviations of what one photo
-        leaves unknown of it: the embedding's, times `sqrt(between / (1 + between))`. Directions in which people
-        don't differ are left out. `score` weighs in how far from the mean an embedding lies; the cosine can't.
+        A coordinate is where to expect the person along a direction, in standard deviations of what
+        one photo leaves unknown of it: the embedding's, times `sqrt(between / (1 + between))`.
+        Directions in which people don't differ are left out. `score` weighs in how far from the mean
+        an embedding lies; the cosine can't.
 
         Returns:
-            The bias `(k,)` and the matrix `(d, k)`, k at most d, for the cosine of `embeddings @ matrix + bias`. A
-            dense layer's weights are `[matrix, bias]`.
+            The bias `(k,)` and the matrix `(d, k)`, k at most d, for the cosine of `embeddings @ matrix +
+            bias`. A dense layer's weights are `[matrix, bias]`.
 
         Example:
             >>> plda = Plda(mean=np.array([1.0, 0.0]), directions=np.eye(2), between=np.array([1.0, 0.0]))
@@ -75,24 +76,26 @@ class Plda:
         return -self.mean @ matrix, matrix
 
 
-def fit_plda(embeddings: np.ndarray, identities: Sequence, *, shrinkage: float = 0.3) -> Plda:
+def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrinkage: float = 0.3) -> Plda:
     """Fits the two-covariance model to embeddings of known people.
 
-    The mean and the between-person covariance count each person once. The latter is freed of what the photos add to
-    it (the moment estimate, unbiased until what falls below 0 is set to 0). The within-person covariance counts
-    photos; whoever has more than 20 weighs as much as with 20.
+    The mean and the between-person covariance count each person once. The latter is freed of what the photos
+    add to it (the moment estimate, unbiased until what falls below 0 is set to 0). The within-person
+    covariance counts photos; whoever has more than 20 weighs as much as with 20.
 
     Args:
-        embeddings: `(n, d)` finite numbers, prepared as those that are to be compared: of unit length, as a rule.
-        identities: `(n,)` names or numbers, of two people at least, and of somebody twice. Who has one photo adds
-            only to what is known of people.
-        shrinkage: from 0 to 1, the share of a multiple of the identity, of equal trace, in the within-person
-            covariance. More than Ledoit and Wolf's estimate gives, which doesn't know that photos of a network's
-            training people lie closer together than those of new ones. 0 needs more photos than dimensions.
+        embeddings: `(n, d)` finite numbers, prepared as those that are to be
+            compared: of unit length, as a rule.
+        identities: `(n,)` names or numbers, of two people at least, and of somebody twice. Who has one photo
+            adds only to what is known of people.
+        shrinkage: from 0 to 1, the share of a multiple of the identity, of equal trace, in the
+            within-person covariance. More than Ledoit and Wolf's estimate gives, which doesn't know
+            that photos of a network's training people lie closer together than those of new ones. 0
+            needs more photos than dimensions.
 
     Raises:
-        ValueError: if an argument is out of range, people or photos are too few, the within-person covariance is
-            singular, or people differ no more than photos of one person do.
+        ValueError: if an argument is out of range, people or photos are too few, the within-person covariance
+            is singular, or people differ no more than photos of one person do.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -137,9 +140,10 @@ def fit_plda(embeddings: np.ndarray, identities: Sequence, *, shrinkage: float =
     rounding = len(within) * np.finfo(np.float64).eps
     if smallest <= rounding * largest or largest <= rounding**2 * np.square(embeddings).mean(axis=0).sum():
         raise ValueError(
-            "The photos of one person must differ in every direction; where `shrinkage` is above 0, in some: copies of "
-            f"a photo don't. Received: {len(embeddings) - len(names)} photos beyond each person's first, {len(within)} dimensions, "
-            f"shrinkage={shrinkage}"
+            "The photos of one person must differ in every direction; where "
+            "`shrinkage` is above 0, in some: copies of a photo don't. Received: "
+            f"{len(embeddings) - len(names)} photos beyond each person's first, "
+            f"{len(within)} dimensions, shrinkage={shrinkage}"
         )
     variances, directions = eigh(between, within)
     variances[variances <= rounding * np.abs(variances).max()] = 0

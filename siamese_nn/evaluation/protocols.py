@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from unicodedata import normalize
 
 import numpy as np
+from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 from sklearn.metrics import roc_auc_score
 
@@ -23,7 +24,8 @@ class FoldsReport:
         n_people: people in all folds.
         folds: for each fold `"n_same"`, `"n_different"`, `"n_people"`, `"threshold"` (chosen on other folds),
             `"accuracy"` at it, `"auc"` and `"eer"`.
-        accuracy: over the folds, `"mean"`, `"standard_error"` (of the mean) and `"deviation"` (from fold to fold).
+        accuracy: over the folds, `"mean"`, `"standard_error"` (of the mean)
+            and `"deviation"` (from fold to fold).
         auc: the same of the AUC.
         eer: the same of the equal error rate.
     """
@@ -52,7 +54,7 @@ class FoldsReport:
         return table
 
 
-def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs]) -> FoldsReport:
+def cross_validate(scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs]) -> FoldsReport:
     """Measures each fold at the threshold that is best on all the others, as LFW's View 2 and CFP ask.
 
     Args:
@@ -60,12 +62,12 @@ def cross_validate(scores_by_fold: Sequence[np.ndarray], folds: Sequence[Pairs])
         folds: the pairs of each fold: `datasets.read_folds` or `datasets.read_cfp_folds`.
 
     Returns:
-        The figures of each fold, and over the folds. The standard error is the deviation (of a sample) divided by the
-        square root of the number of folds, as LFW defines it.
+        The figures of each fold, and over the folds. The standard error is the deviation (of a sample)
+        divided by the square root of the number of folds, as LFW defines it.
 
     Raises:
-        ValueError: with folds that are no `Pairs`, fewer than 2 folds, fewer pairs than folds, lengths that differ, or a
-            fold whose scores are not finite or that holds one class only; the fold is named.
+        ValueError: with folds that are no `Pairs`, fewer than 2 folds, fewer pairs than folds, lengths that
+            differ, or a fold whose scores are not finite or that holds one class only; the fold is named.
         IdentityLeakError: if somebody occurs in two folds.
 
     Reference:
@@ -107,8 +109,9 @@ def cross_validate_plda(
 ) -> FoldsReport:
     """Measures each fold by a PLDA that is fitted to the people of the others, as protocols in folds allow.
 
-    For each fold the next one (the first, for the last) chooses the threshold, and PLDA is fitted to all photos of the people of the
-    remaining ones. Pairs are scored by its log-likelihood ratio. Three folds that share nobody: what is fitted, what chooses, what is measured.
+    For each fold the next one (the first, for the last) chooses the threshold, and PLDA is fitted to all
+    photos of the people of the remaining ones. Pairs are scored by its log-likelihood ratio. Three folds that
+    share nobody: what is fitted, what chooses, what is measured.
 
     Args:
         embeddings: for each photo its vector `(d,)`, of unit length.
@@ -119,7 +122,8 @@ def cross_validate_plda(
         The figures of each fold, and over the folds.
 
     Raises:
-        ValueError: with fewer than 3 folds, an unknown photo or person, or where `fit_plda` or the folds' scores are at fault.
+        ValueError: with fewer than 3 folds, an unknown photo or person, or where
+            `fit_plda` or the folds' scores are at fault.
         IdentityLeakError: if somebody occurs in two folds.
     """
     _require_pairs(folds)
@@ -171,32 +175,33 @@ def _over(rows: list[dict[str, float]], n_pairs: int) -> FoldsReport:
         name: _over_folds(np.array([row[name] for row in rows])) for name in ("accuracy", "auc", "eer")
     }
     return FoldsReport(
-        n_pairs=n_pairs, n_people=sum(row["n_people"] for row in rows), folds=rows, **over_folds
+        n_pairs=n_pairs, n_people=sum(int(row["n_people"]) for row in rows), folds=rows, **over_folds
     )
 
 
 def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
     """Makes sure that nobody whom a model was trained on occurs in a fold.
 
-    Names are compared by their letters and digits, without case and accents, so that `LeBron_James` of one data set is
-    found as `Lebron_James` in another; and the 29 people of LFW whom CFP spells otherwise are known. Somebody else whom a data set of
-    your own spells otherwise is not found.
+    Names are compared by their letters and digits, without case and accents, so that `LeBron_James` of one
+    data set is found as `Lebron_James` in another; and the 29 people of LFW whom CFP spells otherwise are
+    known. Somebody else whom a data set of your own spells otherwise is not found.
 
     Args:
         folds: the folds to be measured.
-        identities: the names of all people who trained the model, validation and pretraining included. Of a run that
-            `training.train` left they are `Verifier.load(run_dir).seen_people`.
+        identities: the names of all people who trained the model, validation and pretraining included. Of a
+            run that `training.train` left they are `Verifier.load(run_dir).seen_people`.
 
     Raises:
         ValueError: if there are no names, or `folds` are no `Pairs`.
-        IdentityLeakError: if somebody does; the message says in which folds, how many, and the first ten of each.
+        IdentityLeakError: if somebody does; the message says in which folds,
+            how many, and the first ten of each.
 
     Example:
         >>> fold = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
         >>> require_unseen([fold], {"Bob", "Ada"})
         Traceback (most recent call last):
         ...
-        siamese_nn.datasets.splits.IdentityLeakError: The model was trained on people of 1 of 1 folds: fold 1: 1 person (Ada)...
+        siamese_nn.datasets.splits.IdentityLeakError: The model was trained on people of 1 of 1 folds: ...
     """
     if isinstance(identities, str):
         raise ValueError(f"`identities` must be a set of names. Received: the one string {identities!r}")
@@ -204,7 +209,8 @@ def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
     trained_on = {spelling(name) for name in identities}
     if not trained_on:
         raise ValueError(
-            "`identities` must hold the names of those who trained the model, `Verifier.seen_people` for one. Received none"
+            "`identities` must hold the names of those who trained the model, "
+            "`Verifier.seen_people` for one. Received none"
         )
     leaks = {
         number: {name for name in fold.identities() if spelling(name) in trained_on}
@@ -213,8 +219,9 @@ def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
     named = [f"fold {number}: {_some(people)}" for number, people in leaks.items() if people]
     if named:
         raise IdentityLeakError(
-            f"The model was trained on people of {len(named)} of {len(folds)} folds: {'; '.join(named)}. Train it without "
-            "them: the figures of those folds would not be those of strangers"
+            f"The model was trained on people of {len(named)} of {len(folds)} folds: "
+            f"{'; '.join(named)}. Train it without them: the figures of those "
+            "folds would not be those of strangers"
         )
 
 
@@ -242,8 +249,9 @@ def _require_disjoint_folds(folds: Sequence[Pairs]) -> None:
         if shared:
             first = min(shared)
             raise IdentityLeakError(
-                f"Folds {first} and {number} share {_some(shared[first])}. Each fold's threshold comes from the others, so "
-                "nobody may occur in two: form folds of different people, as those of LFW's View 2 and of CFP"
+                f"Folds {first} and {number} share {_some(shared[first])}. Each fold's "
+                "threshold comes from the others, so nobody may occur in two: form folds of different "
+                "people, as those of LFW's View 2 and of CFP"
             )
 
 

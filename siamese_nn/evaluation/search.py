@@ -1,5 +1,6 @@
-"""Exact search by inner product in large galleries, in blocks, within a stated working memory (NumPy only)."""
+"""Exact search by inner product in large galleries: in blocks, within a stated memory, by NumPy alone."""
 
+import operator
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -50,8 +51,9 @@ def score_blocks(
             # A vector that isn't finite has no finite product with any other: one row and one column tell.
             if not (np.isfinite(block[0]).all() and np.isfinite(block[:, 0]).all()):
                 raise ValueError(
-                    "Embeddings must hold finite numbers, whose products are finite. Received: some that are not, among "
-                    f"{row} to {row + len(left) - 1} and {column} to {column + len(right) - 1}"
+                    "Embeddings must hold finite numbers, whose products are finite. "
+                    f"Received: some that are not, among {row} to {row + len(left) - 1} and "
+                    f"{column} to {column + len(right) - 1}"
                 )
             yield row, column, block
 
@@ -86,9 +88,9 @@ def top_scores(
     for row, column, scores in blocks:
         # Only what beats a query's k-th best is touched: soon that is next to nothing.
         largest = _require_finite(scores.max(axis=1))  # NaN, if there is any in the row
-        least, beats = worst[row : row + len(scores)], np.greater
+        least, beats = worst[row : row + len(scores)], operator.gt
         if column == 0 and scores.shape[1] > k:
-            least, beats = np.partition(scores, -k, axis=1)[:, -k], np.greater_equal
+            least, beats = np.partition(scores, -k, axis=1)[:, -k], operator.ge
         rows = np.flatnonzero(beats(largest, least))
         if not len(rows):
             continue
@@ -110,7 +112,8 @@ def top_scores(
 def _require_finite(scores: np.ndarray) -> np.ndarray:
     if not np.isfinite(scores).all():
         raise ValueError(
-            "Embeddings must hold finite numbers, whose products are finite. Received: some whose products are not"
+            "Embeddings must hold finite numbers, whose products are finite. "
+            "Received: some whose products are not"
         )
     return scores
 

@@ -69,9 +69,9 @@ def circle_loss(y_true: tf.Tensor, y_pred: tf.Tensor, gamma: float = 80.0, margi
     the same values, but other gradients.)
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
-            `CircleLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
-            `identity_dataset` does.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands
+            them to `CircleLoss` in float32, where numbers from 2**24 on run together: number the people
+            from 0, as `identity_dataset` does.
         y_pred: embeddings of unit length, float `(batch, embedding_size)`.
         gamma: factor of the similarities in the exponent.
         margin: the relaxation `m`.

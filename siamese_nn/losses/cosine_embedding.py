@@ -47,8 +47,8 @@ class CosineEmbeddingLoss(Loss):
 def cosine_embedding_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.0) -> tf.Tensor:
     """Turns embeddings of one person to one side, and those of two people apart, up to a margin.
 
-    Labels are 1 = same, 0 = different; not -1, as in PyTorch's loss of that name, which is not checked. Of a pair with
-    cosine `c` it is `same * (1 - c) + (1 - same) * max(0, c - margin)`.
+    Labels are 1 = same, 0 = different; not -1, as in PyTorch's loss of that name, which is not checked. Of a
+    pair with cosine `c` it is `same * (1 - c) + (1 - same) * max(0, c - margin)`.
 
     Args:
         y_true: 1 for a pair of one person, else 0, `(batch,)` or `(batch, 1)`.

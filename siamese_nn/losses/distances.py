@@ -19,8 +19,8 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
 
     Args:
         embeddings: float `(batch, embedding_size)`.
-        distance_metric: `"L2"`, `"squared-L2"`, `"angular"` (1 - cosine), or a function from embeddings to the
-            matrix.
+        distance_metric: `"L2"`, `"squared-L2"`, `"angular"` (1 - cosine), or a
+            function from embeddings to the matrix.
 
     Returns:
         float `(batch, batch)`. Of the named metrics at least 0, and with a zero gradient where `"L2"` or
@@ -34,8 +34,9 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
         distances = tf.convert_to_tensor(distance_metric(embeddings))
         if not distances.shape.is_compatible_with([embeddings.shape[0]] * 2):
             raise ValueError(
-                "`distance_metric` must return a matrix (batch, batch), the distance of every embedding to every other. "
-                f"Received: shape {tuple(distances.shape)} from embeddings of shape {tuple(embeddings.shape)}"
+                "`distance_metric` must return a matrix (batch, batch), the distance "
+                f"of every embedding to every other. Received: shape {tuple(distances.shape)} from "
+                f"embeddings of shape {tuple(embeddings.shape)}"
             )
         return distances
     if distance_metric == "angular":
@@ -43,8 +44,8 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
         return tf.maximum(1 - tf.matmul(unit, unit, transpose_b=True), 0)
     norms = tf.reduce_sum(tf.square(embeddings), axis=1)
     squared = norms[:, None] + norms[None, :] - 2 * tf.matmul(embeddings, embeddings, transpose_b=True)
-    # Rounding leaves the distance to itself, and that of twins, a little off zero, on either side. NaN stays NaN, but
-    # would not by `~(squared <= 0)`, which TensorFlow's graph optimizer takes for `squared > 0`.
+    # Rounding leaves the distance to itself, and that of twins, a little off zero, on either side. NaN stays
+    # NaN, but would not by `~(squared <= 0)`, which TensorFlow's graph optimizer takes for `squared > 0`.
     at_zero = (squared <= 0) | tf.eye(tf.shape(squared)[0], dtype=tf.bool)
     squared = tf.where(at_zero, tf.zeros_like(squared), squared)
     if distance_metric == "squared-L2":
@@ -93,9 +94,9 @@ def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     labels, batch = tf.convert_to_tensor(y_true), y_pred.shape[0]
     if not (labels.shape.is_compatible_with([batch]) or labels.shape.is_compatible_with([batch, 1])):
         raise ValueError(
-            "`y_true` must hold one number for each row of `y_pred`, (batch,) or (batch, 1); of one-hot labels take "
-            f"`tf.argmax(y_true, axis=-1)`. Received: `y_true` of shape {tuple(labels.shape)}, `y_pred` of shape "
-            f"{tuple(y_pred.shape)}"
+            "`y_true` must hold one number for each row of `y_pred`, (batch,) or "
+            "(batch, 1); of one-hot labels take `tf.argmax(y_true, axis=-1)`. Received: `y_true` of shape "
+            f"{tuple(labels.shape)}, `y_pred` of shape {tuple(y_pred.shape)}"
         )
     labels = tf.reshape(labels, [-1])
     if tf.executing_eagerly() and labels.dtype.is_floating:

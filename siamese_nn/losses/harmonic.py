@@ -22,8 +22,9 @@ class HarmonicTripletLoss(Loss):
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
-        distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 * batch,
-            embedding_size)` to the distances `(2 * batch, 2 * batch)`; see `TripletSemiHardLoss` on saving it.
+        distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 *
+            batch, embedding_size)` to the distances `(2 * batch, 2 * batch)`; see
+            `TripletSemiHardLoss` on saving it.
         name: of the loss.
         reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
             `"sum"` or `"none"`.
@@ -75,9 +76,9 @@ def harmonic_triplet_loss(
     has no gradient.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
-            `HarmonicTripletLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
-            `identity_dataset` does.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them
+            to `HarmonicTripletLoss` in float32, where numbers from 2**24 on run together: number the people
+            from 0, as `identity_dataset` does.
         y_pred: the old and the new embedding of each photo side by side, float `(batch, 2 * embedding_size)`;
             of unit length each for FaceNet's setting.
         margin: by how much a negative shall be farther than a positive.

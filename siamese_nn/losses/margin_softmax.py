@@ -1,4 +1,4 @@
-"""Classification with a margin between identities: three losses on the cosines of `models.CosineClassifier`."""
+"""Classification with a margin between identities: three losses on `models.CosineClassifier`'s cosines."""
 
 import math
 from collections.abc import Callable
@@ -138,8 +138,9 @@ def cosface_loss(
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier` gives them; or `(batch,
-            groups, n_classes)`, those of each group of features on its own, over whose losses the mean is taken.
+        y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier`
+            gives them; or `(batch, groups, n_classes)`, those of each group of features on its own,
+            over whose losses the mean is taken.
         scale: factor of the cosines.
         margin: what the true class's cosine loses.
 
@@ -163,7 +164,8 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)` or `(batch, groups, n_classes)`; see `cosface_loss`.
+        y_pred: cosines with each class, float `(batch, n_classes)` or `(batch,
+            groups, n_classes)`; see `cosface_loss`.
         scale: factor of the cosines.
         margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
 
@@ -199,7 +201,8 @@ def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, m
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
-        y_pred: cosines with each class, float `(batch, n_classes)` or `(batch, groups, n_classes)`; see `cosface_loss`.
+        y_pred: cosines with each class, float `(batch, n_classes)` or `(batch,
+            groups, n_classes)`; see `cosface_loss`.
         scale: factor of the cosines.
         margin: what the true class's angle is multiplied by, a whole number of at least 1.
 
@@ -257,7 +260,7 @@ def _classes(labels: tf.Tensor, n_classes: int | None) -> tf.Tensor:
     if labels.dtype.is_floating:
         # No class, unless the label is whole: -1.
         classes = tf.where(tf.cast(classes, labels.dtype) == labels, classes, -tf.ones_like(classes))
-    if tf.executing_eagerly():
+    if n_classes is not None and tf.executing_eagerly():
         wrong = np.flatnonzero((classes < 0) | (classes >= n_classes))
         if wrong.size:
             raise ValueError(

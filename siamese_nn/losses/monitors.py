@@ -53,7 +53,8 @@ class ActiveTriplets(tf.keras.metrics.Mean):
         distances, same, positive = _pairs(y_true, y_pred, self.distance_metric)
         negative = _semi_hard_negatives(distances, ~same)
         active = tf.cast(self.margin + (distances - negative) > 0, distances.dtype)
-        # A comparison with NaN is false: diverged embeddings would pass for such as have nothing left to learn.
+        # A comparison with NaN is false: diverged embeddings would pass
+        # for such as have nothing left to learn.
         is_nan = tf.reduce_any(tf.math.is_nan(distances))
         active = tf.where(is_nan, tf.constant(float("nan"), distances.dtype), active)
         counted = positive & tf.reduce_any(~same, axis=1, keepdims=True)

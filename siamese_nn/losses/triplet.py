@@ -23,9 +23,10 @@ class TripletSemiHardLoss(Loss):
 
     Args:
         margin: by how much a negative shall be farther than a positive, at least 0.
-        distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(batch, embedding_size)` to the
-            distances `(batch, batch)`. Register it with Keras if the model is to be saved: to load one with a function that is
-            not, give `load_model` the function in `custom_objects`, or `compile=False`.
+        distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(batch,
+            embedding_size)` to the distances `(batch, batch)`. Register it with Keras if the model is to be
+            saved: to load one with a function that is not, give `load_model` the function in
+            `custom_objects`, or `compile=False`.
         name: of the loss.
         reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
             `"sum"` or `"none"`.
@@ -121,10 +122,11 @@ def triplet_semihard_loss(
     batch^3 of both. Without any pair of one person it is 0, where that is NaN.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
-            `TripletSemiHardLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
-            `identity_dataset` does.
-        y_pred: embeddings, float `(batch, embedding_size)`, of unit length for FaceNet's setting (`"squared-L2"`, margin 0.2).
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them
+            to `TripletSemiHardLoss` in float32, where numbers from 2**24 on run together: number the people
+            from 0, as `identity_dataset` does.
+        y_pred: embeddings, float `(batch, embedding_size)`, of unit length for
+            FaceNet's setting (`"squared-L2"`, margin 0.2).
         margin: by how much a negative shall be farther than a positive.
         distance_metric: see `pairwise_distances`.
 
@@ -137,7 +139,8 @@ def triplet_semihard_loss(
         ValueError: on an unknown metric, or labels of another shape.
 
     Reference:
-        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, sections 3.1 and 3.2.
+        Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and
+        Clustering", 2015, sections 3.1 and 3.2.
     """
     embeddings = precise(y_pred)
     distances = pairwise_distances(embeddings, distance_metric)
@@ -160,9 +163,9 @@ def triplet_hard_loss(
     scalar; a soft loss that overflows there is finite here.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them to
-            `TripletHardLoss` in float32, where numbers from 2**24 on run together: number the people from 0, as
-            `identity_dataset` does.
+        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them
+            to `TripletHardLoss` in float32, where numbers from 2**24 on run together: number the people
+            from 0, as `identity_dataset` does.
         y_pred: embeddings, float `(batch, embedding_size)`.
         margin: by how much a negative shall be farther than a positive; unused where `soft`.
         soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
@@ -203,11 +206,11 @@ def _masked_min(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
     """Returns the loss of each anchor's semi-hard triplets, of which the mean is that over all triplets.
 
-    The photos are brought into the order of their people, so that the next photo but s of the same person, in a circle, is found
-    by arithmetic: step s of a loop then serves one positive of every anchor with batch x batch numbers. The loss is
-    piecewise linear in the distances, so its gradient is summed up on the way and no step is kept for a
-    backward pass. An anchor's loss depends on its own row of the distances alone, so one matrix holds all
-    gradients.
+    The photos are brought into the order of their people, so that the next photo but s of the same person,
+    in a circle, is found by arithmetic: step s of a loop then serves one positive of every anchor with batch
+    x batch numbers. The loss is piecewise linear in the distances, so its gradient is summed up on the way
+    and no step is kept for a backward pass. An anchor's loss depends on its own row of the distances alone,
+    so one matrix holds all gradients.
     """
     order = tf.argsort(labels, stable=True)
     labels = tf.gather(labels, order)

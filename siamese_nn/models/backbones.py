@@ -19,23 +19,24 @@ def report_cnn(
     drop_rate: float | None = None,
     last_pooling: bool = False,
 ) -> tf.keras.Model:
-    """The network of the LFW-a report: four valid convolutions with ReLU, max-pooling between them, sigmoid units.
+    """The LFW-a report's network: four valid convolutions with ReLU, max-pooling between, sigmoid units.
 
     Args:
         input_shape: height, width and channels of the images, for instance `(125, 125, 1)`.
         filters: filters `f` of the first convolution; the others have `2f`, `4f` and `8f`.
         units: size of the feature vector.
         kernel_sizes: height and width of the four convolutions.
-        initializer: `"normal"`, the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0, 0.2) for
-            the dense layer, with biases from normal(0.5, 0.01), those of the first convolution 0; `"glorot_normal"` for
-            both, with the same biases; or `"he_normal"`, which learns faster: He's for the convolutions, Glorot's for the
-            dense layer, biases 0.
-        drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10 (never below
-            0.1) and 0.1 after the last. `None` drops nothing.
+        initializer: `"normal"`, the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0, 0.2)
+            for the dense layer, with biases from normal(0.5, 0.01), those of the first convolution 0;
+            `"glorot_normal"` for both, with the same biases; or `"he_normal"`, which learns faster: He's for
+            the convolutions, Glorot's for the dense layer, biases 0.
+        drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10
+            (never below 0.1) and 0.1 after the last. `None` drops nothing.
         last_pooling: whether to pool after the fourth convolution too, as the report's drop-out runs did.
 
     Returns:
-        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, units)`, in (0, 1).
+        An uncompiled model from `(batch, height, width, channels)`, in [0,
+        1], to `(batch, units)`, in (0, 1).
 
     Raises:
         ValueError: if the image is too small for the convolutions, or an argument is out of range.
@@ -152,6 +153,6 @@ def require_room(
         if min(sides) < 1:
             raise ValueError(
                 f"An image of {input_shape[0]} x {input_shape[1]} pixels is too small for convolutions of "
-                f"{tuple(kernel_sizes)} with pooling: nothing is left after convolution {i + 1}. Use larger images or "
-                "smaller `kernel_sizes`"
+                f"{tuple(kernel_sizes)} with pooling: nothing is left after "
+                f"convolution {i + 1}. Use larger images or smaller `kernel_sizes`"
             )

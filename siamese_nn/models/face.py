@@ -24,19 +24,20 @@ def face_cnn(
 ) -> tf.keras.Model:
     """Five convolutions with batch normalisation, then a linear embedding: 1.79 million weights.
 
-    Each photo is standardised inside the model. Then 32 filters 5 x 5 with stride 2, 64 filters 3 x 3, pooling, 96 and
-    128 filters, pooling, 192 filters; drop-out; a dense layer and its batch normalisation. Moving averages follow with
-    momentum 0.9, since 0.99 is too slow for some 40 steps an epoch.
+    Each photo is standardised inside the model. Then 32 filters 5 x 5 with stride 2, 64 filters 3 x 3,
+    pooling, 96 and 128 filters, pooling, 192 filters; drop-out; a dense layer and its batch normalisation.
+    Moving averages follow with momentum 0.9, since 0.99 is too slow for some 40 steps an epoch.
 
     Args:
-        input_shape: height, width and channels of the images, each side at least 8 pixels. The recipe's is a close face
-            crop, grey, 64 x 56.
+        input_shape: height, width and channels of the images, each side at least 8 pixels.
+            The recipe's is a close face crop, grey, 64 x 56.
         embedding_size: size of the feature vector, at least 1.
         drop_rate: share of the convolutions' features that is dropped in training, in [0, 1).
 
     Returns:
-        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, embedding_size)`, of ANY
-        length: `cosine_embedding`, `triplet_embedding` and the margin-softmax heads bring it to unit length.
+        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch,
+        embedding_size)`, of ANY length: `cosine_embedding`, `triplet_embedding` and the
+        margin-softmax heads bring it to unit length.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -63,26 +64,26 @@ def face_patches(
 ) -> tf.keras.Model:
     """A `face_cnn` for each of four patches of the photo, from the whole head to the mouth, side by side.
 
-    The head is seen at a third of the resolution, the face at half of it, eyes and mouth in full. For training, give
-    `classifier` as many `groups` as there are patches, so that each network has a head of its own: together they would
-    leave to one another what each can learn.
+    The head is seen at a third of the resolution, the face at half of it, eyes and mouth in full. For
+    training, give `classifier` as many `groups` as there are patches, so that each network has a head of its
+    own: together they would leave to one another what each can learn.
 
     Args:
-        input_shape: height, width and channels of the images, at least 48 x 42 pixels. The recipe's is the middle of
-            LFW-a's photos, grey, 192 x 168; of other sizes the patches are the same shares.
+        input_shape: height, width and channels of the images, at least 48 x 42 pixels. The recipe's is the
+            middle of LFW-a's photos, grey, 192 x 168; of other sizes the patches are the same shares.
         embedding_size: size of each patch's feature vector, at least 1.
         drop_rate: share of the convolutions' features that is dropped in training, in [0, 1).
 
     Returns:
-        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to float32 `(batch, len(FACE_PATCHES) *
-        embedding_size)`, the patches' vectors in turn, each of unit length.
+        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to float32 `(batch,
+        len(FACE_PATCHES) * embedding_size)`, the patches' vectors in turn, each of unit length.
 
     Raises:
         ValueError: if an argument is out of range.
 
     Reference:
-        Sun, Wang and Tang, "Deep Learning Face Representation from Predicting 10,000 Classes", 2014 (networks over
-        patches, and one model of all their features).
+        Sun, Wang and Tang, "Deep Learning Face Representation from Predicting 10,000 Classes", 2014 (networks
+        over patches, and one model of all their features).
     """
     require_size(input_shape, SMALLEST_OF_PATCHES)
     _check(embedding_size, drop_rate)
@@ -110,8 +111,8 @@ def require_size(input_shape: tuple[int, int, int], smallest: tuple[int, int] = 
         or any(side < least for side, least in zip(sides, smallest, strict=True))
     ):
         raise ValueError(
-            f"`input_shape` must be (height, width, channels), of at least {smallest[0]} x {smallest[1]} pixels. "
-            f"Received: input_shape={tuple(input_shape)}"
+            "`input_shape` must be (height, width, channels), of at least "
+            f"{smallest[0]} x {smallest[1]} pixels. Received: input_shape={tuple(input_shape)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a trained embedding becomes before it is used: the mirrored photo averaged in, and a linear back-end."""
+"""What a trained embedding becomes before its use: the mirrored photo averaged in, a linear back-end."""
 
 import numpy as np
 import tensorflow as tf
@@ -27,13 +27,14 @@ class MirrorImage(tf.keras.layers.Layer):
 
 
 def mirror_averaged(embedding: tf.keras.Model) -> tf.keras.Model:
-    """Averages the embeddings of a photo and of its mirror image, each of unit length; the weights are shared.
+    """Averages the unit embeddings of a photo and of its mirror image; the weights are shared.
 
     Args:
         embedding: from one image to one vector; see `embedding_model`.
 
     Returns:
-        An uncompiled model of the same input, whose embeddings `(batch, embedding_size)` are float32 and of unit length.
+        An uncompiled model of the same input, whose embeddings `(batch,
+        embedding_size)` are float32 and of unit length.
 
     Example:
         >>> from siamese_nn.models import face_cnn

@@ -82,13 +82,12 @@ class DistanceAccuracy(tf.keras.metrics.Mean):
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class CosineClassifier(tf.keras.layers.Layer):
-    """The cosines of embeddings with one learnt direction per class; a head for `losses.CosFaceLoss`
-    and its like.
+    """The cosines of embeddings with one learnt direction per class; a head for `losses.CosFaceLoss`.
 
     Args:
         n_classes: number of classes, at least 1.
-        groups: into how many groups of equal size, at least 1, an embedding's numbers are parted. Each has directions of its
-            own, and learns on its own, as if it had a head and a loss of its own.
+        groups: into how many groups of equal size, at least 1, an embedding's numbers are parted. Each has
+            directions of its own, and learns on its own, as if it had a head and a loss of its own.
         dtype: of the computation, `"float32"` under any policy, since the losses magnify the rounding of half
             precision.
         **kwargs: `name` and `trainable`, as of every Keras layer.
@@ -97,7 +96,8 @@ class CosineClassifier(tf.keras.layers.Layer):
         inputs: embeddings of any length, float `(batch, embedding_size)`.
 
     Returns:
-        Cosines in [-1, 1], `(batch, n_classes)`, with groups `(batch, groups, n_classes)`; 0 for an embedding of zeros.
+        Cosines in [-1, 1], `(batch, n_classes)`, with groups `(batch, groups,
+        n_classes)`; 0 for an embedding of zeros.
 
     Raises:
         ValueError: if `n_classes` or `groups` is below 1, or the groups don't divide the embeddings.
@@ -115,7 +115,8 @@ class CosineClassifier(tf.keras.layers.Layer):
         super().__init__(dtype=dtype, **kwargs)
         if n_classes < 1 or groups < 1:
             raise ValueError(
-                f"`n_classes` and `groups` must be at least 1. Received: n_classes={n_classes}, groups={groups}"
+                "`n_classes` and `groups` must be at least 1. Received: "
+                f"n_classes={n_classes}, groups={groups}"
             )
         self.n_classes, self.groups = n_classes, groups
 
@@ -123,7 +124,8 @@ class CosineClassifier(tf.keras.layers.Layer):
         size, rest = divmod(input_shape[-1], self.groups)
         if rest:
             raise ValueError(
-                f"`groups` must divide the size of the embeddings. Received: groups={self.groups}, size {input_shape[-1]}"
+                "`groups` must divide the size of the embeddings. Received: "
+                f"groups={self.groups}, size {input_shape[-1]}"
             )
         self.directions = [
             self.add_weight(name="directions", shape=(size, self.n_classes), initializer="glorot_normal")

@@ -7,10 +7,11 @@ import tensorflow as tf
 class FusedBatchNormalization(tf.keras.layers.BatchNormalization):
     """Keras's `BatchNormalization`, with TensorFlow's fused operation for maps of features.
 
-    Same arguments, weights, values and gradients. Keras 3 composes it of a dozen operations, each of which reads and writes all the
-    features; on a CPU that can take longer than the convolutions between. The fused operation is used for float
-    `(batch, height, width, channels)` with `axis=-1`, both `center` and `scale`, and without a mask or `synchronized`; Keras's own
-    code for everything else. A replica's empty batch leaves the moving averages alone.
+    Same arguments, weights, values and gradients. Keras 3 composes it of a dozen operations, each of which
+    reads and writes all the features; on a CPU that can take longer than the convolutions between. The
+    fused operation is used for float `(batch, height, width, channels)` with `axis=-1`, both `center` and
+    `scale`, and without a mask or `synchronized`; Keras's own code for everything else. A replica's empty
+    batch leaves the moving averages alone.
 
     Example:
         >>> layer = FusedBatchNormalization(momentum=0.9)

@@ -1,6 +1,7 @@
 """Keras layers that prepare images for a network, inside the model, so that no caller can forget them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,8 +21,8 @@ class PhotoStandardization(tf.keras.layers.Layer):
         images: float `(batch, height, width, channels)`, in any range.
 
     Returns:
-        A tensor of that shape and type. Under a mixed policy build the layer with `dtype="float32"`: bfloat16 photos
-        have three digits.
+        A tensor of that shape and type. Under a mixed policy build the layer with
+        `dtype="float32"`: bfloat16 photos have three digits.
 
     Example:
         >>> PhotoStandardization()(tf.constant([[[[1.0], [3.0]]]])).numpy().ravel().tolist()
@@ -43,8 +44,8 @@ class ImageNetPreprocessing(tf.keras.layers.Layer):
     """Takes grey or colour images in [0, 1] to the three channels that an ImageNet network was trained on.
 
     Args:
-        mode: `"none"`, RGB in [0, 255]; `"caffe"`, BGR in [0, 255] less the mean pixel; `"tf"`, RGB in [-1, 1]; or
-            `"torch"`, RGB in [0, 1] less the mean and divided by the deviation of each channel.
+        mode: `"none"`, RGB in [0, 255]; `"caffe"`, BGR in [0, 255] less the mean pixel; `"tf"`, RGB in [-1,
+            1]; or `"torch"`, RGB in [0, 1] less the mean and divided by the deviation of each channel.
         **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`.
 
     Call arguments:
@@ -100,17 +101,19 @@ class ImageNetPreprocessing(tf.keras.layers.Layer):
 class MeanFace(tf.keras.layers.Layer):
     """Subtracts the training set's mean face from each image.
 
-    `adapt` the layer to the training images, then use it in a model: its mean face is a weight, not trained, that is
-    saved and loaded with the model. A copy of the configuration alone (`clone_model`) gives NaN until it has the weights.
+    `adapt` the layer to the training images, then use it in a model: its mean face is a weight, not
+    trained, that is saved and loaded with the model. A copy of the configuration alone (`clone_model`)
+    gives NaN until it has the weights.
 
     Args:
-        image_shape: height, width and channels of the mean face. Leave it `None`: it is there for loading, when the mean
-            face comes with the weights.
-        **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`: half precision cannot
-            tell neighbouring values in [0, 255] finely apart.
+        image_shape: height, width and channels of the mean face. Leave it `None`: it is there for loading,
+            when the mean face comes with the weights.
+        **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`: half
+            precision cannot tell neighbouring values in [0, 255] finely apart.
 
     Call arguments:
-        images: float `(batch, height, width, channels)`, in the units of the images that were given to `adapt`.
+        images: float `(batch, height, width, channels)`, in the units of
+            the images that were given to `adapt`.
 
     Returns:
         A float tensor of that shape.
@@ -130,8 +133,8 @@ class MeanFace(tf.keras.layers.Layer):
 
     def __init__(self, image_shape: tuple[int, int, int] | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.image_shape = None
-        self.mean = None
+        self.image_shape: tuple[int, ...] | None = None
+        self.mean: Any = None
         if image_shape is not None:
             self._create_mean(image_shape)
 
@@ -139,14 +142,15 @@ class MeanFace(tf.keras.layers.Layer):
         """Sets the mean face to the mean of the images; what was there before is forgotten.
 
         Args:
-            images: an array `(n, height, width, channels)`, or a `tf.data.Dataset` (any iterable that ends) of such
-                batches, without labels.
+            images: an array `(n, height, width, channels)`, or a `tf.data.Dataset` (any iterable
+                that ends) of such batches, without labels.
 
         Raises:
             ValueError: if there are no images, they are not of one shape, or a value is not finite.
         """
         batches = [images] if hasattr(images, "shape") else images
-        total, count = None, 0
+        total: np.ndarray | None = None
+        count = 0
         for batch in batches:
             if isinstance(batch, tuple):
                 raise ValueError(
@@ -157,14 +161,14 @@ class MeanFace(tf.keras.layers.Layer):
             expected = batch.shape[1:] if total is None else total.shape
             if batch.ndim != 4 or batch.shape[1:] != expected:
                 raise ValueError(
-                    "`images` must be batches of (n, height, width, channels), all of one shape. Received: a batch of "
-                    f"shape {batch.shape}"
+                    "`images` must be batches of (n, height, width, channels), all "
+                    f"of one shape. Received: a batch of shape {batch.shape}"
                     + ("" if total is None else f" after images of shape {total.shape}")
                 )
             batch_total = batch.sum(axis=0, dtype=np.float64)
             total = batch_total if total is None else total + batch_total
             count += len(batch)
-        if not count or not np.isfinite(total).all():
+        if total is None or not count or not np.isfinite(total).all():
             raise ValueError(
                 "`images` must hold at least one image, and finite values. Received: "
                 f"{count} images" + (", some values not finite" if count else "")
@@ -173,8 +177,8 @@ class MeanFace(tf.keras.layers.Layer):
             self._create_mean(total.shape)
         if tuple(total.shape) != self.image_shape:
             raise ValueError(
-                f"`images` must have the shape of this layer's mean face, {self.image_shape}; make a new layer for "
-                f"others. Received: images of shape {total.shape}"
+                "`images` must have the shape of this layer's mean face, "
+                f"{self.image_shape}; make a new layer for others. Received: images of shape {total.shape}"
             )
         self.mean.assign((total / count).astype("float32"))
 

@@ -32,24 +32,25 @@ def pretrained(
     """A network of `tf.keras.applications`, or ResNeXt, from an image to its last features.
 
     Args:
-        name: `"VGG16"`, `"ResNet50"`, `"ResNet101"` or any other class of `tf.keras.applications`, as it is spelt there;
-            `"ResNeXt50"` or `"ResNeXt101"` (32x4d).
-        input_shape: height, width and channels (1, grey, or 3, RGB) of the images; any size that the network allows.
-        weights: `"imagenet"`, downloaded once into Keras's cache; `None`, at random; or the path of an `.h5` file
-            (`.weights.h5`, or a published `notop` file) with the weights of the network, which is the layer named
-            `"network"`.
-        trainable: `"all"`; `"none"`; or `"upper_half"`: of the n layers that have weights to train, batch normalisation
-            included, in the order in which Keras lists them from image to features, the first n // 2 are frozen.
-            Frozen batch normalisation uses its moving averages in training, too.
+        name: `"VGG16"`, `"ResNet50"`, `"ResNet101"` or any other class of `tf.keras.applications`, as it is
+            spelt there; `"ResNeXt50"` or `"ResNeXt101"` (32x4d).
+        input_shape: height, width and channels (1, grey, or 3, RGB) of the
+            images; any size that the network allows.
+        weights: `"imagenet"`, downloaded once into Keras's cache; `None`, at random; or the path of an
+            `.h5` file (`.weights.h5`, or a published `notop` file) with the weights of the network,
+            which is the layer named `"network"`.
+        trainable: `"all"`; `"none"`; or `"upper_half"`: of the n layers that have weights to train, batch
+            normalisation included, in the order in which Keras lists them from image to features, the first n
+            // 2 are frozen. Frozen batch normalisation uses its moving averages in training, too.
         pooling: `"avg"` or `"max"` over the last feature map, or `"flatten"`, every feature of it.
 
     Returns:
-        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, features)`. The network's own
-        preprocessing is inside, and grey images are taken to three channels.
+        An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, features)`. The
+        network's own preprocessing is inside, and grey images are taken to three channels.
 
     Raises:
-        ValueError: if an argument is none of these, the network does not allow `input_shape`, or the file holds
-            the weights of another network.
+        ValueError: if an argument is none of these, the network does not allow `input_shape`, or the file
+            holds the weights of another network.
         FileNotFoundError: if the weights file does not exist.
         ConnectionError: if the ImageNet weights cannot be downloaded; the address is named.
 
@@ -59,7 +60,8 @@ def pretrained(
         (None, 1280)
 
     Reference:
-        https://keras.io/api/applications; Xie et al., "Aggregated Residual Transformations", CVPR 2017, for ResNeXt.
+        https://keras.io/api/applications; Xie et al., "Aggregated Residual
+        Transformations", CVPR 2017, for ResNeXt.
     """
     known = networks()
     _require_one_of(tuple(known), name=name)
@@ -91,7 +93,9 @@ def _require_one_of(known: tuple[str, ...], **argument: str) -> None:
 def networks() -> dict[str, Callable]:
     """Returns the functions that make the networks, by name."""
     applications = inspect.getmembers(tf.keras.applications, inspect.isroutine)
-    known = {name: functools.partial(make, include_top=False) for name, make in applications}
+    known: dict[str, Callable] = {
+        name: functools.partial(make, include_top=False) for name, make in applications
+    }
     return dict(sorted({**known, **_RESNEXTS}.items()))
 
 

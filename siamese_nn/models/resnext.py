@@ -18,11 +18,12 @@ _WEIGHTS_MD5 = {
 class GroupedConv2D(tf.keras.layers.Layer):
     """A convolution in groups of channels, without bias: `Conv2D(groups=groups, use_bias=False)`.
 
-    On a CPU, TensorFlow has no gradient of its own for that, and Keras's detour takes seconds where this layer takes
-    milliseconds: some groups at a time, it is an ordinary convolution with zeros between the groups.
+    On a CPU, TensorFlow has no gradient of its own for that, and Keras's detour takes
+    seconds where this layer takes milliseconds: some groups at a time, it is an ordinary
+    convolution with zeros between the groups.
 
-    The kernel is `(size, size, input channels, filters / groups)`: what each input channel gives to the filters of its
-    group, as in the published ResNeXt files. It starts as He's normal of a group's own inputs.
+    The kernel is `(size, size, input channels, filters / groups)`: what each input channel gives to the
+    filters of its group, as in the published ResNeXt files. It starts as He's normal of a group's own inputs.
 
     Args:
         filters: number of output channels, a multiple of `groups`.
@@ -62,8 +63,9 @@ class GroupedConv2D(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         if min(filters, kernel_size, groups, strides) < 1 or filters % groups:
             raise ValueError(
-                "`filters`, `kernel_size`, `groups` and `strides` must be at least 1, and `filters` a multiple of "
-                f"`groups`. Received: filters={filters}, kernel_size={kernel_size}, groups={groups}, strides={strides}"
+                "`filters`, `kernel_size`, `groups` and `strides` must be at "
+                f"least 1, and `filters` a multiple of `groups`. Received: filters={filters}, "
+                f"kernel_size={kernel_size}, groups={groups}, strides={strides}"
             )
         if padding not in ("valid", "same"):
             raise ValueError(f"`padding` must be one of ('valid', 'same'). Received: padding={padding!r}")
@@ -74,8 +76,8 @@ class GroupedConv2D(tf.keras.layers.Layer):
         channels = input_shape[-1]
         if len(input_shape) != 4 or channels is None or channels % self.groups:
             raise ValueError(
-                f"The input must be (batch, height, width, channels), the channels a multiple of {self.groups} groups. "
-                f"Received: an input of shape {tuple(input_shape)}"
+                "The input must be (batch, height, width, channels), the channels a "
+                f"multiple of {self.groups} groups. Received: an input of shape {tuple(input_shape)}"
             )
         group_inputs, group_filters = channels // self.groups, self.filters // self.groups
         # Keras counts all channels as a filter's inputs; it has those of its group only.
@@ -129,7 +131,8 @@ def resnext50(
 
     Returns:
         An uncompiled model from `(batch, height, width, channels)`, preprocessed as
-        `ImageNetPreprocessing("torch")` does, to `(batch, 2048)`. `pretrained("ResNeXt50")` has the preprocessing inside.
+        `ImageNetPreprocessing("torch")` does, to `(batch, 2048)`.
+        `pretrained("ResNeXt50")` has the preprocessing inside.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -146,7 +149,10 @@ def resnext101(
     weights: str | None = None,
     pooling: str | None = "avg",
 ) -> tf.keras.Model:
-    """ResNeXt-101 (32x4d) without its classification head: 42,128,704 weights to train. Arguments as in `resnext50`."""
+    """ResNeXt-101 (32x4d) without its classification head: 42,128,704 weights to train.
+
+    Arguments as in `resnext50`.
+    """
     return _resnext((3, 4, 23, 3), input_shape, weights, pooling, "resnext101")
 
 

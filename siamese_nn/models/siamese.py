@@ -1,7 +1,8 @@
 """Siamese models: one tower for all images, and a comparison of what it finds.
 
-Each pair model is made of two named sub-models, so that an image needs to go through the tower only once however many
-pairs it is in: `"tower"`, from an image to its features, and `"comparison"`, from two features to the output.
+Each pair model is made of two named sub-models, so that an image needs to go through the tower
+only once however many pairs it is in: `"tower"`, from an image to its features, and
+`"comparison"`, from two features to the output.
 """
 
 import tensorflow as tf
@@ -16,11 +17,12 @@ def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
     """The one-shot paper's Siamese model: a weighted L1 distance of the features, through a sigmoid.
 
     Args:
-        backbone: a model from an image to a feature vector, such as `report_cnn`. Its weights are shared, not copied.
+        backbone: a model from an image to a feature vector, such as
+            `report_cnn`. Its weights are shared, not copied.
 
     Returns:
-        An uncompiled functional model from `(left, right)` images to the probability that both show one person,
-        float32 `(batch, 1)` under any policy. Made for binary cross-entropy.
+        An uncompiled functional model from `(left, right)` images to the probability that both show one
+        person, float32 `(batch, 1)` under any policy. Made for binary cross-entropy.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
@@ -54,8 +56,8 @@ def euclidean_contrastive(backbone: tf.keras.Model) -> tf.keras.Model:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
 
     Returns:
-        An uncompiled functional model from `(left, right)` images to their distance, float32 `(batch, 1)`. Made for
-        `losses.ContrastiveLoss`, with `DistanceAccuracy` as its metric.
+        An uncompiled functional model from `(left, right)` images to their distance, float32 `(batch, 1)`.
+        Made for `losses.ContrastiveLoss`, with `DistanceAccuracy` as its metric.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
@@ -77,8 +79,8 @@ def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
 
     Returns:
-        An uncompiled functional model from `(left, right)` images to their cosine similarity, float32 `(batch, 1)` in
-        [-1, 1]. Made for `losses.CosineEmbeddingLoss`.
+        An uncompiled functional model from `(left, right)` images to their cosine similarity, float32
+        `(batch, 1)` in [-1, 1]. Made for `losses.CosineEmbeddingLoss`.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
@@ -89,15 +91,15 @@ def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
 
 
 def cosine_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
-    """The Siamese model that takes the cosine similarity of the features to a probability: sigmoid(a cosine + b).
+    """The Siamese model that turns the features' cosine similarity into a probability, sigmoid(a cosine + b).
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
 
     Returns:
-        An uncompiled functional model from `(left, right)` images to the probability that both show one person, float32
-        `(batch, 1)`. Slope and offset are learnt, from 8 and -2.4 on, which puts even odds at a cosine of 0.3. Made for binary
-        cross-entropy.
+        An uncompiled functional model from `(left, right)` images to the probability that both show one
+        person, float32 `(batch, 1)`. Slope and offset are learnt, from 8 and -2.4 on, which puts even odds at
+        a cosine of 0.3. Made for binary cross-entropy.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
@@ -124,29 +126,31 @@ def decision_network(
     linear_units: int = LINEAR_UNITS,
     hidden_units: int = 512,
 ) -> tf.keras.Model:
-    """The Siamese model that learns the comparison, too: a small network decides on the concatenated features.
+    """The Siamese model that learns the comparison, too: a small network on the concatenated features.
 
-    It sees left and right: unlike the other models it may score a pair and its mirror differently. Without its hidden layer it
-    could only add up what it finds on each side, which says nothing of whether both are alike.
+    It sees left and right: unlike the other models it may score a pair and its mirror
+    differently. Without its hidden layer it could only add up what it finds on each side, which
+    says nothing of whether both are alike.
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
         neurons: 1, a sigmoid for binary cross-entropy, or 2, a softmax for sparse categorical cross-entropy.
-        features: `"convolutional"`, the backbone's features as they are, or `"linear"`, sent through a linear layer that is
-            part of the tower.
+        features: `"convolutional"`, the backbone's features as they are, or `"linear"`, sent
+            through a linear layer that is part of the tower.
         linear_units: the size of that layer.
         hidden_units: the size of the decision network's hidden layer, with ReLU.
 
     Returns:
-        An uncompiled functional model from `(left, right)` images to the probability that both show one person, float32
-        `(batch, 1)`, or to those of different and of same, `(batch, 2)`.
+        An uncompiled functional model from `(left, right)` images to the probability that both show one
+        person, float32 `(batch, 1)`, or to those of different and of same, `(batch, 2)`.
 
     Raises:
-        ValueError: on an unknown option, or if `backbone` has not one image as input and one feature vector as output.
+        ValueError: on an unknown option, or if `backbone` has not one image as
+            input and one feature vector as output.
 
     Reference:
-        Zagoruyko and Komodakis, "Learning to Compare Image Patches via Convolutional Neural Networks", CVPR 2015,
-        section 3.1.
+        Zagoruyko and Komodakis, "Learning to Compare Image Patches via
+        Convolutional Neural Networks", CVPR 2015, section 3.1.
     """
     if neurons not in (1, 2):
         raise ValueError(f"`neurons` must be 1 or 2. Received: neurons={neurons}")
@@ -174,11 +178,12 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
-        embedding_size: components of the embedding, through a linear layer; `None` takes the backbone's features as they are.
+        embedding_size: components of the embedding, through a linear layer; `None`
+            takes the backbone's features as they are.
 
     Returns:
-        An uncompiled functional model from images to embeddings, float32 `(batch, embedding_size)` of unit length. Made for
-        `losses.TripletSemiHardLoss` and its like, on batches of `datasets.identity_dataset`.
+        An uncompiled functional model from images to embeddings, float32 `(batch, embedding_size)` of unit
+        length. Made for `losses.TripletSemiHardLoss` and its like, on batches of `datasets.identity_dataset`.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
@@ -198,21 +203,23 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
 def classifier(
     backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine", groups: int = 1
 ) -> tf.keras.Model:
-    """The model that tells training people apart; without its head, its features tell apart people it has never seen.
+    """The model that tells training people apart; its features, without its head, tell other people apart.
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
         n_classes: people to tell apart, at least 1.
-        head: `"cosine"`, a `CosineClassifier` for `losses.CosFaceLoss` and its like, or `"softmax"`, a dense layer
-            of logits for `SparseCategoricalCrossentropy(from_logits=True)`, as Parkhi's.
-        groups: of the cosine head, groups of features that learn each on its own, such as the patches of `face_patches`.
+        head: `"cosine"`, a `CosineClassifier` for `losses.CosFaceLoss` and its like, or `"softmax"`, a dense
+            layer of logits for `SparseCategoricalCrossentropy(from_logits=True)`, as Parkhi's.
+        groups: of the cosine head, groups of features that learn each on its own,
+            such as the patches of `face_patches`.
 
     Returns:
-        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`, with groups `(batch,
-        groups, n_classes)`; `embedding_model` drops the head.
+        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`, with
+        groups `(batch, groups, n_classes)`; `embedding_model` drops the head.
 
     Raises:
-        ValueError: on an unknown option, or if `backbone` has not one image as input and one feature vector as output.
+        ValueError: on an unknown option, or if `backbone` has not one image as
+            input and one feature vector as output.
 
     Reference:
         Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.1.
@@ -237,8 +244,9 @@ def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
         embedding: a model from an image to an embedding, such as `triplet_embedding`. Its weights are shared.
 
     Returns:
-        An uncompiled functional model from `(anchor, positive, negative)` images to their embeddings side by side, `(batch,
-        3 * embedding_size)`. Made for `losses.TripletLoss`; `embedding_model` gives the embedding back.
+        An uncompiled functional model from `(anchor, positive, negative)` images to their
+        embeddings side by side, `(batch, 3 * embedding_size)`. Made for `losses.TripletLoss`;
+        `embedding_model` gives the embedding back.
 
     Raises:
         ValueError: if `embedding` has not one image as input and one vector as output.
@@ -253,15 +261,16 @@ def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
 
 
 def harmonic_embedding(old: tf.keras.Model, new: tf.keras.Model) -> tf.keras.Model:
-    """Joins an embedding model in use and its successor, whose embeddings shall compare with those of the old.
+    """Joins an embedding model in use and its successor, whose embeddings shall be comparable.
 
     Args:
         old: a model from an image to an embedding. It is frozen.
         new: another, of the same embedding size. Its weights are shared, not copied.
 
     Returns:
-        An uncompiled functional model from images to both embeddings side by side, `(batch, 2 * embedding_size)`. Made for
-        `losses.HarmonicTripletLoss`, on batches of `datasets.identity_dataset`; `embedding_model` gives the new one.
+        An uncompiled functional model from images to both embeddings side by side, `(batch, 2 *
+        embedding_size)`. Made for `losses.HarmonicTripletLoss`, on batches of `datasets.identity_dataset`;
+        `embedding_model` gives the new one.
 
     Raises:
         ValueError: if the two differ in the sizes of image or embedding, or one is no embedding model.
@@ -288,8 +297,8 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
     """Returns the shared tower of a Siamese model, from an image to its features; the weights are shared.
 
     Args:
-        model: one of this package's models, also one that was loaded from a file. A classifier loses its head; another model of
-            one image is its own tower.
+        model: one of this package's models, also one that was loaded from a file. A classifier loses its
+            head; another model of one image is its own tower.
 
     Raises:
         ValueError: if `model` has no such tower.
@@ -324,13 +333,13 @@ def _part(model: tf.keras.Model, name: str) -> tf.keras.Model:
 def _feature_inputs(backbone: tf.keras.Model) -> tuple[tf.Tensor, tf.Tensor]:
     if not isinstance(backbone, tf.keras.Model):
         raise ValueError(
-            "`backbone` must be a Keras model from an image to a feature vector, such as `models.report_cnn((80, 80, 1))`. "
-            f"Received: {backbone!r}"
+            "`backbone` must be a Keras model from an image to a feature vector, such as "
+            f"`models.report_cnn((80, 80, 1))`. Received: {backbone!r}"
         )
     if len(backbone.inputs) != 1 or len(backbone.outputs) != 1 or len(backbone.output_shape) != 2:
         raise ValueError(
-            "`backbone` must take one image and return one feature vector, (batch, features). Received: inputs "
-            f"{backbone.input_shape}, outputs {backbone.output_shape}"
+            "`backbone` must take one image and return one feature vector, "
+            f"(batch, features). Received: inputs {backbone.input_shape}, outputs {backbone.output_shape}"
         )
     shape = backbone.output_shape[1:]
     return tf.keras.Input(shape, name="left_features"), tf.keras.Input(shape, name="right_features")

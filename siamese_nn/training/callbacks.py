@@ -24,9 +24,9 @@ _STOPPING = ("best", "wait", "best_epoch")  # where Keras's `EarlyStopping` stan
 class StopWhenDiverged(tf.keras.callbacks.TerminateOnNaN):
     """Keras's `TerminateOnNaN`, which looks at weights, moving averages and the monitored quantity, too.
 
-    A loss can stay finite where a weight is NaN: a ReLU makes it 0, and batch normalization uses its moving averages
-    only after training. Of an epoch that ends so, the logged loss becomes NaN, so that whoever reads the history
-    knows. Put it before the callbacks that keep or compare models.
+    A loss can stay finite where a weight is NaN: a ReLU makes it 0, and batch normalization uses its moving
+    averages only after training. Of an epoch that ends so, the logged loss becomes NaN, so that whoever reads
+    the history knows. Put it before the callbacks that keep or compare models.
 
     Args:
         monitor: the logged quantity that decides which epoch is the best.
@@ -87,7 +87,7 @@ class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
                 self.put_in_place()
 
     def put_in_place(self) -> None:
-        """Puts the best model in its place, if it isn't there yet: killed before, a `RunState` says which it is.
+        """Puts the best model in its place if a killed training did not: its `RunState` says which it is.
 
         Raises:
             ValueError: if the best model is neither there nor about to be.
@@ -110,10 +110,10 @@ def _holds(path: Path, sha256: str) -> bool:
 class RunState(tf.keras.callbacks.Callback):
     """Keeps all that a training needs to go on after it was killed, and takes it up again.
 
-    At the end of every epoch it replaces `state.npz` in one step: weights, optimizer, random generators of the layers
-    (Keras 3), the history, where early stopping and checkpoint stood, and which file is the best model's. Only then does
-    it let the checkpoint put a new best model in its place, and write `history.csv`: killed in between, the next
-    training does both. When a training begins, it restores all; pass
+    At the end of every epoch it replaces `state.npz` in one step: weights, optimizer, random generators of
+    the layers (Keras 3), the history, where early stopping and checkpoint stood, and which file is the best
+    model's. Only then does it let the checkpoint put a new best model in its place, and write `history.csv`:
+    killed in between, the next training does both. When a training begins, it restores all; pass
     `initial_epoch=training.completed_epochs(run_dir)` to `fit`. Put it last in the list.
 
     Args:
@@ -122,8 +122,8 @@ class RunState(tf.keras.callbacks.Callback):
         checkpoint: the run's `AtomicModelCheckpoint`, which goes on comparing with the best so far.
 
     Raises:
-        ValueError: in `fit`, if the state is damaged or belongs to another model, or `initial_epoch` is not where it
-            stands.
+        ValueError: in `fit`, if the state is damaged or belongs to another model,
+            or `initial_epoch` is not where it stands.
     """
 
     def __init__(
@@ -150,26 +150,26 @@ class RunState(tf.keras.callbacks.Callback):
         self.checkpoint.sha256 = progress["checkpoint"]["sha256"]
         path = self.run_dir / STATE
         arrays = _read_arrays(path)
-        held = [arrays.get(f"variable_{i}") for i in range(len(arrays) - 1)]
+        names = [f"variable_{i}" for i in range(len(arrays) - 1)]
+        held = [arrays[name] for name in names if name in arrays]
         variables = self._variables()
         kinds = [(tuple(variable.shape), tf.as_dtype(variable.dtype).name) for variable in variables]
-        if any(array is None for array in held) or kinds != [
-            (array.shape, array.dtype.name) for array in held
-        ]:
+        if len(held) < len(names) or kinds != [(array.shape, array.dtype.name) for array in held]:
             raise ValueError(
-                f"{path} holds the state of another model or optimizer. Train this one in a folder of its own, or remove "
-                "that file to begin anew"
+                f"{path} holds the state of another model or optimizer. Train this one "
+                "in a folder of its own, or remove that file to begin anew"
             )
         for variable, array in zip(variables, held, strict=True):
             variable.assign(array)
-        if names := not_finite(self.model):
-            raise _damaged(path, f"{names[0]} is not finite")
+        if spoilt := not_finite(self.model):
+            raise _damaged(path, f"{spoilt[0]} is not finite")
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         if epoch != len(self.history):
             raise ValueError(
-                f"{self.run_dir} holds {len(self.history)} epochs, so `initial_epoch` must be {len(self.history)}. "
-                f"Received: initial_epoch={epoch}. Pass `initial_epoch=training.completed_epochs(run_dir)` to `fit`"
+                f"{self.run_dir} holds {len(self.history)} epochs, so "
+                f"`initial_epoch` must be {len(self.history)}. Received: initial_epoch={epoch}. Pass "
+                "`initial_epoch=training.completed_epochs(run_dir)` to `fit`"
             )
         self.began = time.monotonic()
 
@@ -199,7 +199,7 @@ class RunState(tf.keras.callbacks.Callback):
 
 
 def read_progress(run_dir: str | os.PathLike) -> dict[str, Any]:
-    """Reads from a run's `state.npz` its history and where its callbacks stood; all empty where there is none.
+    """Reads a run's history and callbacks' progress from its `state.npz`; all empty where there is none.
 
     Raises:
         ValueError: if any part of the file is damaged.
@@ -218,7 +218,7 @@ def read_progress(run_dir: str | os.PathLike) -> dict[str, Any]:
 
 
 def settle(run_dir: str | os.PathLike) -> dict[str, Any]:
-    """Brings a run's best model and `history.csv` to where its `state.npz` stands, and returns its progress."""
+    """Brings a run's best model and `history.csv` to where its `state.npz` stands; returns its progress."""
     progress = read_progress(run_dir)
     if progress["history"]:
         checkpoint = AtomicModelCheckpoint(Path(run_dir) / MODEL)
@@ -263,7 +263,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
                 if content.read(1):
                     raise ValueError(f"{part.filename} is longer than it says")
             return arrays
-    # Words of Python and NumPy for what is no archive, is cut off, packed in an unknown way, or claims an endless size.
+    # Words of Python and NumPy for what is no archive, is cut off, packed in
+    # an unknown way, or claims an endless size.
     except (ValueError, TypeError, KeyError, EOFError, OSError, BadZipFile) as error:
         raise _damaged(path, error) from error
     except (MemoryError, OverflowError, RuntimeError, SyntaxError, struct.error, zlib.error) as error:
@@ -282,7 +283,8 @@ def completed_epochs(run_dir: str | os.PathLike) -> int:
 def mode(monitor: str) -> str:
     """Says whether a logged quantity is the better the higher it is, `"max"`, or the lower, `"min"`.
 
-    Accuracies and areas under curves, by the ends of their names, are `"max"`; losses and error rates are `"min"`.
+    Accuracies and areas under curves, by the ends of their names, are
+    `"max"`; losses and error rates are `"min"`.
     """
     return "max" if monitor.endswith(("accuracy", "acc", "auc")) else "min"
 
@@ -293,15 +295,16 @@ def standard_callbacks(
     """The callbacks of a training that stops in time, keeps its best model and survives being killed.
 
     Args:
-        run_dir: the folder of the run, made where it is missing. It receives `model.keras` (the best epoch's), `history.csv`,
-            `state.npz` (to go on from) and `logs/` (TensorBoard).
-        monitor: the logged quantity that early stopping and checkpoint go by: the higher the better if its name ends in
-            `accuracy`, `acc` or `auc`, else the lower. `val_eer` and `val_auc` need a `VerificationCallback`
-            before these.
+        run_dir: the folder of the run, made where it is missing. It receives `model.keras` (the best
+            epoch's), `history.csv`, `state.npz` (to go on from) and `logs/` (TensorBoard).
+        monitor: the logged quantity that early stopping and checkpoint go by: the higher the better if its
+            name ends in `accuracy`, `acc` or `auc`, else the lower. `val_eer` and `val_auc` need a
+            `VerificationCallback` before these.
         patience: epochs without improvement after which the training stops, at least 1.
 
     Returns:
-        `StopWhenDiverged` (a `TerminateOnNaN`), `EarlyStopping`, `AtomicModelCheckpoint`, `TensorBoard` and `RunState`.
+        `StopWhenDiverged` (a `TerminateOnNaN`), `EarlyStopping`,
+        `AtomicModelCheckpoint`, `TensorBoard` and `RunState`.
 
     Raises:
         ValueError: if `patience` is less than 1.
@@ -310,9 +313,11 @@ def standard_callbacks(
         A script that is started again after it was killed goes on where it stood:
 
         ```python
-        train = datasets.pair_dataset(train_pairs, batch_size=128, initial_epoch=training.completed_epochs("run"))
-        model.fit(train, validation_data=val, epochs=100, initial_epoch=training.completed_epochs("run"),
-                  steps_per_epoch=math.ceil(len(train_pairs) / 128), callbacks=training.standard_callbacks("run"))
+        done = training.completed_epochs("run")
+        train = datasets.pair_dataset(train_pairs, batch_size=128, initial_epoch=done)
+        model.fit(train, validation_data=val, epochs=100, initial_epoch=done,
+                  steps_per_epoch=math.ceil(len(train_pairs) / 128),
+                  callbacks=training.standard_callbacks("run"))
         ```
     """
     if patience < 1:

@@ -41,8 +41,9 @@ class Gallery:
             or not np.isfinite(embeddings).all()
         ):
             raise ValueError(
-                "A gallery must hold n >= 1 `names`, strings, and `embeddings`, (n, d >= 1) finite floats. Received: names "
-                f"{names.dtype} {names.shape}, embeddings {embeddings.dtype} {embeddings.shape}"
+                "A gallery must hold n >= 1 `names`, strings, and `embeddings`, (n, d >= "
+                f"1) finite floats. Received: names {names.dtype} {names.shape}, embeddings "
+                f"{embeddings.dtype} {embeddings.shape}"
             )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "embeddings", embeddings.astype(np.float32, copy=False))
@@ -53,18 +54,24 @@ class Gallery:
     def save(self, path: str | os.PathLike) -> None:
         """Writes the gallery to `path`, which must end in `.npz`.
 
-        Embeddings are biometric data: keep the file as you would keep the photos. Only its owner may read it, where
-        the system knows owners. Of several writers at a time the last one wins; readers see a whole gallery.
+        Embeddings are biometric data: keep the file as you would keep the photos. Only its owner
+        may read it, where the system knows owners. Of several writers at a time the last one
+        wins; readers see a whole gallery.
         """
         if Path(path).suffix != ".npz":
             raise ValueError(f"`path` must end in .npz. Received: path={os.fspath(path)!r}")
         with replacing(path, mode=0o600) as partial:
-            arrays = {"names": self.names, "embeddings": self.embeddings, "model": np.array(self.model)}
-            np.savez(partial, format=np.array(_FORMAT), **arrays)
+            np.savez(
+                partial,
+                format=np.array(_FORMAT),
+                names=self.names,
+                embeddings=self.embeddings,
+                model=np.array(self.model),
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Gallery":
-        """Reads a gallery that `save` wrote; a missing file is a `FileNotFoundError`, any other a `ValueError`."""
+        """Reads what `save` wrote; a missing file is a `FileNotFoundError`, any other a `ValueError`."""
         if not os.path.isfile(path) and os.path.exists(path):  # to open a pipe would wait for its writer
             raise ValueError(
                 f"{path} is no gallery, but a folder, a pipe or the like. Give a file that `save` wrote"
@@ -80,7 +87,8 @@ class Gallery:
             raise FileNotFoundError(
                 f"{path} does not exist. Make a gallery with `Verifier.gallery`, and keep it with its `save`"
             ) from error
-        # NumPy's words for what is no archive, is cut off, lacks a part, holds pickles, or claims a size beyond all memory.
+        # NumPy's words for what is no archive, is cut off, lacks a part, holds
+        # pickles, or claims a size beyond all memory.
         except (
             *(ValueError, KeyError, TypeError, AttributeError, EOFError, OSError),
             *(MemoryError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error),

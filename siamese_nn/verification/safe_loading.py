@@ -105,14 +105,15 @@ def load_model_safely(path: str | os.PathLike) -> tf.keras.Model:
     for variable in model.variables:
         if not np.isfinite(np.asarray(variable.numpy(), np.float64)).all():
             raise ValueError(
-                f"{path} holds weights that are not finite numbers, in {getattr(variable, 'path', variable.name)}. It "
-                f"is damaged, or its training diverged. {_REMEDY}"
+                f"{path} holds weights that are not finite numbers, in "
+                f"{getattr(variable, 'path', variable.name)}. It is damaged, "
+                f"or its training diverged. {_REMEDY}"
             )
     return model
 
 
 def _require_plain(archive: zipfile.ZipFile, size: int) -> None:
-    """Raises unless the archive holds what Keras writes, uncompressed as Keras writes it: nothing can swell."""
+    """Raises unless the archive holds what Keras writes, uncompressed, so that nothing can swell."""
     members = archive.infolist()
     if sorted(member.filename for member in members) != _MEMBERS:
         raise ValueError(
@@ -145,7 +146,7 @@ def _require_whole_graphs(config: Any) -> None:
         if len(set(names)) < len(names):
             raise ValueError("two layers have one name")
         there = {(layer.get("name"), 0) for layer in layers if layer.get("class_name") == "InputLayer"}
-        waiting = {}
+        waiting: dict[tuple[str, int], set[tuple[str, int]]] = {}
         for layer in layers:
             nodes = layer.get("inbound_nodes")
             if isinstance(layer.get("name"), str) and isinstance(nodes, list):
@@ -162,7 +163,7 @@ def _require_whole_graphs(config: Any) -> None:
 
 
 def _inputs(node: Any, names: list[str]) -> set[tuple[str, int]]:
-    """The outputs that a layer's call takes: whatever looks like [name of a layer, its call, its output, ...]."""
+    """The outputs that a layer's call takes: what looks like [name of a layer, its call, its output, ...]."""
     return {
         (part[0], part[1] if type(part[1]) is int else -1)
         for part in _parts(node)
@@ -199,7 +200,7 @@ def _count_weights(content: bytes) -> int:
 
 
 def _at_most(n_weights: int) -> AbstractContextManager:
-    """Lets Keras make variables of about so many numbers: a configuration of a few bytes may ask for any size."""
+    """Limits the numbers in variables that Keras makes: a few bytes of configuration may ask for any size."""
     # A model is built twice where it is in another, and has states that it doesn't keep.
     left = 4 * n_weights + 2**16
 
@@ -240,6 +241,7 @@ def _require_known_classes(path: str | os.PathLike, config: Any) -> None:
             known = module is None or module in _MODULES or str(module).startswith(_PACKAGES)
             if name is not None and (not known or word in _UNSAFE or "lambda" in word):
                 raise ValueError(
-                    f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no layer of Keras's or "
-                    "siamese_nn's that is known to be harmless. Don't load it, and build models of other layers"
+                    f"{path} could run code: it holds {module or 'an unnamed module'}.{name}, which is no "
+                    "layer of Keras's or siamese_nn's that is known to be harmless. Don't load "
+                    "it, and build models of other layers"
                 )

@@ -1,11 +1,11 @@
-"""A trained run as a tool: are two photos of one person, who is on a photo, and which photos show the same people."""
+"""A trained run as a tool: whether two photos show one person, who it is, and who is who in many photos."""
 
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import tensorflow as tf
@@ -26,10 +26,13 @@ from ..runs.folder import digest as file_digest
 from .gallery import Gallery
 from .safe_loading import load_model_safely, read_held_out_scores
 
-Photo = str | os.PathLike | bytes | bytearray | np.ndarray | Image.Image
-"""What counts as one photo: the path or the bytes of a JPEG or PNG file; an array `(height, width)`, `(height, width, 1)` or
-`(height, width, 3)` (RGB), uint8 or of floats in [0, 1]; a Pillow image. An array `(n, height, width, channels)`, or one of `n`
-paths, counts as a list of photos."""
+_Single = str | os.PathLike | bytes | bytearray | Image.Image
+_Several = list[Any] | tuple[Any, ...]
+Photo = _Single | np.ndarray
+"""What counts as one photo: the path or the bytes of a JPEG or PNG file; a Pillow image; an array
+`(height, width)`, `(height, width, 1)` or `(height, width, 3)` (RGB), uint8 or of floats in [0, 1].
+
+An array `(n, height, width, channels)`, or one of `n` paths, counts as a list of photos."""
 
 _CHUNK = 256  # photos in memory at a time
 _MOST_PIXELS = 4096  # a side of what a model sees
@@ -37,8 +40,11 @@ _MOST_PIXELS = 4096  # a side of what a model sees
 
 @dataclass(frozen=True)
 class Verification:
-    """Whether two photos show the same person: the score is at least the threshold. The probability is that of the run's
-    calibration, for pairs that are as often of one person as its validation pairs."""
+    """Whether two photos show the same person: the score is at least the threshold.
+
+    The probability is that of the run's calibration, for pairs that are as often of one person as its
+    validation pairs.
+    """
 
     same: bool
     score: float
@@ -144,8 +150,8 @@ class Verifier:
             )
         if held not in (None, file_digest(run_dir / VERIFIER)):
             raise ValueError(
-                f"{run_dir / VERIFIER} has changed since the run was measured. Give the same `siamese-nn train` command "
-                "again: it makes it anew"
+                f"{run_dir / VERIFIER} has changed since the run was measured. Give "
+                "the same `siamese-nn train` command again: it makes it anew"
             )
         settings = read_verifier_settings(run_dir)
         path = run_dir / settings["model"]
@@ -173,6 +179,17 @@ class Verifier:
             digest=digest,
             provenance=settings,
         )
+
+    @overload
+    def verify(self, a: _Single, b: Photo) -> Verification: ...
+
+    @overload
+    def verify(self, a: _Several, b: Photo | Sequence[Photo]) -> list[Verification]: ...
+
+    @overload  # an array may be one photo or several
+    def verify(
+        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
+    ) -> Verification | list[Verification]: ...
 
     def verify(
         self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
@@ -233,8 +250,10 @@ class Verifier:
             paths = sorted({str(path) for own in photos.values() for path in own})
             vectors = unit_length(self.embed(paths))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
-        options = {"crop": self.crop, "photo_size": self.photo_size}
-        scores = [evaluation.score_pairs(self.model, fold, **options) for fold in folds]
+        scores = [
+            evaluation.score_pairs(self.model, fold, crop=self.crop, photo_size=self.photo_size)
+            for fold in folds
+        ]
         return evaluation.cross_validate(scores, folds)
 
     def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
@@ -279,16 +298,16 @@ class Verifier:
         nameless = [name for name in people if not isinstance(name, str) or not name.strip()]
         if nameless:
             raise ValueError(f"`people` must be photos by name, a text of letters. Received: {nameless[0]!r}")
-        people = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
-        without = [name for name, photos in people.items() if not photos]
-        if without or not people:
+        lists = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
+        without = [name for name, photos in lists.items() if not photos]
+        if without or not lists:
             raise ValueError(
                 "`people` must hold at least one photo (JPEG or PNG) of each person. Received none"
                 + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
             )
-        names = np.repeat(np.array(list(people), np.str_), [len(photos) for photos in people.values()])
+        names = np.repeat(np.array(list(lists), np.str_), [len(photos) for photos in lists.values()])
         return Gallery(
-            names, self.embed([photo for photos in people.values() for photo in photos]), self.digest
+            names, self.embed([photo for photos in lists.values() for photo in photos]), self.digest
         )
 
     def gallery_threshold(
@@ -302,7 +321,8 @@ class Verifier:
             threshold: a score of your own, to be measured; `fpir` plays no part then.
 
         Raises:
-            ValueError: if `fpir` can't be promised by the run's held-out people, or an argument is out of range.
+            ValueError: if `fpir` can't be promised by the run's held-out
+                people, or an argument is out of range.
         """
         key = (len(gallery), repr(fpir), repr(threshold))
         if key not in self._gallery_thresholds:
@@ -310,6 +330,39 @@ class Verifier:
                 len(gallery), fpir=fpir, threshold=threshold
             )
         return self._gallery_thresholds[key]
+
+    @overload
+    def identify(
+        self,
+        photos: _Single,
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
+    ) -> Identification: ...
+
+    @overload
+    def identify(
+        self,
+        photos: _Several,
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
+    ) -> list[Identification]: ...
+
+    @overload
+    def identify(
+        self,
+        photos: Photo | Sequence[Photo],
+        gallery: Gallery,
+        *,
+        k: int = 1,
+        fpir: float = 0.01,
+        threshold: float | None = None,
+    ) -> Identification | list[Identification]: ...
 
     def identify(
         self,
@@ -346,12 +399,14 @@ class Verifier:
             raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}")
         if not isinstance(gallery, Gallery):
             raise ValueError(
-                f"`gallery` must be a gallery: make it with `verifier.gallery(folder)`. Received: {type(gallery).__name__}"
+                "`gallery` must be a gallery: make it with `verifier.gallery(folder)`. "
+                f"Received: {type(gallery).__name__}"
             )
         if gallery.model != self.digest:
             raise ValueError(
-                "`gallery` must have been made with this verifier's model. Received: one of another model, SHA-256 "
-                f"{gallery.model[:12]} instead of {self.digest[:12]}. Make it anew, with `Verifier.gallery`"
+                "`gallery` must have been made with this verifier's model. "
+                f"Received: one of another model, SHA-256 {gallery.model[:12]} instead of "
+                f"{self.digest[:12]}. Make it anew, with `Verifier.gallery`"
             )
         width = models.embedding_model(self.model).output_shape[-1]
         if gallery.embeddings.shape[1] != width:
@@ -418,12 +473,10 @@ class Verifier:
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
                 f"{i}: {type(photo).__name__}"
             )
-        source = bytes(photo) if isinstance(photo, bytearray) else photo
-        if isinstance(photo, np.ndarray):
-            source = _as_image(photo, i)
+        source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
         try:
             return load_image(
-                source,
+                bytes(source) if isinstance(source, bytearray) else source,
                 image_size=(height, width),
                 crop=self.crop,
                 channels=channels,
@@ -448,7 +501,7 @@ def _identification(
     return Identification(name, decision.threshold, decision.fpir, decision.fnir, candidates)
 
 
-def _listed(photos: Photo | Sequence[Photo]) -> tuple[list[Photo], bool]:
+def _listed(photos: Any) -> tuple[list[Photo], bool]:
     if isinstance(photos, np.ndarray) and photos.dtype.kind == "U":
         photos = photos.tolist()
     many = isinstance(photos, (list, tuple)) or (isinstance(photos, np.ndarray) and photos.ndim == 4)
@@ -464,7 +517,8 @@ def _as_image(photo: np.ndarray, i: int) -> Image.Image:
     if photo.dtype.kind == "f":
         if not (photo.min() >= 0 and photo.max() <= 1):
             raise ImageError(
-                f"photo {i} of those given: floats must lie in [0, 1]. Received: {photo.min()} to {photo.max()}"
+                f"photo {i} of those given: floats must lie in [0, 1]. "
+                f"Received: {photo.min()} to {photo.max()}"
             )
         photo = np.rint(photo * 255).astype(np.uint8)
     elif photo.dtype != np.uint8:

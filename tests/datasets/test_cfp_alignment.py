@@ -1,4 +1,4 @@
-"""The alignment against Umeyama's own formula, and against photos that are known at every point of the plane."""
+"""The alignment against Umeyama's own formula, and against photos known at every point of the plane."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def umeyama(points: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def thirty(points: np.ndarray) -> np.ndarray:
-    """Fiducials with the four points that the alignment uses; the eye's six have the first one in their middle."""
+    """Fiducials with the four points that the alignment uses; the first is in the middle of the eye's six."""
     fiducials = np.full((30, 2), 3.0)
     angle = np.arange(6) * np.pi / 3
     fiducials[12:18] = points[0] + 2 * np.stack([np.cos(angle), np.sin(angle)], 1)

@@ -408,8 +408,9 @@ def test_the_real_cfp_aligned(tmp_path):
         "profile": 80,
     }
     mean = mean_photo(tmp_path.glob("out/Data/Images/*/frontal/*.jpg"))
-    # The points are all on the left half: that the right one is its mirror about column 126 shows where the middle is. A
-    # shift by 4 pixels, a scale wrong by a tenth or a turn by 5 degrees falls short here or below.
+    # The points are all on the left half: that the right one is its mirror about column 126
+    # shows where the middle is. A shift by 4 pixels, a scale wrong by a tenth or a turn by 5
+    # degrees falls short here or below.
     left, right = mean[66:194, 69:126], mean[66:194, 126:183][:, ::-1]
     assert np.corrcoef(left.ravel(), right.ravel())[0, 1] > 0.95
     lfw_a = os.environ.get("SIAMESE_NN_LFW_A")

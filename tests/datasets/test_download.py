@@ -23,7 +23,8 @@ def server():
             self.server.asked.append(self.path)
             content = self.server.files.get(self.path)
             if content is None:
-                return self.send_error(404)
+                self.send_error(404)
+                return
             content, sent = content if isinstance(content, tuple) else (content, len(content))
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))

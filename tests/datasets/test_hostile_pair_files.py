@@ -86,9 +86,7 @@ def test_many_harmed_lists_of_cfp_are_read_or_refused(tmp_path):
                 assert len(read_cfp_folds(folder, task)) == 10
             cfp_photos(folder)
             outcomes["read"] += 1
-        except (
-            PairFileError
-        ) as error:  # a list that is too short is noticed by the line of another that needs it
+        except PairFileError as error:  # one too short is noticed by the line of another that needs it
             assert str(folder) in str(error) and len(str(error)) < 2000, error
             outcomes["refused"] += 1
         file.write_bytes(whole)

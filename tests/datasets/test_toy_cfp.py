@@ -95,7 +95,7 @@ def test_people_have_distinct_names_however_many(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("view", ["frontal", "profile"])
 def test_the_points_are_where_the_face_is_drawn(view):
-    """Paints a dot at the eye, with a drawing of the head that is otherwise left as it is, and looks for it."""
+    """Paints a dot at the eye of a head that is otherwise drawn as it is, and looks for it."""
     rng_of = lambda: np.random.default_rng([5, 6])  # noqa: E731
     traits = toy_cfp.draw_traits(np.random.default_rng(1)) | {
         "glasses": "none",

@@ -59,7 +59,7 @@ def made_up_pairs(rng, n_people, pairs_each, person_effect):
 
 
 def coverage_and_width(monkeypatch, n_rounds, n_people, pairs_each, person_effect):
-    """Returns how often the truth lies within people's and pairs' intervals, and how wide these are, for each figure."""
+    """Returns how often people's and pairs' intervals hold the truth, and how wide they are, by figure."""
     monkeypatch.setattr(intervals, "RESAMPLES", 200)
     deviation = np.sqrt(1 - person_effect**2 + 2 * (0.7 * person_effect) ** 2)  # of the different scores
     truth = [

@@ -245,7 +245,10 @@ def test_figures_come_without_tensorflow():
     import subprocess
     import sys
 
-    script = "import sys, siamese_nn.evaluation, siamese_nn.datasets, siamese_nn.cli; sys.exit('tensorflow' in sys.modules)"
+    script = (
+        "import sys, siamese_nn.evaluation, siamese_nn.datasets, siamese_nn.cli; "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -23,7 +23,7 @@ def held_out(seed, n_people, photos_each=1, **options):
 
 
 def slow_rates(held, n, threshold):
-    """Both rates by trying every gallery of `n` people that there is, with the photos of each of `_galleries`."""
+    """Both rates, by every gallery of `n` people that there is, with the photos of each of `_galleries`."""
     m = held.n_people
     strangers, known = [[] for _ in range(m)], [[] for _ in range(m)]
     for photos in held._galleries:
@@ -90,7 +90,7 @@ def test_the_lowest_threshold_that_keeps_to_the_rate():
 
 
 def highest_scores(photos, people, n, mates=1):
-    """Those of strangers in galleries of `n` photos, `mates` of each person, drawn from a large population."""
+    """Those of strangers in galleries of `n` photos, `mates` a person, drawn from a large population."""
     rng, found = np.random.default_rng(0), []
     for _ in range(40):
         order = rng.permutation(people.max() + 1)

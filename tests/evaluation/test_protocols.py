@@ -157,7 +157,7 @@ def test_folds_must_be_pairs(folds, received):
 
 
 def folds_with_embeddings(n_folds: int = 4, people: int = 12, seed: int = 0):
-    """Folds of people with four photos each, whose embeddings differ in directions that say nothing of who it is."""
+    """Folds of people with four photos each, whose embeddings differ in directions that tell nobody apart."""
     rng = np.random.default_rng(seed)
     folds, embeddings, photos = [], {}, {}
     for number in range(n_folds):

@@ -72,9 +72,9 @@ def test_a_process_that_hangs_or_dies_is_neither_right_nor_refused(kind, word):
 def test_the_worst_outcome_counts_and_none_at_all_is_an_error():
     assert OUTCOMES[: len(GOOD)] == GOOD
     assert worst([Outcome("right"), Outcome("lost"), Outcome("wrong")]).word == "lost"
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="at least one answer"):
         worst([])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="must be one of"):
         Outcome("fine")
 
 

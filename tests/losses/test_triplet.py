@@ -131,7 +131,8 @@ def test_values_and_gradients_are_those_of_addons(kind, metric):
     for seed in range(8):
         labels, embeddings = some_batch(kind, seed)
         if (kind, metric) == ("identical", "L2"):
-            # In eighths: else these distances are rounding alone, which differs by processor, and the root's slope magnifies it.
+            # In eighths: else these distances are rounding alone, which differs by
+            # processor, and the root's slope magnifies it.
             embeddings = np.round(embeddings * 8) / 8
         for margin in (0.0, 0.3):
             losses = [
@@ -284,8 +285,8 @@ def test_two_replicas_and_a_fresh_process(tmp_path):
         "    with strategy.scope():\n"
         "        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(4)])\n"
         "        model.compile('sgd', TripletSemiHardLoss(0.5))\n"
-        "    loss = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(16), verbose=0).history['loss']\n"
-        "    return model, loss\n"
+        "    loss = model.fit(tf.data.Dataset.from_tensor_slices((x, "
+        "y)).batch(16), verbose=0).history['loss']\n    return model, loss\n"
         "model, loss = train(tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']))\n"
         "assert np.isfinite(loss).all()\n"
         "model, _ = train(tf.distribute.get_strategy())\n"

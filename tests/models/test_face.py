@@ -82,7 +82,8 @@ def test_patches_learn_and_are_saved(restored_policy, tmp_path):
     np.testing.assert_array_equal(again.predict(images, verbose=0), embedding.predict(images, verbose=0))
 
 
-# A training in the same process switches deterministic operations on, and with them TensorFlow 2.15 compiles no pooling.
+# A training in the same process switches deterministic operations on, and
+# with them TensorFlow 2.15 compiles no pooling.
 xla = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason="needs Keras 3")
 
 
