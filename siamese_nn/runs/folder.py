@@ -32,6 +32,8 @@ PAIRS = "pairs.png"
 PRETRAINING = "pretraining"  # the folder of the run of what came before this one
 LOCK = ".lock"
 
+MISSING, CHANGED = "is missing", "has changed"  # what can be wrong with a file that the results came with
+
 PICTURES = (*CURVES.values(), PAIRS)
 DRAWN = (*PICTURES, PAGE)  # made again from the measured ones and the photos
 TRAINED = (RECIPE, HISTORY, MODEL, LAST)  # only a training makes these again
@@ -177,15 +179,15 @@ def changed_files(run_dir: str | os.PathLike, results: Mapping[str, Any]) -> dic
         results: what `read_results` returns.
 
     Returns:
-        By the name of each such file `"is missing"` or `"has changed"`.
+        By the name of each such file `MISSING` or `CHANGED`.
     """
     found = {}
     for name, sha256 in results.get("files", {}).items():
         path = Path(run_dir) / Path(name).name
         if not path.is_file():
-            found[name] = "is missing"
+            found[name] = MISSING
         elif digest(path) != sha256:
-            found[name] = "has changed"
+            found[name] = CHANGED
     return found
 
 

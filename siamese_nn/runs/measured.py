@@ -12,8 +12,10 @@ from ..evaluation import Calibration
 from ..files import read_json
 from .checks import is_number, is_table
 from .folder import (
+    CHANGED,
     DRAWN,
     HISTORY,
+    MISSING,
     RECIPE,
     RESULTS,
     SCORES,
@@ -71,14 +73,14 @@ class RunFolder:
         document = read_results(self.dir) if results is None else results
         self.results = Results.from_json(document)
         changed = changed_files(self.dir, document)
-        if lost := [name for name, fault in changed.items() if fault == "is missing" and name != VERIFIER]:
+        if lost := [name for name, fault in changed.items() if fault == MISSING and name != VERIFIER]:
             logger.warning(
                 "%s has lost %s. The same `siamese-nn train` command makes them again, or says what to do",
                 self.dir,
                 ", ".join(lost),
             )
         for name, fault in changed.items():
-            if name == VERIFIER or (fault == "has changed" and name not in DRAWN):
+            if name == VERIFIER or (fault == CHANGED and name not in DRAWN):
                 raise ValueError(
                     f"{self.dir / name} {fault} since the run was measured. Where the training has gone on "
                     "since "

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from ..datasets import Pairs
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
+    CHANGED,
     HISTORY,
     RECIPE,
     RESULTS,
@@ -127,7 +128,7 @@ def _status(run_dir: Path) -> Status:
     results = Results.from_json(held)
     faults = changed_files(run_dir, held)
     for name in TRAINED:
-        if faults.get(name) == "has changed":
+        if faults.get(name) == CHANGED:
             raise damaged(run_dir / name, "it has changed since the run was measured")
     if results.epochs != len(history["epoch"]):
         raise damaged(run_dir / HISTORY, f"{len(history['epoch'])} epochs, of {results.epochs}")

@@ -22,6 +22,7 @@ from ..models.pretrained import freeze
 from ..recipes.named import RECIPES
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
+    CHANGED,
     DRAWN,
     HISTORY,
     LAST,
@@ -241,7 +242,7 @@ def _finished(
     (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
     faults = changed_files(run_dir, results)
     for name in TRAINED:
-        if faults.get(name) == "has changed":
+        if faults.get(name) == CHANGED:
             raise damaged(run_dir / name, "it has changed since the run was measured")
     if not (run_dir / MODEL).exists():
         logger.warning("%s is finished, and only its figures are left: it has no %s", run_dir, MODEL)
@@ -259,19 +260,19 @@ def _finished(
     lost = ", ".join(f"{name} {fault}" for name, fault in faults.items())
     if faults.keys() <= set(DRAWN):
         logger.warning("%s is finished, but %s: drawing it anew", run_dir, lost)
-        return _complete(run_dir, Results.from_json(results))
+        return _complete(run_dir, results)
     logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
     _prepare_device(recipe.seed)
     device = Results.from_json(results).device
     return _complete(run_dir, measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED))
 
 
-def _complete(run_dir: Path, results: Results) -> dict[str, Any]:
+def _complete(run_dir: Path, results: dict[str, Any]) -> dict[str, Any]:
     """Draws what was measured. Then writes the results, which vouch for all files, and returns them."""
-    run = RunFolder(run_dir, sealed(run_dir, results.as_json()))
+    run = RunFolder(run_dir, sealed(run_dir, results))
     draw(run)
     write_page(run, run_dir / PAGE)
-    return write_results(run_dir, results.as_json())
+    return write_results(run_dir, results)
 
 
 @contextmanager

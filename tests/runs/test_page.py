@@ -485,7 +485,7 @@ onload = () => {{
 
 
 def look(page, tmp_path, width, *flags):
-    """Opens a page in a frame of any width, which a browser's own window cannot have; returns what it looks like."""
+    """Opens a page in a frame, of widths that no window of a browser has; returns what it looks like."""
     (tmp_path / "frame.html").write_text(
         PROBE.format(width=width, page=escape(page.read_text(encoding="utf-8")))
     )
