@@ -66,8 +66,8 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it is no folder or holds no photo, or only some photos outside of people's folders are
-            named in LFW's form.
+        ValueError: if it is no folder or holds no photo, or only some photos outside of
+            people's folders are named in LFW's form.
     """
     photos, folder = photos_in(folder), Path(folder)
     people: dict[str, list[Path]] = {}
@@ -75,8 +75,8 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
         if entry.is_dir() and not entry.name.startswith("."):
             if _name(entry.name) in people:
                 raise ValueError(
-                    f"Two people's folders must have two names. Received: {entry}, which is written in two "
-                    "ways. Put the photos into one"
+                    f"Two people's folders must have two names. Received: {entry}, "
+                    "which is written in two ways. Put the photos into one"
                 )
             people[_name(entry.name)] = []
     alone = [path for path in photos if path.parent == folder]
@@ -84,8 +84,9 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
     if 0 < len(of_lfw) < len(alone):
         other = next(path.name for path in alone if path not in of_lfw)
         raise ValueError(
-            f"{folder}: photos outside of people's folders must all be named in LFW's form, First_Last_0001, "
-            f"or none. Received: {of_lfw[0].name} and {other}. Put each person's photos into a folder"
+            f"{folder}: photos outside of people's folders must all be named in "
+            f"LFW's form, First_Last_0001, or none. Received: {of_lfw[0].name} and {other}. Put "
+            "each person's photos into a folder"
         )
     for path in photos:
         name = person_by_name(path) or path.stem if path.parent == folder else path.parent.name

@@ -89,7 +89,11 @@ def triplet_batches(
 
 
 def sample_violating_triplets(
-    embeddings: np.ndarray, identities: Sequence | np.ndarray, *, margin: float, seed: int | Sequence[int] = 0
+    embeddings: np.ndarray,
+    identities: Sequence[str] | np.ndarray,
+    *,
+    margin: float,
+    seed: int | Sequence[int] = 0,
 ) -> np.ndarray:
     """Draws triplets for an epoch as Parkhi did: the negative at random among those that violate the margin.
 

@@ -20,8 +20,8 @@ def finish(
     Args:
         model: the trained model.
         recipe: its recipe.
-        photos: the photos that it learnt from, person by person; the back-end is fitted to them, and to
-            nothing else.
+        photos: the photos that it learnt from, person by person; the back-end
+            is fitted to them, and to nothing else.
         decoded: the same photos, among others, as the recipe wants them decoded.
 
     Returns:

@@ -161,7 +161,7 @@ def _train(
         )  # else the crop cuts another part out of each
         device = _prepare_device(recipe.seed)
         logger.info("computing on %s", device)
-        measured = (run_dir, recipe, sets, own_photos, decoded, device)
+        facts = (run_dir, recipe, sets, own_photos, decoded, device)
         if recipe.pretraining is not None:
             write_claim(run_dir, claim)
             before = run_dir / PRETRAINING
@@ -182,11 +182,11 @@ def _train(
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
-                _complete(run_dir, measure(*measured, Status.INTERRUPTED).as_json())
+                _complete(run_dir, measure(*facts, Status.INTERRUPTED).as_json())
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
-        results = _complete(run_dir, measure(*measured, Status.FINISHED).as_json())
+        results = _complete(run_dir, measure(*facts, Status.FINISHED).as_json())
         (run_dir / STATE).unlink()
         return results
 

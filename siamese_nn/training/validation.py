@@ -26,8 +26,8 @@ class VerificationCallback(tf.keras.callbacks.Callback):
 
     Raises:
         ImageError: in `fit`, if a photo is missing or broken.
-        ValueError: if an argument is out of range, or the pairs are all of one class; in `fit`, if the model
-            takes no images of a fixed size.
+        ValueError: if an argument is out of range, or the pairs are all of one class; in
+            `fit`, if the model takes no images of a fixed size.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         shape = embedding_model(self.model).input_shape
         if len(shape) != 4 or None in shape[1:]:
             raise ValueError(
-                "The model must take images, (batch, height, width, channels) of a fixed size. Received: "
-                f"input shape {shape}"
+                "The model must take images, (batch, height, width, channels) of a fixed "
+                f"size. Received: input shape {shape}"
             )
         _, height, width, channels = shape
         paths, self.where = self.pairs.distinct_images()
@@ -84,8 +84,8 @@ class VerificationCallback(tf.keras.callbacks.Callback):
 class ViolatingTriplets(tf.keras.callbacks.Callback):
     """Draws each epoch's triplets by the model as it then is, from those that violate the margin.
 
-    Its method `plan` is what `datasets.triplet_dataset` takes. Put it after the callback that restores a
-    killed training.
+    Its method `plan` is what `datasets.triplet_dataset` takes. Put it after
+    the callback that restores a killed training.
 
     Args:
         images: the training photos, uint8 `(n, height, width, channels)`, or as `DecodedPhotos`.
