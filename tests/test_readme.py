@@ -1,7 +1,8 @@
 import re
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+HOME = Path(__file__).parents[1]
+README = HOME / "README.md"
 
 
 def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
@@ -21,3 +22,17 @@ def test_the_commands_exist():
 
     for line in re.findall(r"^    siamese-nn (.*)$", README.read_text(), re.MULTILINE):
         _parser().parse_args(line.split())
+
+
+def test_no_line_of_a_page_is_above_110_columns():
+    folders = ("", "docs", "benchmarks", "data", "siamese_nn/recipes/published_figures")
+    pages = [page for folder in folders for page in (HOME / folder).glob("*.md")]
+    assert {README, HOME / "docs" / "accuracy.md"} <= set(pages)
+    wide = [
+        f"{page.relative_to(HOME)}:{number}"
+        for page in pages
+        for number, line in enumerate(page.read_text().split("\n"), 1)
+        # A table's row and a link can't be broken.
+        if len(line) > 110 and not line.startswith("|") and len(max(line.split(), key=len)) < 80
+    ]
+    assert not wide, f"wrap the lines {', '.join(wide)}"
