@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-README = Path(__file__).parents[1] / "README.md"
+HOME = Path(__file__).parents[1]
+README = HOME / "README.md"
 
 
 def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
@@ -18,7 +19,7 @@ def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
     assert names["done"] == 2 and names["training"].completed_epochs("my_run") == 3
 
 
-OWN_PHOTOS = README.parent / "docs" / "own_photos.md"
+OWN_PHOTOS = HOME / "docs" / "own_photos.md"
 
 
 def test_the_page_on_own_photos_runs(toy_dir, tmp_path, monkeypatch, capsys):
@@ -35,3 +36,17 @@ def test_the_commands_exist(page):
 
     for line in re.findall(r"^    siamese-nn (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
         _parser().parse_args(line.split())
+
+
+def test_no_line_of_a_page_is_above_110_columns():
+    folders = ("", "docs", "benchmarks", "data", "siamese_nn/recipes/published_figures")
+    pages = [page for folder in folders for page in (HOME / folder).glob("*.md")]
+    assert {README, HOME / "docs" / "accuracy.md"} <= set(pages)
+    wide = [
+        f"{page.relative_to(HOME)}:{number}"
+        for page in pages
+        for number, line in enumerate(page.read_text().split("\n"), 1)
+        # A table's row and a link can't be broken.
+        if len(line) > 110 and not line.startswith("|") and len(max(line.split(), key=len)) < 80
+    ]
+    assert not wide, f"wrap the lines {', '.join(wide)}"

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import statistics
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -96,13 +97,15 @@ def leak_table(rows: Iterable[Mapping[str, Any]]) -> PrettyTable | None:
     shown = PrettyTable(["Experiment", "Seed", "Touched pairs", "AUC touched", "AUC others"], align="r")
     shown.align["Experiment"] = "l"
     for row in rows:
-        if None not in (
-            row.get("val_auc_touched"),
-            row.get("val_auc_others"),
-        ):  # of one class alone there is none
+        # Of one class alone there is none.
+        if None not in (row.get("val_auc_touched"), row.get("val_auc_others")):
             figures = [f"{row[name]:.3f}" for name in LEAK[1:]]
             shown.add_row([row["name"], row["seed"], row["touched_pairs"], *figures])
     return shown if shown.rows else None
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 110, break_long_words=False, break_on_hyphens=False)
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], column: str, digits: int) -> str:
@@ -224,5 +227,6 @@ def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, t
         ValueError: naming the file, if it is no UTF-8, or these comments are not one pair.
     """
     before, after = markdown_around(path, title)
-    part = f"<!-- {title} -->\n\n{tables(rows, markdown=True)}\n<!-- end of {title} -->\n"
+    lines = [line if line[:1] == "|" else _wrapped(line) for line in tables(rows, markdown=True).split("\n")]
+    part = "\n".join([f"<!-- {title} -->\n", *lines, f"<!-- end of {title} -->\n"])
     write_text(path, f"{before}{part}{after}")

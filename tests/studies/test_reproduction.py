@@ -374,6 +374,7 @@ def test_markdown_replaces_only_its_own_part(tmp_path):
     assert text.startswith("# Ours\n\n<!-- a -->\n") and "former" not in text and "\n\nThe end.\n" in text
     assert re.findall("^### (.*)$", text, re.MULTILINE) == ["Table 3", "Table 5", "Table 6"]
     assert text.index("Table 5") < text.index("The end") < text.index("<!-- b -->") < text.index("Table 6")
+    assert all(len(line) <= 110 or line[0] == "|" for line in text.split("\n"))
     assert len(re.findall(r"^\|[ :-]+-[ |:-]+\|$", text, re.MULTILINE)) == 3, "one rule below each head"
     assert len(re.findall(r"^\| 5.1 ", text, re.MULTILINE)) == 1
     reproduction.write_markdown([finished("8.1", 0, 62.0)], file, "b")
