@@ -25,13 +25,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--data",
         default="toy",
-        help="organised folder, or one with a folder of photos for each person; toy, the default, draws faces into "
-        "data/toy",
+        help="organised folder, or one with a folder of photos for each person; toy, the default, draws "
+        "faces into data/toy",
     )
     command.add_argument(
         "--align",
         action="store_true",
-        help="find the face in each of your people's photos first, and put it where LFW-a has it, in DATA-aligned",
+        help="find the face in each of your people's photos first, and put it where LFW-a has it",
     )
     command.add_argument(
         "--run-dir",
@@ -115,8 +115,8 @@ def _is_of_own_people(data: str) -> bool:
 def _aligned(options: argparse.Namespace) -> Path:
     if not _is_of_own_people(options.data):
         raise ValueError(
-            "`--align` is for a folder with a folder of photos for each person; LFW-a is aligned. Received: --data "
-            f"{options.data}"
+            "`--align` is for a folder with a folder of photos for each person; LFW-a is aligned. Received: "
+            f"--data {options.data}"
         )
     folder = Path(options.data)
     output = folder.with_name(f"{folder.resolve().name}-aligned")
@@ -127,8 +127,8 @@ def _aligned(options: argparse.Namespace) -> Path:
 def _own_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
     if recipe.split != "identities" or options.exclude:
         raise ValueError(
-            "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps them "
-            f"apart. Received: --data {data_dir}"
+            "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps "
+            f"them apart. Received: --data {data_dir}"
         )
     own = datasets.load_people(data_dir, seed=recipe.seed)
     for name, pairs in (("training", own.train), ("validation", own.validation), ("test", own.test)):

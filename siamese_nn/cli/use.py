@@ -105,9 +105,8 @@ def _identify(options: argparse.Namespace) -> int:
     verifier = Verifier.load(options.run_dir)
     of_file = options.gallery.suffix == ".npz"
     gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
-    answer = verifier.identify(
-        *_photos(options, options.photo), gallery, k=5, fpir=options.fpir, threshold=options.threshold
-    )
+    (photo,) = _photos(options, options.photo)
+    answer = verifier.identify(photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold)
     if options.json:
         print(json.dumps(asdict(answer)))
         return 3 if answer.name is None else 0

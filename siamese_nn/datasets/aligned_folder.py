@@ -42,8 +42,8 @@ def align_folder(
 
     `photos.csv` in `output` has a line for each photo of `source`: what became of it, and why. It is written
     line by line, so that the same call goes on after it was cut off, and takes up only photos that are new or
-    have changed. What was aligned from a photo that is no longer there is removed. What else lies in `source` is
-    left out, and named in the log.
+    have changed. What was aligned from a photo that is no longer there is removed. What else lies in `source`
+    is left out, and named in the log.
 
     Args:
         source: a folder with a folder of photos for each person, or with photos.

@@ -35,7 +35,7 @@ def load_people(folder: str | os.PathLike, *, most_per_person: int = 20, seed: i
     """Makes a data set of a folder of people: a seeded draw puts each on one of three sides, then come pairs.
 
     60% of the people are for training, 20% for validation and 20% for the test, of those with two photos or
-    more as of those with one. Names play no part in the draw. Pairs are made by `make_pairs`, on each side apart.
+    more as of those with one. Names play no part in the draw. `make_pairs` makes the pairs of each side.
 
     Args:
         folder: a folder with a folder of photos for each person, `Ada Lovelace/any name.jpg`, aligned; see
@@ -93,8 +93,8 @@ def make_pairs(
     """Makes as many pairs of the same person as of two people, none of them twice.
 
     All pairs of a person's photos are made, or `most_per_person` that are drawn: one person with 500 photos
-    does not fill the set. For the pairs of two people, all people are paired up at random, again and again, so
-    that each occurs as often as any other; their photos are drawn.
+    does not fill the set. For the pairs of two people, all people are paired up at random, again and again,
+    so that each occurs as often as any other; their photos are drawn.
 
     Args:
         people: for each person their photos.
@@ -108,7 +108,7 @@ def make_pairs(
         ValueError: if nobody has two photos, there are fewer than two people, or an argument is out of range.
 
     Example:
-        >>> make_pairs({"Ada": ["1.jpg", "2.jpg"], "Bob": ["3.jpg"], "Cy": ["4.jpg", "5.jpg"], "Di": ["6.jpg"]})
+        >>> make_pairs({"Ada": ["1.jpg", "2.jpg"], "Bob": ["3.jpg"], "Cy": ["4.jpg", "5.jpg"], "Di": ["6"]})
         Pairs(2 same, 2 different, 4 people)
     """
     if isinstance(most_per_person, bool) or not isinstance(most_per_person, int) or most_per_person < 1:
@@ -127,7 +127,7 @@ def make_pairs(
     if not same or len(people) < 2:
         raise ValueError(
             "`people` must hold at least two people, and two photos of at least one of them. "
-            f"Received: {len(people)} people, at most {max(map(len, people.values()), default=0)} photos of one"
+            f"Received: {len(people)}, of one at most {max(map(len, people.values()), default=0)} photos"
         )
     different = _different(people, len(same), rng)
     if len(different) < len(same):  # a few people with many photos each, or photos of few others

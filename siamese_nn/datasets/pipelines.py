@@ -135,6 +135,7 @@ def pair_batches(
 
 
 def check_seed(seed: int, initial_epoch: int | None) -> None:
+    """Raises `ValueError` unless both are whole numbers of at least 0."""
     given = (seed, initial_epoch or 0)
     if not all(isinstance(number, (int, np.integer)) and number >= 0 for number in given):
         raise ValueError(

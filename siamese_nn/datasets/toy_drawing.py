@@ -34,6 +34,7 @@ def people_names(count: int) -> list[str]:
 
 
 def draw_traits(rng: np.random.Generator) -> dict:
+    """Draws what makes a person's face."""
     traits = {name: rng.uniform(low, high) for name, (low, high) in _TRAITS.items()}
     # Hair that is as grey as the skin would hide the hairline, the brows and the beard.
     if abs(traits["hair"] - traits["skin"]) < 70:
@@ -85,6 +86,7 @@ def outline(traits: dict, grow: float, start: float, stop: float) -> np.ndarray:
 
 
 def draw_head(pen: Pen, traits: dict) -> None:
+    """Draws the head without its features."""
     skin, hair, width, volume = (traits[name] for name in ("skin", "hair", "face_width", "hair_volume"))
     if traits["top"] != "bald":
         ends = width * volume * np.array([1, -1]) + 1j * traits["hair_length"]
@@ -103,6 +105,7 @@ def draw_head(pen: Pen, traits: dict) -> None:
 
 
 def draw_eyes(pen: Pen, traits: dict, rng: np.random.Generator) -> None:
+    """Draws eyes and brows."""
     open_by, gaze, raised = rng.uniform([0.5, -0.3, -0.03], [1.1, 0.3, 0.06])
     width, height = traits["eye_width"], traits["eye_height"] * open_by
     iris, across = min(height, 0.6 * width), np.array([-1, -0.4, 0.2, 1])
@@ -126,6 +129,7 @@ def draw_eyes(pen: Pen, traits: dict, rng: np.random.Generator) -> None:
 
 
 def draw_mouth_and_nose(pen: Pen, traits: dict, rng: np.random.Generator) -> None:
+    """Draws mouth and nose, the mouth's lips last."""
     skin, smile, gap = traits["skin"], rng.uniform(-0.05, 0.13), max(0.0, rng.uniform(-0.1, 0.12))
     top, wing = 1j * traits["eye_y"], traits["nose_width"]
     tip = top + 1j * traits["nose_length"]
@@ -143,6 +147,7 @@ def draw_mouth_and_nose(pen: Pen, traits: dict, rng: np.random.Generator) -> Non
 
 
 def draw_hair(pen: Pen, traits: dict) -> None:
+    """Draws the hair in front of the face, and an earring."""
     temple, parting, ring = traits["face_width"] * 0.97, traits["parting"], traits["earring"]
     x = np.linspace(temple, -temple, 21)
     fringe = np.interp(x, [-temple, parting * temple, temple], [-0.2, traits["hairline"], -0.2])

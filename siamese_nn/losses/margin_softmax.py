@@ -114,7 +114,7 @@ class SphereFaceLoss(Loss):
     def __init__(
         self,
         scale: float = 30.0,
-        margin: int = 4,
+        margin: float = 4,
         name: str = "sphereface_loss",
         reduction: str | None = "sum_over_batch_size",
         dtype: str | None = None,
@@ -274,6 +274,6 @@ def _positive(scale: float) -> float:
     return number("scale", scale, "be positive", lambda scale: scale > 0)
 
 
-def _whole(margin: int) -> int:
+def _whole(margin: float) -> int:
     rule = "be a whole number of at least 1"
     return int(number("margin", margin, rule, lambda margin: margin >= 1 and margin == int(margin)))

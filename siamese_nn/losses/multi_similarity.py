@@ -72,8 +72,8 @@ def multi_similarity_loss(
 
     With cosines `s`, it is `log(1 + sum_p exp(-alpha * (s_p - base))) / alpha + log(1 + sum_n exp(beta *
     (s_n - base))) / beta`, over the positives `p` less similar than the photo's most similar negative plus
-    the margin, and the negatives `n` more similar than its least similar positive minus the margin. A photo that
-    lacks positives or negatives, or all of whose pairs lie well, has 0.
+    the margin, and the negatives `n` more similar than its least similar positive minus the margin. A photo
+    that lacks positives or negatives, or all of whose pairs lie well, has 0.
 
     Args:
         y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them

@@ -152,8 +152,8 @@ def _network(
     except Exception as error:  # Keras raises nothing narrower for a failed download
         if isinstance(error, OSError) or str(error).startswith(_FAILED_DOWNLOADS):
             raise ConnectionError(
-                f"The ImageNet weights of {name} could not be downloaded. Keras says: {error}. Fetch the file "
-                "by other means and give its path as `weights`, or use weights=None"
+                f"The ImageNet weights of {name} could not be downloaded. Keras says: {error}. Fetch the "
+                "file by other means and give its path as `weights`, or use weights=None"
             ) from error
         if isinstance(error, ValueError):
             raise ValueError(

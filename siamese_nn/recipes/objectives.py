@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 Build = Callable[["Recipe", tf.keras.Model, int | None], tf.keras.Model]
-_SQUARED = {"distance_metric": "squared-L2"}
+_SQUARED = "squared-L2"
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,12 @@ def _beside_old(recipe: "Recipe", old: tf.keras.Model, _: int | None) -> tf.kera
 
 
 def _classes(head: str) -> Build:
-    return lambda recipe, backbone, n_classes: models.classifier(
-        backbone, n_classes, head=head, groups=BACKBONES[recipe.backbone].groups
-    )
+    def build(recipe: "Recipe", backbone: tf.keras.Model, n_classes: int | None) -> tf.keras.Model:
+        if n_classes is None:
+            raise ValueError("`n_classes` must be the number of people to tell apart. Received: None")
+        return models.classifier(backbone, n_classes, head=head, groups=BACKBONES[recipe.backbone].groups)
+
+    return build
 
 
 def _accuracy(recipe: "Recipe") -> list:
@@ -78,8 +81,11 @@ def _accuracy(recipe: "Recipe") -> list:
 
 
 def _monitors(recipe: "Recipe") -> list:
-    monitors = losses.PositiveDistance(**_SQUARED), losses.NegativeDistance(**_SQUARED)
-    return [losses.ActiveTriplets(recipe.margin, **_SQUARED), *monitors]
+    monitors = (
+        losses.PositiveDistance(distance_metric=_SQUARED),
+        losses.NegativeDistance(distance_metric=_SQUARED),
+    )
+    return [losses.ActiveTriplets(recipe.margin, distance_metric=_SQUARED), *monitors]
 
 
 def _cross_entropy(recipe: "Recipe") -> str:
@@ -121,9 +127,11 @@ OBJECTIVES = {
     "decision_network_2": _probability(_decision(2), lambda recipe: "sparse_categorical_crossentropy"),
     # From batches of people, in which triplets are found, in squared distance.
     "triplet_semi_hard": _groups(
-        lambda recipe: losses.TripletSemiHardLoss(recipe.margin, **_SQUARED), _monitors
+        lambda recipe: losses.TripletSemiHardLoss(recipe.margin, distance_metric=_SQUARED), _monitors
     ),
-    "triplet_hard": _groups(lambda recipe: losses.TripletHardLoss(recipe.margin, **_SQUARED), _monitors),
+    "triplet_hard": _groups(
+        lambda recipe: losses.TripletHardLoss(recipe.margin, distance_metric=_SQUARED), _monitors
+    ),
     # From triplets whose negatives are drawn from those that violate the margin.
     "triplet": _embeddings("triplets", _triplets, lambda recipe: losses.TripletLoss(recipe.margin)),
     # From batches of people, by cosines.

@@ -4,8 +4,10 @@
 """
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib import resources
+from typing import Any
 
 # The fields of a `Recipe` in which the report's experiments differ.
 SETTINGS = (
@@ -98,7 +100,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def _experiment(kind: type, row: dict[str, str]):
-    convert = {
+    convert: dict[Any, Callable[[str], Any]] = {
         int: int,
         str: str,
         float: float,

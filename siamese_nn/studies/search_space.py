@@ -13,13 +13,14 @@ from typing import Any
 
 from optuna import Trial
 from optuna.distributions import (
-    BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
 
 from ..recipes.recipe import CONSTRAINTS, Recipe
+
+Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 
 _FIELDS = tuple(Recipe().as_dict())
 _NOT_SEARCHED = {
@@ -34,7 +35,7 @@ _GRID = 10_000  # trainings, the most that a grid may ask for
 
 
 def read_space(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads a space from a TOML or JSON file; see `search.search` for what it holds. TOML has no null: JSON has.
+    """Reads a space from a TOML file or a JSON file, which has null; see `search.search` for what it holds.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -57,11 +58,14 @@ def read_space(path: str | os.PathLike) -> dict[str, Any]:
     return space
 
 
-def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-    """Returns Optuna's distribution for every parameter of a space: one for each field, but four for a range of `kernel_sizes`.
+def distributions(space: Mapping[str, Any]) -> dict[str, Distribution]:
+    """Returns Optuna's distribution for every parameter of a space.
+
+    A field is one parameter, a range of `kernel_sizes` four.
 
     Raises:
-        ValueError: naming the field, if it is none of `Recipe`, or what is given for it is neither choices nor a range.
+        ValueError: naming the field, if it is none of `Recipe`, or what is given for it is neither choices
+            nor a range.
 
     Example:
         >>> distributions({"units": {"low": 64, "high": 2048, "log": True}})
@@ -69,7 +73,7 @@ def distributions(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     """
     if not isinstance(space, Mapping) or not space:
         raise ValueError(f"`space` must give choices or a range for at least one field. Received: {space!r}")
-    found = {}
+    found: dict[str, Distribution] = {}
     for name, values in space.items():
         distribution = _distribution(name, values)
         found |= dict.fromkeys(_parameters(name, values), distribution)
@@ -84,7 +88,7 @@ def _parameters(name: str, values: Any) -> list[str]:
 
 
 def require_sense(base: Recipe, space: Mapping[str, Any]) -> None:
-    """Raises `ValueError`, naming the field, if `Recipe` refuses a choice or an end of a range: a slip of the pen in most cases.
+    """Raises `ValueError`, naming the field, if `Recipe` refuses a choice or an end of a range.
 
     A value that `base` alone doesn't go with passes where it goes with some values of the other fields.
     """
@@ -120,8 +124,8 @@ def grid(space: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns every point of a space, as Optuna's parameters; the last field varies fastest.
 
     Raises:
-        ValueError: if a range has no end of points: it is logarithmic, or of floats without a `step`; or there are more points
-            than anybody could train.
+        ValueError: if a range has no end of points: it is logarithmic, or of floats without a `step`; or
+            there are more points than anybody could train.
     """
     columns = {name: _points(name, distribution) for name, distribution in distributions(space).items()}
     _require_few(math.prod(map(len, columns.values())))
@@ -133,9 +137,12 @@ def suggest(trial: Trial, space: Mapping[str, Any]) -> dict[str, Any]:
     for name, distribution in distributions(space).items():
         if isinstance(distribution, CategoricalDistribution):
             trial.suggest_categorical(name, distribution.choices)
+        elif isinstance(distribution, IntDistribution):
+            low, high = distribution.low, distribution.high
+            trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
         else:
-            draw = trial.suggest_int if isinstance(distribution, IntDistribution) else trial.suggest_float
-            draw(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+            low, high = distribution.low, distribution.high
+            trial.suggest_float(name, low, high, step=distribution.step, log=distribution.log)
     return trial.params
 
 
@@ -159,7 +166,7 @@ def recipe_at(base: Recipe, space: Mapping[str, Any], parameters: Mapping[str, A
         raise ValueError(f"{values}: {error}") from error
 
 
-def _distribution(name: str, values: Any) -> BaseDistribution:
+def _distribution(name: str, values: Any) -> Distribution:
     if name not in _FIELDS:
         raise ValueError(f"`space` must name fields of `Recipe`: {', '.join(_FIELDS)}. Received: {name}")
     if name in _NOT_SEARCHED:
@@ -207,12 +214,13 @@ def _range(name: str, values: Mapping[str, Any]) -> IntDistribution | FloatDistr
         raise ValueError(f"`{name}` in `space`: {error} Received: {dict(values)}") from error
 
 
-def _points(name: str, distribution: BaseDistribution) -> list[Any]:
+def _points(name: str, distribution: Distribution) -> list[Any]:
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     if distribution.log or distribution.step is None:
         raise ValueError(
-            f'`{name}` in `space`: for sampler="grid" give a list of choices, or a range with a `step` and without `log`'
+            f'`{name}` in `space`: for sampler="grid" give a list of choices, or a range with a `step` and '
+            "without `log`"
         )
     low, step = distribution.low, distribution.step
     count = int((distribution.high - low) / step + 1e-8) + 1

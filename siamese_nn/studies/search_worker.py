@@ -117,7 +117,7 @@ class Worker:
 
     def _run(self, study: optuna.Study, trial: optuna.Trial) -> None:
         try:
-            outcome = {"values": self._objective(study, trial)}
+            outcome: dict[str, Any] = {"values": self._objective(study, trial)}
         except optuna.TrialPruned:
             outcome = {"state": optuna.trial.TrialState.PRUNED}
         except (_RecipeFault, tf.errors.ResourceExhaustedError) as error:  # the latter: the GPU is too small
@@ -283,7 +283,9 @@ def _stop_if_told() -> None:
 
 def _end_with_parent() -> None:
     """Ends this process in the moment in which the one that started it is no more, whatever it is doing."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)  # as if it were killed: whoever goes on with the search takes the trial over
 
 

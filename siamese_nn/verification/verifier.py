@@ -136,17 +136,19 @@ class Verifier:
         run_dir = Path(run_dir)
         if not (run_dir / RECIPE).exists() and not (run_dir / VERIFIER).exists():
             raise FileNotFoundError(
-                f"{run_dir} is no run folder (it has no {RECIPE}). Give the folder that `siamese-nn train` named"
+                f"{run_dir} is no run folder (it has no {RECIPE}). Give the folder that "
+                "`siamese-nn train` named"
             )
         if not (run_dir / RESULTS).exists():
             raise FileNotFoundError(
-                f"{run_dir} is half-written (it has no {RESULTS}). Give the same `siamese-nn train` command again: "
-                "it goes on where it stood"
+                f"{run_dir} is half-written (it has no {RESULTS}). Give the same `siamese-nn train` command "
+                "again: it goes on where it stood"
             )
         held = read_results(run_dir).get("files", {}).get(VERIFIER)
         if not (run_dir / VERIFIER).exists():
             raise FileNotFoundError(
-                f"{run_dir} has no {VERIFIER}. Give the same `siamese-nn train` command again: it makes it anew"
+                f"{run_dir} has no {VERIFIER}. Give the same `siamese-nn train` command again: it makes it "
+                "anew"
             )
         if held not in (None, file_digest(run_dir / VERIFIER)):
             raise ValueError(
@@ -160,9 +162,10 @@ class Verifier:
         digest = file_digest(path)
         if digest != settings["model_sha256"]:
             raise ValueError(
-                f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is {digest[:12]} "
-                f"instead of {settings['model_sha256'][:12]}. Where a training has gone on since, the same `siamese-nn train` "
-                "command ends it and chooses anew; otherwise bring the model back, or train the run again"
+                f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is "
+                f"{digest[:12]} instead of {settings['model_sha256'][:12]}. Where a training has gone on "
+                "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the model "
+                "back, or train the run again"
             )
         shape = models.embedding_model(model).input_shape
         if len(shape) != 4 or None in shape[1:3] or max(shape[1:3]) > _MOST_PIXELS or shape[3] not in (1, 3):

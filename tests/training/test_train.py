@@ -95,10 +95,9 @@ def run(tmp_path_factory, toy_pairs, toy_test):
 
 def unlike(one, other):
     """Where two runs' figures, scores or histories differ, but in the seconds."""
-    found = []
-    for name in ("figures", "raw_pixels", "epochs", "best_epoch"):
-        if read_results(one)[name] != read_results(other)[name]:
-            found.append(name)
+    ours, theirs = read_results(one), read_results(other)
+    names = ("figures", "raw_pixels", "epochs", "best_epoch")
+    found = [name for name in names if ours[name] != theirs[name]]
     if json.loads((one / "scores.json").read_text()) != json.loads((other / "scores.json").read_text()):
         found.append("scores")
     a, b = ({**training.read_history(run), "seconds": None} for run in (one, other))

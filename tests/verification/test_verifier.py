@@ -296,7 +296,7 @@ def test_folds_may_be_of_another_size_than_the_training(cosine, toy_test, tmp_pa
 
 
 def slow_average_linkage(scores, threshold):
-    """Joins the two clusters with the largest mean score, again and again, as long as it reaches the threshold."""
+    """Joins the two clusters with the largest mean score, as long as that reaches the threshold."""
     clusters = [[i] for i in range(len(scores))]
     while len(clusters) > 1:
         means = {
