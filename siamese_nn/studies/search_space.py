@@ -138,11 +138,11 @@ def suggest(trial: Trial, space: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(distribution, CategoricalDistribution):
             trial.suggest_categorical(name, distribution.choices)
         elif isinstance(distribution, IntDistribution):
-            low, high = distribution.low, distribution.high
-            trial.suggest_int(name, low, high, step=distribution.step, log=distribution.log)
+            whole = distribution
+            trial.suggest_int(name, whole.low, whole.high, step=whole.step, log=whole.log)
         else:
-            low, high = distribution.low, distribution.high
-            trial.suggest_float(name, low, high, step=distribution.step, log=distribution.log)
+            real = distribution
+            trial.suggest_float(name, real.low, real.high, step=real.step, log=real.log)
     return trial.params
 
 

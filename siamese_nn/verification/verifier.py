@@ -164,8 +164,8 @@ class Verifier:
             raise ValueError(
                 f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is "
                 f"{digest[:12]} instead of {settings['model_sha256'][:12]}. Where a training has gone on "
-                "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the model "
-                "back, or train the run again"
+                "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the "
+                "model back, or train the run again"
             )
         shape = models.embedding_model(model).input_shape
         if len(shape) != 4 or None in shape[1:3] or max(shape[1:3]) > _MOST_PIXELS or shape[3] not in (1, 3):
