@@ -4,8 +4,10 @@
 """
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib import resources
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,8 @@ def _rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines()))
 
 
-def _experiment(kind: type, row: dict[str, str]):
-    convert = {
+def _experiment(kind: type, row: dict[str, str]) -> Any:
+    convert: dict[Any, Callable[[str], Any]] = {
         int: int,
         str: str,
         float: float,
