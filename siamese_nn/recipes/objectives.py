@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -54,15 +54,15 @@ def _decision(neurons: int) -> Build:
     )
 
 
-def _embedding(recipe: "Recipe", backbone: tf.keras.Model, _: int | None = None) -> tf.keras.Model:
+def _embedding(recipe: "Recipe", backbone: tf.keras.Model, _: Any = None) -> tf.keras.Model:
     return models.triplet_embedding(backbone, recipe.embedding_size)
 
 
-def _triplets(recipe: "Recipe", backbone: tf.keras.Model, _: int | None) -> tf.keras.Model:
+def _triplets(recipe: "Recipe", backbone: tf.keras.Model, _: Any) -> tf.keras.Model:
     return models.explicit_triplets(_embedding(recipe, backbone))
 
 
-def _beside_old(recipe: "Recipe", old: tf.keras.Model, _: int | None) -> tf.keras.Model:
+def _beside_old(recipe: "Recipe", old: tf.keras.Model, _: Any) -> tf.keras.Model:
     old = models.triplet_embedding(old, None)
     return models.harmonic_embedding(old, _embedding(recipe, recipe.build_backbone()))
 
@@ -86,6 +86,10 @@ def _monitors(recipe: "Recipe") -> list:
         losses.NegativeDistance(distance_metric=_SQUARED),
     )
     return [losses.ActiveTriplets(recipe.margin, distance_metric=_SQUARED), *monitors]
+
+
+def _scaled(make: Callable[..., tf.keras.losses.Loss]) -> Callable[["Recipe"], tf.keras.losses.Loss]:
+    return lambda recipe: make(recipe.scale, recipe.margin)
 
 
 def _cross_entropy(recipe: "Recipe") -> str:
@@ -149,8 +153,8 @@ OBJECTIVES = {
         _accuracy,
         in_groups=False,
     ),
-    "cosface": _margin_softmax(lambda recipe: losses.CosFaceLoss(recipe.scale, recipe.margin)),
-    "arcface": _margin_softmax(lambda recipe: losses.ArcFaceLoss(recipe.scale, recipe.margin)),
-    "sphereface": _margin_softmax(lambda recipe: losses.SphereFaceLoss(recipe.scale, recipe.margin)),
+    "cosface": _margin_softmax(_scaled(losses.CosFaceLoss)),
+    "arcface": _margin_softmax(_scaled(losses.ArcFaceLoss)),
+    "sphereface": _margin_softmax(_scaled(losses.SphereFaceLoss)),
 }
 """What a recipe's `model` may be. Its rows are what adding a loss touches."""
