@@ -58,7 +58,7 @@ class DecodedPhotos:
         cache_dir: str | os.PathLike | None = None,
         memory_limit: int = MEMORY_LIMIT,
     ):
-        self.paths = np.asarray([os.fspath(path) for path in paths], np.str_)
+        self.paths = np.asarray([str(path) for path in paths], np.str_)
         self.photo_format, self.margin, self.memory_limit = photo_format, margin, memory_limit
         self._options: dict[str, Any] = {"photo_size": photo_size, "cache_dir": cache_dir}
         rows = {path: row for row, path in enumerate(dict.fromkeys(self.paths.tolist()))}
@@ -113,7 +113,7 @@ class DecodedPhotos:
             options = self._options | {"margin": self.margin, "memory_limit": self.memory_limit}
             return DecodedPhotos(paths, self.photo_format, **options)
         selection = copy(self)
-        selection.paths = np.asarray([os.fspath(path) for path in paths], np.str_)
+        selection.paths = np.asarray([str(path) for path in paths], np.str_)
         selection._find_rows()
         return selection
 
