@@ -114,7 +114,7 @@ class SphereFaceLoss(Loss):
     def __init__(
         self,
         scale: float = 30.0,
-        margin: int = 4,
+        margin: float = 4,
         name: str = "sphereface_loss",
         reduction: str | None = "sum_over_batch_size",
         dtype: str | None = None,
@@ -190,7 +190,7 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, margin: int = 4) -> tf.Tensor:
+def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, margin: float = 4) -> tf.Tensor:
     """Softmax cross-entropy of `scale * cosines`, where that of the true class is `psi(theta)`.
 
     `psi(theta) = (-1)^k * cos(margin * theta) - 2 * k` for `theta` between `k * pi / margin` and `(k + 1) *
@@ -274,6 +274,6 @@ def _positive(scale: float) -> float:
     return number("scale", scale, "be positive", lambda scale: scale > 0)
 
 
-def _whole(margin: int) -> int:
+def _whole(margin: float) -> int:
     rule = "be a whole number of at least 1"
     return int(number("margin", margin, rule, lambda margin: margin >= 1 and margin == int(margin)))
