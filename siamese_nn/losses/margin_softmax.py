@@ -190,7 +190,9 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
-def sphereface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, margin: int = 4) -> tf.Tensor:
+def sphereface_loss(
+    y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 30.0, margin: float = 4
+) -> tf.Tensor:
     """Softmax cross-entropy of `scale * cosines`, where that of the true class is `psi(theta)`.
 
     `psi(theta) = (-1)^k * cos(margin * theta) - 2 * k` for `theta` between `k * pi / margin` and `(k + 1) *
