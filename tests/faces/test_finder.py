@@ -104,3 +104,15 @@ def test_weights_in_the_working_folder_are_not_read(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"a pickle that would run")
     mtcnn._network.cache_clear()
     assert faces.find(np.zeros((90, 90, 3), np.uint8)) == []
+
+
+def test_mtcnn_finds_drawn_faces_and_their_points_in_order(toy_dir):
+    pytest.importorskip("mtcnn", reason="the extra `faces` is not installed")
+    photos = sorted((toy_dir / "lfw2").rglob("*.jpg"))[:24]  # it was made for photos: it sees some of the drawn
+    found = [face for path in photos for face in find(Image.open(path))]
+    assert found
+    for face in found:
+        (left, right, nose, mouth_left, mouth_right), (x0, y0, x1, y1) = face.points, face.box
+        assert left[0] < right[0] and mouth_left[0] < mouth_right[0]
+        assert max(left[1], right[1]) < nose[1] < max(mouth_left[1], mouth_right[1])
+        assert x0 < nose[0] < x1 and y0 < nose[1] < y1
