@@ -23,12 +23,12 @@ def bootstrap_intervals(
     """Finds 95% intervals of the figures of `verification_report`, over other people than these.
 
     People are drawn with replacement. A pair of one person counts as often as the person was drawn, a pair
-    of two people as often as the product of their two numbers. That product gives what people share its true
-    variance, but counts what is a different pair's own three times; the two too many are taken off again, as
-    multi-way clustering does it: the variance is that of the bootstrap over people, less twice that of one
-    over the different pairs alone, and never less than that of one over all pairs. The interval is normal in
-    the log-odds of the figure, with the quantile of Student's t for as many people, so that it stays within
-    0 and 1 and allows for few people.
+    of two people as often as the product of their two numbers. The product gives the right variance for what
+    pairs share, but counts each different pair's own noise three times. The two extra shares are subtracted,
+    as multi-way clustering does it: the variance is that of the bootstrap over people, less twice that of
+    one over the different pairs alone, and never less than that of one over all pairs. The interval is
+    normal in the log-odds of the figure, with the quantile of Student's t for as many people, so that it
+    stays within 0 and 1 and allows for few people.
 
     Args:
         scores: `(n,)` finite floats, higher is more alike.

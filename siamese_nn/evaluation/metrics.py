@@ -37,7 +37,7 @@ class VerificationReport:
         confusion: pairs at `threshold`: `"true_accepts"`, `"false_rejects"`,
             `"false_accepts"`, `"true_rejects"`.
         best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
-        interval_over: `"people"` or `"pairs"`: what the intervals take as drawn anew.
+        interval_over: `"people"` or `"pairs"`: what the intervals resample.
 
     Reference:
         Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
@@ -88,7 +88,7 @@ class VerificationReport:
 class ChosenThreshold(float):
     """A threshold that remembers, as a digest of scores and labels, on which pairs it was chosen.
 
-    It knows those very pairs again, all of them in any order, and not a part of them, nor them among others.
+    It recognises exactly that set of pairs, in any order, but neither a subset nor a superset.
     """
 
     chosen_on: str | None = None

@@ -204,7 +204,7 @@ class Verifier:
             b: another, or a list of as many.
 
         Returns:
-            A `Verification`; of lists a list of them.
+            A `Verification`, or for lists a list of them.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
@@ -378,10 +378,10 @@ class Verifier:
     ) -> Identification | list[Identification]:
         """Says who of a gallery is on a photo, or that nobody is.
 
-        A person counts by the most alike of their photos. Among many people somebody looks like a stranger by
-        chance, and the more the oftener. So the threshold is not that of pairs: it is found for a gallery of
-        this size, by the scores of people whom the training has not seen. The rates hold for people and
-        photos like those.
+        A person counts by the most alike of their photos. The larger the gallery, the likelier it is that
+        somebody in it resembles a stranger by chance. So the threshold is not that of pairs: it is found for
+        a gallery of this size, by the scores of people whom the training has not seen. The rates hold for
+        people and photos like those.
 
         Args:
             photos: a photo (see `Photo`), or a list of them.
@@ -391,7 +391,7 @@ class Verifier:
             threshold: a score of your own instead; `fpir` plays no part then.
 
         Returns:
-            An `Identification`; of a list a list of them.
+            An `Identification`, or for a list a list of them.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
@@ -439,7 +439,7 @@ class Verifier:
         Clusters are joined as long as the mean score of their pairs is at least the threshold (average
         linkage, in which a pair alone is judged as `verify` does; one chance likeness joins no two people, as
         it would with DBSCAN or single linkage, and one bad photo splits none, as with complete linkage).
-        Where the model minds which photo is left, the mean of both scores counts.
+        Where a model scores a pair and its mirror differently, the mean of both scores counts.
 
         Args:
             photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB
