@@ -108,7 +108,7 @@ def test_weights_in_the_working_folder_are_not_read(tmp_path, monkeypatch):
 
 def test_mtcnn_finds_drawn_faces_and_their_points_in_order(toy_dir):
     pytest.importorskip("mtcnn", reason="the extra `faces` is not installed")
-    photos = sorted((toy_dir / "lfw2").rglob("*.jpg"))[:24]  # it was made for photos: it sees some of the drawn
+    photos = sorted((toy_dir / "lfw2").rglob("*.jpg"))[:24]  # of which it sees some
     found = [face for path in photos for face in find(Image.open(path))]
     assert found
     for face in found:
