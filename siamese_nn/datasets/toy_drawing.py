@@ -65,9 +65,11 @@ class Pen:
         return ((x + 1j * y) * self.roll * self.scale + self.centre).view(float).tolist()
 
     def fill(self, points, grey: float) -> None:
+        """Draws a polygon."""
         self.draw.polygon(self.project(points), fill=int(grey))
 
     def line(self, points, grey: float, width: float) -> None:
+        """Draws a line through points."""
         self.draw.line(self.project(points), int(grey), max(1, round(width * self.scale)), joint="curve")
 
 

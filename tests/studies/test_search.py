@@ -30,8 +30,8 @@ GRID = {"units": [4, 8, 16], "learning_rate": [0.001, 0.002]}
 SMALL_GRID = {"units": [4, 8], "learning_rate": [0.001, 0.002]}
 RANGE = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
 
-# Imports once and forks a worker for each line it reads, which is what a start of TensorFlow would cost otherwise. A worker writes
-# down each epoch it begins. Pictures and pages are left out.
+# Imports once and forks a worker for each line it reads, which is what a start of TensorFlow would cost
+# otherwise. A worker writes down each epoch it begins. Pictures and pages are left out.
 DRIVER = """
 import json, os, sys
 toy, folder, log, space = sys.argv[1:]
@@ -61,7 +61,8 @@ for line in sys.stdin:
     if pid == 0:
         code = 1
         try:
-            search.search(base, json.loads(space), train_pairs, val, folder, sampler="grid", prune=False, heartbeat=2)
+            options = {"sampler": "grid", "prune": False, "heartbeat": 2}
+            search.search(base, json.loads(space), train_pairs, val, folder, **options)
             code = 0
         finally:
             os._exit(code)
@@ -126,7 +127,7 @@ def sets(toy_pairs, toy_test):
 
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
-    """A training that takes no time: its figure is that of a formula, epoch by epoch. Returns the recipes trained."""
+    """A training that takes no time: its figure is that of a formula. Returns the recipes trained."""
     trained = []
 
     def train(recipe, train, val, run_dir, *, callbacks, **_):
@@ -424,7 +425,8 @@ from siamese_nn import datasets
 from siamese_nn.training import Recipe
 from siamese_nn.studies import search
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background begins without it
+    # A job in a shell's background begins without it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     toy, folder = sys.argv[1:]
     base = Recipe(filters=8, units=8, batch_size=8)
     train, val = base.split_pairs(datasets.read_pairs(toy + "/pairsDevTrain.txt", toy + "/lfw2"))
