@@ -57,6 +57,7 @@ class Pen:
         self.centre = SUPERSAMPLE * (SIDE * (0.5 + 0.525j) + rng.uniform(-14, 14, 2) @ [1, 1j])
 
     def project(self, points) -> list[float]:
+        """Returns where points of the face lie in the image."""
         x, y = np.real(points), np.imag(points)
         # The head is half an ellipsoid: features in the middle are nearer and move more than the outline.
         depth = 0.7 * np.sqrt(np.clip(1 - (x / self.face_width) ** 2 - (y / 1.2) ** 2, 0, 1))

@@ -10,8 +10,8 @@ from siamese_nn.training import RECIPES
 # an AUC of 0.6 more than three. What learnt by some seeds only, learns over another network
 # below; another processor's rounding is as good as another seed.
 LEAST_ACCURACY, LEAST_AUC = 0.64, 0.65
-# Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron. One of
-# each kind is quick, and all that there is on the second stack.
+# Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron. One
+# of each kind is quick, and all that there is on the second stack.
 QUICK = ("l1_sigmoid", "triplet_semi_hard", "parkhi")
 REST = sorted(set(RECIPES) - {"face-fast", "decision_network", *QUICK}) if hasattr(tf.keras, "ops") else ()
 NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)]
