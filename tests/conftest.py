@@ -16,6 +16,18 @@ def no_cache(monkeypatch):
     monkeypatch.delenv("SIAMESE_NN_IMAGE_CACHE")
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """A picture is the smallest there is: for trainings and studies of which nobody looks at them."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def save(self, file, **_):
+        Image.new("L", (1, 1)).save(file, format="png")
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
 @pytest.fixture(scope="session")
 def toy_dir(tmp_path_factory) -> Path:
     """A small set of drawn faces, as downloaded: `lfw2/` and two pair files."""

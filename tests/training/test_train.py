@@ -362,6 +362,7 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
         training.train(recipe, train, val, tmp_path / "run", test=toy_test, verbose=0)
 
 
+@pytest.mark.slow
 def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
     _, _, (train, val, test) = run
     first = Recipe(model="softmax", monitor="val_eer", epochs=1)
