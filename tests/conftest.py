@@ -22,8 +22,11 @@ def no_pictures(monkeypatch):
     from matplotlib.figure import Figure
     from PIL import Image
 
-    def save(self, file, **_):
-        Image.new("L", (1, 1)).save(file, format="png")
+    def save(self, file, format="png", **_):
+        if format == "svg":
+            file.write('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+        else:
+            Image.new("L", (1, 1)).save(file, format=format)
 
     monkeypatch.setattr(Figure, "savefig", save)
 
