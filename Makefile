@@ -19,7 +19,9 @@ test: .venv/installed
 test-slow: .venv/installed
 	$(BIN)/python $(PYTEST) -m slow
 
-test-all: test test-slow
+# All at once, with the lines that no test runs.
+test-all: .venv/installed
+	$(BIN)/python $(PYTEST) --cov=siamese_nn --cov-report=term-missing:skip-covered
 
 # Not again: archives, pair files, pages, pictures and search, which know no Keras, and the studies, which know it through `train` alone.
 ONCE = runs/test_page.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py studies/test_reproduction.py \

@@ -10,6 +10,21 @@ import pytest
 from siamese_nn import datasets
 
 
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """A picture is the smallest there is: for trainings and studies of which nobody looks at them."""
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    def save(self, file, format="png", **_):
+        if format == "svg":
+            file.write('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+        else:
+            Image.new("L", (1, 1)).save(file, format=format)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
 @pytest.fixture(scope="session")
 def toy_dir(tmp_path_factory) -> Path:
     """A small set of drawn faces, as downloaded: `lfw2/` and two pair files."""

@@ -18,3 +18,16 @@ def test_tensorflow_computes_with_onednn_unless_the_user_says_otherwise(chosen, 
         check=True,
     )
     assert done.stdout.split() == [expected, "False"]
+
+
+def test_what_needs_no_tensorflow_starts_without_it():
+    """In one process: who imports it is the first that is named."""
+    script = """
+import importlib, sys
+for name in ("evaluation", "datasets", "plots", "recipes.published", "runs.page", "cli"):
+    importlib.import_module("siamese_nn." + name)
+    if "tensorflow" in sys.modules:
+        sys.exit(f"siamese_nn.{name} imports TensorFlow")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

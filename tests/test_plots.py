@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
@@ -210,8 +208,3 @@ def test_what_cannot_be_drawn_is_said(draw, scores, same, message):
 def test_a_threshold_must_be_finite():
     with pytest.raises(ValueError, match="threshold=nan"):
         plots.score_histogram([0.1, 0.2], [0, 1], float("nan"))
-
-
-def test_importing_plots_leaves_tensorflow_alone():
-    script = "import sys, siamese_nn.plots; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

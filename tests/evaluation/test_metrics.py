@@ -241,17 +241,6 @@ def test_names_that_do_not_fit_are_explained(identities, message):
         evaluation.verification_report([2, 1], [1, 0], threshold=0.5, identities=identities)
 
 
-def test_figures_come_without_tensorflow():
-    import subprocess
-    import sys
-
-    script = (
-        "import sys, siamese_nn.evaluation, siamese_nn.datasets, siamese_nn.cli; "
-        "sys.exit('tensorflow' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
 @pytest.mark.parametrize("scores", [["0.9", "0.1"], ["a", "b"], [None, 0.1], [0.1j, 0.2]])
 def test_scores_that_are_no_numbers_are_refused(scores):
     with pytest.raises(ValueError, match="`scores` must be numbers. Received: "):

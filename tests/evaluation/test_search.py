@@ -82,6 +82,7 @@ def test_minus_zero_is_zero():
     assert nearest(np.array([[1.0]], np.float32), gallery, 3)[1].tolist() == [[0, 1, 2]]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads peak memory as Linux tells it")
 def test_the_memory_limit_holds_when_every_block_is_full_of_candidates():
     script = """

@@ -1,7 +1,5 @@
 import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -240,35 +238,3 @@ def test_fit_learns(loss, policy, jit):
     history = model.fit(x, labels, batch_size=32, epochs=12, verbose=0).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     assert history["sparse_categorical_accuracy"][-1] > 0.95
-
-
-def test_two_replicas_and_a_fresh_process(tmp_path):
-    script = (
-        "import sys, numpy as np, tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from siamese_nn.losses import ArcFaceLoss, CosFaceLoss\nfrom "
-        "siamese_nn.models import CosineClassifier\nfrom "
-        "siamese_nn.losses.margin_softmax import SphereFaceLoss\nx = "
-        "np.random.default_rng(0).normal(size=(32, 8)).astype('float32')\ndata = "
-        "tf.data.Dataset.from_tensor_slices((x, np.arange(32) % 4)).batch(16)\ndef train(strategy, loss):\n"
-        "    tf.keras.utils.set_random_seed(0)\n"
-        "    with strategy.scope():\n"
-        "        model = tf.keras.Sequential([tf.keras.Input((8,)), CosineClassifier(4)])\n"
-        "        model.compile(tf.keras.optimizers.SGD(0.01), loss)\n"
-        "    model.fit(data, verbose=0)\n"
-        "    return model\n"
-        "two = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])\n"
-        "for loss in (CosFaceLoss(8.0), SphereFaceLoss(8.0), ArcFaceLoss(8.0, 0.25)):\n"
-        "    both = train(two, loss)\n"
-        "    assert np.isfinite(both.get_weights()[0]).all()\n"
-        "one = train(tf.distribute.get_strategy(), loss)\n"
-        "np.testing.assert_allclose(both.get_weights()[0], one.get_weights()[0], atol=1e-5)\n"
-        "one.save(sys.argv[1] + '/model.keras')\n"
-        "np.save(sys.argv[1] + '/cosines.npy', one.predict(x, verbose=0))\n"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    model = tf.keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert isinstance(model.loss, ArcFaceLoss) and (model.loss.scale, model.loss.margin) == (8.0, 0.25)
-    x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
-    np.testing.assert_array_equal(model.predict(x, verbose=0), np.load(tmp_path / "cosines.npy"))

@@ -1,16 +1,9 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn.losses.circle import CircleLoss
-from siamese_nn.losses.contrastive import ContrastiveLoss
-from siamese_nn.losses.cosine_embedding import CosineEmbeddingLoss
-from siamese_nn.losses.explicit_triplet import TripletLoss
-from siamese_nn.losses.harmonic import HarmonicTripletLoss
 from siamese_nn.losses.monitors import ActiveTriplets, NegativeDistance, PositiveDistance
 from siamese_nn.losses.triplet import TripletSemiHardLoss
 
@@ -182,56 +175,3 @@ def test_in_the_progress_bar(policy, jit):
         ("active_triplets", "positive_distance", "negative_distance"), expected, strict=True
     ):
         np.testing.assert_allclose(history[name][-1], value, rtol=0.03 if policy != "float32" else 1e-4)
-
-
-@pytest.mark.slow
-def test_beside_the_losses_on_two_replicas_and_in_a_fresh_process(tmp_path):
-    """Two logical CPUs must be made before TensorFlow starts, hence a process of its own for all of them."""
-    script = (
-        "import sys, numpy as np, tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from siamese_nn.losses.circle import CircleLoss\n"
-        "from siamese_nn.losses.contrastive import ContrastiveLoss\n"
-        "from siamese_nn.losses.cosine_embedding import CosineEmbeddingLoss\n"
-        "from siamese_nn.losses.explicit_triplet import TripletLoss\n"
-        "from siamese_nn.losses.harmonic import HarmonicTripletLoss\n"
-        "from siamese_nn.losses.monitors import ActiveTriplets, NegativeDistance, PositiveDistance\n"
-        "x = np.random.default_rng(0).normal(size=(32, 8)).astype('float32')\n"
-        "def train(strategy, loss, units, labels, embeds):\n"
-        "    tf.keras.utils.set_random_seed(0)\n"
-        "    with strategy.scope():\n"
-        "        output = tf.keras.layers.Dense(units, activation=None if embeds else 'sigmoid')\n"
-        "        model = tf.keras.Sequential([tf.keras.Input((8,)), output])\n"
-        "        monitors = [ActiveTriplets(0.5), PositiveDistance(), NegativeDistance()] if embeds else []\n"
-        "        model.compile(tf.keras.optimizers.SGD(1e-4), loss, metrics=monitors)\n"
-        "    data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(16)\n"
-        "    history = model.fit(data, verbose=0).history\n"
-        "    assert len(history) == 1 + len(monitors) and np.isfinite(list(history.values())).all()\n"
-        "    return model, model.get_weights()\n"
-        "two, one = tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']), tf.distribute.get_strategy()\n"
-        "people, same = np.arange(32) // 4, np.arange(32) % 2\n"
-        "for loss, units, labels in ((ContrastiveLoss(0.8), 1, same), (CosineEmbeddingLoss(), 1, same),\n"
-        "                            (TripletLoss(), 6, people), (CircleLoss(), 6, people),\n"
-        "                            (HarmonicTripletLoss(0.3), 6, people)):\n"
-        "    model, alone = train(one, loss, units, labels, units > 1)\n"
-        "    _, both = train(two, loss, units, labels, units > 1)\n"
-        "    if not isinstance(loss, (CircleLoss, HarmonicTripletLoss)):  # a value per example\n"
-        "        np.testing.assert_allclose(both[0], alone[0], atol=1e-6)\n"
-        "    model.save(sys.argv[1] + '/' + loss.name + '.keras')\n"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    load = tf.keras.models.load_model
-    for loss in (
-        ContrastiveLoss(0.8),
-        CosineEmbeddingLoss(),
-        TripletLoss(),
-        CircleLoss(),
-        HarmonicTripletLoss(0.3),
-    ):
-        model = load(tmp_path / f"{loss.name}.keras", safe_mode=True)
-        assert type(model.loss) is type(loss) and model.loss.get_config() == loss.get_config()
-    # In eighths: equal embeddings are at no distance, whatever the processor's rounding.
-    model.set_weights([np.round(weight * 8) / 8 + 1 / 8 for weight in model.get_weights()])
-    scores = model.evaluate(np.zeros((8, 8)), np.arange(8) // 2, return_dict=True, verbose=0)
-    assert scores["active_triplets"] == 1 and scores["negative_distance"] == 0

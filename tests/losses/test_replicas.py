@@ -11,7 +11,7 @@ import sys
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
-from siamese_nn import losses
+from siamese_nn import losses, models
 
 PHOTOS, RATE = 16, 0.5
 rng = np.random.default_rng(0)
@@ -102,6 +102,31 @@ for make, units, y, function in LOSSES:
         wanted = expected(function, units, y, n)
         compare(f"{function.__name__} in fit", in_fit(strategy, function, units, y), wanted)
     print(make.__name__, flush=True)
+
+# Of 9 photos in batches of 8, the second of two replicas gets 4 and none.
+nine = tf.data.Dataset.from_tensor_slices((x[:9], np.arange(9) // 2 % 2)).batch(8)
+monitors = losses.ActiveTriplets, losses.PositiveDistance, losses.NegativeDistance
+for make in (losses.TripletSemiHardLoss, losses.TripletHardLoss) if n == 2 else ():
+    with strategy.scope():
+        model = new_model(6)
+        model.compile("sgd", make(), metrics=[monitor() for monitor in monitors])
+    history = model.fit(nine, verbose=0).history
+    assert len(history) == 4, history
+    assert np.isfinite([*history.values(), *model.get_weights()[0].ravel()[:, None]]).all(), (make, history)
+
+# The classifier's own weights, too, are those of one device.
+def classes(strategy, loss):
+    tf.keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = tf.keras.Sequential([tf.keras.Input((5,)), models.CosineClassifier(4)])
+        model.compile(tf.keras.optimizers.SGD(0.01), loss)
+    model.fit(tf.data.Dataset.from_tensor_slices((x, people)).batch(PHOTOS), verbose=0)
+    return model.get_weights()[0]
+
+if n == 2:
+    strategies = (strategy, tf.distribute.get_strategy())
+    both, one = (classes(each, losses.ArcFaceLoss(8.0, 0.25)) for each in strategies)
+    np.testing.assert_allclose(both, one, atol=1e-5)
 """
 
 

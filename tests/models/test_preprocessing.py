@@ -1,11 +1,7 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn.models.face import face_cnn
 from siamese_nn.models.preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
 
 _APPLICATIONS = {
@@ -126,29 +122,3 @@ def test_mean_face_refuses(images):
         layer(images[:, :4])
     with pytest.raises(ValueError, match="make a new layer"):
         layer.adapt(images[:, :4])
-
-
-_FRESH_PROCESS = """
-import sys
-import numpy as np
-import tensorflow as tf
-import siamese_nn.models, siamese_nn.models.face, siamese_nn.models.preprocessing
-model = tf.keras.models.load_model(sys.argv[1] + "/model.keras")
-np.save(sys.argv[1] + "/loaded.npy", model.predict(np.load(sys.argv[1] + "/images.npy"), verbose=0))
-assert len(model.trainable_weights) == int(sys.argv[2])
-"""
-
-
-def test_mean_face_and_face_cnn_load_in_a_fresh_process(tmp_path):
-    images = np.random.default_rng(0).random((3, 16, 16, 1), dtype="float32")
-    mean_face = MeanFace(name="mean_face")
-    mean_face.adapt(images)
-    image = tf.keras.Input((16, 16, 1))
-    model = tf.keras.Model(image, face_cnn((16, 16, 1))(mean_face(image)))
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "images.npy", images)
-    arguments = [str(tmp_path), str(len(model.trainable_weights))]
-    subprocess.run([sys.executable, "-c", _FRESH_PROCESS, *arguments], check=True)
-    loaded = np.load(tmp_path / "loaded.npy")
-    np.testing.assert_allclose(loaded, model.predict(images, verbose=0), atol=1e-5)
-    assert np.ptp(loaded) > 0.1

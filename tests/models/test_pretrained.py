@@ -1,14 +1,11 @@
 import os
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from siamese_nn.models.pretrained import _network, _preprocessing_mode, networks, pretrained
-from siamese_nn.models.resnext import _resnext
 
 
 @pytest.fixture
@@ -186,28 +183,3 @@ def test_it_refuses():
     for name in ("VGG16", "ResNeXt50"):
         with pytest.raises(ValueError, match=f"{name} allows. Received: height 20, width 32"):
             pretrained(name, (20, 32, 1), weights=None)
-
-
-_FRESH_PROCESS = """
-import sys
-import numpy as np
-import tensorflow as tf
-import siamese_nn.models, siamese_nn.models.pretrained
-model = tf.keras.models.load_model(sys.argv[1] + "/model.keras")
-assert len(model.trainable_weights) == int(sys.argv[2])
-np.save(sys.argv[1] + "/loaded.npy", model.predict(np.load(sys.argv[1] + "/images.npy"), verbose=0))
-"""
-
-
-def test_it_loads_in_a_fresh_process(tmp_path, images):
-    backbone = pretrained("MobileNet", (32, 32, 1), weights=None, trainable="upper_half")
-    small = _resnext((1, 1, 1, 1), (32, 32, 1), None, "avg", "resnext")
-    image = tf.keras.Input((32, 32, 1))
-    model = tf.keras.Model(image, tf.keras.layers.Concatenate()([backbone(image), small(image)]))
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "images.npy", images[..., :1])
-    arguments = [str(tmp_path), str(len(model.trainable_weights))]
-    subprocess.run([sys.executable, "-c", _FRESH_PROCESS, *arguments], check=True)
-    expected = model.predict(images[..., :1], verbose=0)
-    assert expected[:, :1024].std() > 0 and expected[:, 1024:].std() > 0
-    np.testing.assert_allclose(np.load(tmp_path / "loaded.npy"), expected, rtol=1e-4, atol=1e-5)

@@ -277,6 +277,7 @@ def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     assert training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)["status"] == "finished"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_further_callbacks_find_the_figures_and_may_raise(toy_pairs, toy_test, tmp_path):
     class Enough(Exception):
         pass
@@ -341,6 +342,7 @@ def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, t
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp_path):
     recipe = Recipe(model="cosface", monitor="val_eer", image_size=(80, 80), filters=2, units=8, epochs=1)
     train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
@@ -362,6 +364,7 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
         training.train(recipe, train, val, tmp_path / "run", test=toy_test, verbose=0)
 
 
+@pytest.mark.slow
 def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
     _, _, (train, val, test) = run
     first = Recipe(model="softmax", monitor="val_eer", epochs=1)
@@ -408,6 +411,7 @@ def test_the_scores_of_held_out_people_are_those_of_the_validation_pairs(run):
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_finished_embedding_is_what_is_measured_and_used(toy_pairs, toy_test, tmp_path):
     recipe = Recipe(
         model="cosface",
@@ -485,6 +489,7 @@ def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_kill_in_the_first_moment_does_not_block_the_folder(run, tmp_path):
     _, _, (train, val, _) = run
     (tmp_path / ".partial-recipe.json").write_text("{")
@@ -684,6 +689,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     assert not unlike(unbroken, folder)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(run, tmp_path, monkeypatch):
     _, results, (train, val, test) = run
     module = sys.modules["siamese_nn.training.train"]

@@ -672,6 +672,7 @@ def test_lists_must_fit(cosine, toy_test):
         cosine.gallery({})
 
 
+@pytest.mark.slow
 def test_it_needs_the_run_folder_alone_in_a_fresh_process(runs, toy_test, cosine):
     script = (
         "import sys, siamese_nn\nprint(siamese_nn.Verifier.load(sys.argv[1]).verify(*sys.argv[2:]).score)"
