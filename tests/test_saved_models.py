@@ -114,9 +114,11 @@ def test_what_is_saved_is_loaded_in_a_fresh_process_and_scores_the_same(tmp_path
         inputs = [*photos][: len(model.inputs)]
         expected = model(inputs if len(inputs) > 1 else inputs[0])
         assert np.ptp(expected) > 0, name
-        np.testing.assert_allclose(
-            np.load(tmp_path / f"{name}.npy"), expected, rtol=1e-4, atol=1e-5, err_msg=name
-        )
+        got = np.load(tmp_path / f"{name}.npy")
+        if name.startswith("siamese "):
+            np.testing.assert_array_equal(got, expected, err_msg=name)  # bit by bit
+        else:
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5, err_msg=name)
         assert found[name]["trainable"] == len(model.trainable_weights), name
         assert found[name].get("inputs", 1) == 1, name
     for loss in LOSSES:

@@ -191,7 +191,7 @@ KINDS = {
 
 @pytest.mark.parametrize(
     ("kind", "policy", "jit"),
-    # Each kind once, and each precision compiled and not.
+    # Each kind once, and each half precision compiled and not.
     [
         ("l1_sigmoid", "mixed_bfloat16", True),
         ("euclidean_contrastive", "mixed_float16", True),
