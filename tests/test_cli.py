@@ -225,6 +225,7 @@ def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):
     assert capsys.readouterr().out == f"person 0:\n  {a}\n  {c}\nperson 1:\n  {b}\n"
 
 
+@pytest.mark.slow
 def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys, caplog):
     from siamese_nn import Verifier, evaluation
 

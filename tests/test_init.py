@@ -24,7 +24,7 @@ def test_what_needs_no_tensorflow_starts_without_it():
     """In one process: who imports it is the first that is named."""
     script = """
 import importlib, sys
-for name in ("evaluation", "datasets", "plots", "recipes.published", "runs.page", "cli"):
+for name in ("evaluation", "datasets", "faces", "plots", "recipes.published", "runs.page", "cli"):
     importlib.import_module("siamese_nn." + name)
     if "tensorflow" in sys.modules:
         sys.exit(f"siamese_nn.{name} imports TensorFlow")

@@ -105,7 +105,7 @@ def multi_similarity_loss(
     least_positive = tf.reduce_min(tf.where(positive, cosines, far), axis=1, keepdims=True)
     most_negative = tf.reduce_max(tf.where(same, -far, cosines), axis=1, keepdims=True)
     # They compare with nothing, and must not vanish so.
-    unknown = tf.math.is_nan(cosines) | tf.math.is_nan(labels)[:, None]
+    unknown = tf.math.is_nan(cosines) | tf.math.is_nan(tf.cast(labels, cosines.dtype))[:, None]
     mined_positive = positive & (unknown | (cosines - margin < most_negative))
     mined_negative = ~same & (unknown | (cosines + margin > least_positive))
     to_positives = masked_logsumexp(-alpha * (cosines - base), mined_positive)

@@ -286,6 +286,7 @@ for fatal in [*range(3, last - 8, max(1, last // 8)), *range(last - 8, last)]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
 def test_killed_at_any_operation_the_same_call_finishes(tmp_path, members):
     source = make_zip(tmp_path / "a.zip", members)

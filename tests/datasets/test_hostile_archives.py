@@ -248,6 +248,7 @@ def cfp_organised(tmp_path: Path, content: bytes, whole: dict[str, bytes]) -> st
     return "read"
 
 
+@pytest.mark.slow
 def test_many_harmed_archives_of_cfp_are_read_right_or_refused(tmp_path, cfp_members):
     generator, outcomes = random.Random(15), Counter()
     whole = {name.decode(): content for name, content in cfp_members}

@@ -83,12 +83,14 @@ def coverage_and_width(monkeypatch, n_rounds, n_people, pairs_each, person_effec
     return covered.mean(axis=0), (bounds[:, :, 1] - bounds[:, :, 0]).mean(axis=0)
 
 
+@pytest.mark.slow
 def test_intervals_over_people_cover_and_those_over_pairs_do_not(monkeypatch):
     (people, pairs), _ = coverage_and_width(monkeypatch, 200, n_people=60, pairs_each=4, person_effect=0.7)
     assert (people >= 0.90).all() and (people <= 0.985).all(), people
     assert (pairs <= 0.83).all(), pairs
 
 
+@pytest.mark.slow
 def test_intervals_are_no_wider_than_needed_where_nobody_is_shared(monkeypatch):
     # The product of two numbers alone, without taking its excess off, would make them 1.4 times as wide.
     (people, _), (width, width_by_pairs) = coverage_and_width(

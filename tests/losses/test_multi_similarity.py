@@ -120,6 +120,7 @@ def test_half_precision_is_computed_in_single(dtype):
     np.testing.assert_array_equal(value, multi_similarity_loss(labels, tf.cast(half, tf.float32)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, True])
 def test_it_separates_people(jit):
     labels, photos = some_batch("random", 1)

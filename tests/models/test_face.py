@@ -66,6 +66,7 @@ def test_each_part_of_the_patches_embedding_sees_its_patch_alone():
         assert moved.tolist() == inside, (y, x)
 
 
+@pytest.mark.slow
 def test_patches_learn_and_are_saved(restored_policy, tmp_path):
     tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
     tf.keras.utils.set_random_seed(0)

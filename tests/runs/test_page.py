@@ -3,7 +3,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -456,11 +455,6 @@ def test_the_command(sets, run_dir, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == "pages/b.html\n" and "b_run" in Path("pages/b.html").read_text()
     assert cli.main(["report", "nowhere"]) == 1
     assert "nowhere, without recipe.json" in capsys.readouterr().err
-
-
-def test_importing_it_leaves_tensorflow_alone():
-    script = "import sys, siamese_nn.runs.page; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -306,6 +306,7 @@ def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
     return vars(published.EXPERIMENTS[name]) | own | figures
 
 
+@pytest.mark.slow
 def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_path, done):
     assert "The leak" not in reproduction.tables(reproduction.collect(done))
     runs = reproduction.plan(["5.1"], tmp_path, changes=SMALL | {"epochs": 1})
@@ -450,6 +451,7 @@ def organized(toy_dir, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
     words = [
         "sweep",

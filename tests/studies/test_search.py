@@ -485,6 +485,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_do_not_outlive_the_process_that_started_them(tmp_path, how):
     (tmp_path / "busy.py").write_text(BUSY)
@@ -741,6 +742,7 @@ def test_the_queue_is_the_same_in_a_database(fake, sets, tmp_path, monkeypatch):
     assert not (tmp_path / "search.journal").exists()
 
 
+@pytest.mark.slow
 def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, capsys):
     space, folder = tmp_path / "space.toml", tmp_path / "search"
     space.write_text("learning_rate = [1e30]\n")

@@ -59,6 +59,7 @@ sys.exit(any(os.waitpid(pid, 0)[1] for pid in workers))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_each_slot_is_settled_once_and_no_trial_is_taken_twice(tmp_path, seed):

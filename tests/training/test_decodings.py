@@ -50,7 +50,7 @@ def trained(recipe, toy_dir, toy_pairs, toy_test, run_dir):
     return paths if recipe.kind == "pairs" else paths.union(*photos.values())
 
 
-QUICK = ("pairs", "classes, augmented with a margin, and PLDA", "pretraining")
+QUICK = ("pairs",)
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,7 @@ def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     assert training.train(SMALL, train, val, tmp_path / "run", test=test, verbose=0)["status"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_further_callbacks_find_the_figures_and_may_raise(toy_pairs, toy_test, tmp_path):
     class Enough(Exception):
@@ -411,6 +412,7 @@ def test_the_scores_of_held_out_people_are_those_of_the_validation_pairs(run):
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_the_finished_embedding_is_what_is_measured_and_used(toy_pairs, toy_test, tmp_path):
     recipe = Recipe(
