@@ -503,6 +503,7 @@ def look(page, tmp_path, width, *flags):
     return json.loads(found[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason="no chromium on PATH")
 def test_in_a_browser_nothing_is_broken_or_sticks_out(run_dir, sets, tmp_path):
     other = write_run(tmp_path / ("a_long_name_" * 8), *sets, status="interrupted", seed=1)

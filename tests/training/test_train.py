@@ -491,6 +491,7 @@ def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_a_kill_in_the_first_moment_does_not_block_the_folder(run, tmp_path):
     _, _, (train, val, _) = run
@@ -582,6 +583,7 @@ def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch
     assert (copy / "results.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monkeypatch, caplog):
     folder, results, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / folder.name)
