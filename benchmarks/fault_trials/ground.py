@@ -217,9 +217,9 @@ VERIFIED = ("same", "score", "threshold", "probability")
 
 def write_page(run_dir: Path, page: Path) -> str:
     """Writes a run's page; returns its text."""
-    from siamese_nn.runs import page
+    from siamese_nn.runs.page import write_run_report
 
-    page.write_run_report(run_dir, page)
+    write_run_report(run_dir, page)
     return page.read_text(encoding="utf-8")
 
 
