@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,9 @@ from siamese_nn.training import RECIPES
 # an AUC of 0.6 more than three. What learnt by some seeds only, learns over another network
 # below; another processor's rounding is as good as another seed.
 LEAST_ACCURACY, LEAST_AUC = 0.64, 0.65
+# The least that was seen over seeds 0 to 4, with one and two threads, with and without oneDNN, is 0.73 and 0.82
+# (`sphereface`): `SIAMESE_NN_SEEDS=5 pytest -m "slow or not slow" tests/recipes/test_named.py`.
+SEEDS = range(int(os.environ.get("SIAMESE_NN_SEEDS", "1")))
 # Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron. One
 # is quick; one of each kind is all that there is on the second stack.
 BOTH_STACKS = ("l1_sigmoid", "triplet_semi_hard", "parkhi")
@@ -53,10 +57,11 @@ def small(recipe: training.Recipe) -> training.Recipe:
     return replace(recipe, pretraining=recipe.pretraining and replace(recipe.pretraining, epochs=2))
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_every_recipe_verifies_people_it_has_never_seen(name, faces, tmp_path):
+def test_every_recipe_verifies_people_it_has_never_seen(name, seed, faces, tmp_path):
     pairs, test = faces
-    recipe = small(RECIPES[name])
+    recipe = replace(small(RECIPES[name]), seed=seed)
     train, val = recipe.split_pairs(pairs, exclude=test)
     results = training.train(recipe, train, val, tmp_path / "run", test=test, verbose=0)
     figures = results["figures"]["best"]["test"]
