@@ -62,6 +62,8 @@ def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, 
     from siamese_nn.verification import verifier
 
     class FakeVerifier:
+        photo_size = (250, 250)
+
         def verify(self, a, b):
             assert a.size == b.size == (250, 250)
             return verifier.Verification(True, 0.9, 0.5, 0.8)
@@ -77,3 +79,6 @@ def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, 
     assert cli.main(["verify", "run", *photos[:2], "--align"]) == 0
     assert cli.main(["verify", "run", *photos[1:], "--align"]) == 1
     assert "c.png: No face was found" in capsys.readouterr().err
+    FakeVerifier.photo_size = (200, 200)
+    assert cli.main(["verify", "run", *photos[:2], "--align"]) == 1
+    assert "a run trained on photos of (200, 200)" in capsys.readouterr().err

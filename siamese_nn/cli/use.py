@@ -68,12 +68,18 @@ def _add_align(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _photos(options: argparse.Namespace, *paths: Path) -> list[Any]:
+def _photos(options: argparse.Namespace, verifier: Any, *paths: Path) -> list[Any]:
     """The photos as they are, or aligned where that was asked for."""
     if not options.align:
         return list(paths)
     from .. import datasets, faces
 
+    if verifier.photo_size is None or tuple(verifier.photo_size) != faces.LFW_A.size:
+        raise ValueError(
+            f"`--align` makes photos of {faces.LFW_A.size} pixels, with faces where LFW-a has them. Received: "
+            f"a run trained on photos of {verifier.photo_size or 'several shapes'}. Give photos as those of "
+            "the training"
+        )
     aligned = []
     for path in paths:
         try:
@@ -88,7 +94,8 @@ def _photos(options: argparse.Namespace, *paths: Path) -> list[Any]:
 def _verify(options: argparse.Namespace) -> int:
     from ..verification.verifier import Verifier
 
-    answer = Verifier.load(options.run_dir).verify(*_photos(options, options.a, options.b))
+    verifier = Verifier.load(options.run_dir)
+    answer = verifier.verify(*_photos(options, verifier, options.a, options.b))
     if options.json:
         print(json.dumps(asdict(answer)))
     else:
@@ -105,7 +112,7 @@ def _identify(options: argparse.Namespace) -> int:
     verifier = Verifier.load(options.run_dir)
     of_file = options.gallery.suffix == ".npz"
     gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
-    (photo,) = _photos(options, options.photo)
+    (photo,) = _photos(options, verifier, options.photo)
     answer = verifier.identify(photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold)
     if options.json:
         print(json.dumps(asdict(answer)))

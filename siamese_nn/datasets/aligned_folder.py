@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -60,8 +60,8 @@ def align_folder(
     Raises:
         FileNotFoundError: if `source` is no folder.
         ImportError: if `finder` is `None` and the extra `faces` is not installed.
-        ValueError: if `source` holds no photo, `output` is inside of it, holds something else, or was aligned
-            to another frame or by another choice of faces.
+        ValueError: if `source` holds no photo, `output` is inside of it, holds something else, was aligned to
+            another frame or by another choice of faces, or its `photos.csv` is damaged.
         AlignedFolderInUse: if another process is at it.
     """
     if face not in _TAKEN:
@@ -189,5 +189,12 @@ def _read_list(output: Path) -> dict[str, dict[str, str]]:
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         write_text(output / LIST, whole)  # or the next line would be appended to half of one
-    rows = csv.DictReader(io.StringIO(whole))
-    return {row["photo"]: row for row in rows if None not in row and None not in row.values()}
+    reader = csv.DictReader(io.StringIO(whole))
+    rows = list(reader)
+    # Files are removed by these names, so none may lead out of the folder.
+    if tuple(reader.fieldnames or ()) != _COLUMNS or any(
+        None in row or None in row.values() or {"..", "/", ""} & set(PurePosixPath(row["photo"]).parts)
+        for row in rows
+    ):
+        raise ValueError(f"{output / LIST} is damaged. Remove {output}, and the same call aligns all anew")
+    return {row["photo"]: row for row in rows}

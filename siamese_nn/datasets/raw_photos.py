@@ -46,7 +46,9 @@ def open_raw_photo(source: str | os.PathLike | bytes) -> Image.Image:
     path = "the photo" if isinstance(source, bytes) else source
     content = source if isinstance(source, bytes) else read_photo(source)
     ends = scan_ends(path, content)
-    with named_faults(path), opened(content, path, _FORMATS) as photo:
+    Image.init()
+    formats = tuple(name for name in _FORMATS if name in Image.OPEN)
+    with named_faults(path), opened(content, path, formats) as photo:
         photo.load()
         if photo.format in ("JPEG", "PNG", "MPO"):
             require_whole(path, content, photo, ends, (photo.mode, photo.size))
@@ -56,8 +58,7 @@ def open_raw_photo(source: str | os.PathLike | bytes) -> Image.Image:
 def _eight_bits(photo: Image.Image) -> Image.Image:
     if photo.mode.startswith(("I", "F")):
         levels = np.asarray(photo, dtype=np.float64)
-        most = 65535 if levels.max() > 255 else 255
-        return Image.fromarray((levels.clip(0, most) * (255 / most)).round().astype(np.uint8))
+        return Image.fromarray((levels.clip(0, 65535) / 257).round().astype(np.uint8))
     if "transparency" in photo.info or photo.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
         photo = photo.convert("RGBA")
         behind = Image.new("RGBA", photo.size, (_GREY, _GREY, _GREY, 255))

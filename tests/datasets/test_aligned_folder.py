@@ -122,3 +122,13 @@ def test_the_command_says_what_became_of_which_photo(people, tmp_path, monkeypat
     assert cli.main(["align", str(people), str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "Bo/dark.jpg: no face: No face was found" in out and "0 of 4 photos are aligned" in out
+
+
+@pytest.mark.parametrize("line", ["../people/Bo/dark.jpg,,no face,,,\n", "a,b\n"])
+def test_a_list_that_leads_out_of_the_folder_or_is_no_list_is_refused(people, tmp_path, line):
+    align_folder(people, tmp_path / "out", finder=finder)
+    with (tmp_path / "out/photos.csv").open("a") as file:
+        file.write(line)
+    with pytest.raises(ValueError, match=r"photos\.csv is damaged"):
+        align_folder(people, tmp_path / "out", finder=finder)
+    assert (people / "Bo/dark.jpg").exists()

@@ -47,6 +47,7 @@ def test_sixteen_bits_become_eight():
     levels = np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27
     photo = open_raw_photo(saved(Image.fromarray(levels), "PNG"))
     assert photo.mode == "L" and np.array_equal(photo, np.round(levels / 257).astype(np.uint8))
+    assert not np.asarray(open_raw_photo(saved(Image.fromarray(levels // 600), "PNG"))).any()  # a dark one
 
 
 def test_palettes_cmyk_and_grey():
