@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -144,7 +145,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 def read_json(path: str | os.PathLike) -> Any:
     """Reads what `write_text` wrote as JSON; a damaged file is a `ValueError` that names it."""
-    if not Path(path).is_file() and Path(path).exists():  # to open a pipe would wait for its writer
+    if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a pipe would wait for its writer
         raise ValueError(f"{path} must be a file. Received: a folder, a pipe or the like. Remove it")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
