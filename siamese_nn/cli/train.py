@@ -2,8 +2,6 @@
 
 import argparse
 import logging
-from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from .. import datasets
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import align_folder, data_folder
+from .recipes import chosen, is_file
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +19,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("train", help="train a recipe and measure it on people it has never seen")
     command.add_argument(
         "--recipe",
-        help="by name; a wrong one is told the nearest (default: l1_sigmoid without --data, else 5.1)",
+        help="by name, see `siamese-nn recipes`, or a .toml file (default: l1_sigmoid without --data, face for a "
+        "folder of people, else 5.1)",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the recipe, as learning_rate=3e-4 or image_size=96x80; as often as you like",
     )
     command.add_argument(
         "--data",
@@ -42,10 +49,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--split",
         choices=SPLITS,
-        default="identities",
         help="identities (default): nobody is on both sides; report: the report's letter split, which leaks",
     )
-    command.add_argument("--seed", type=int, default=0, help="of weights, order and split (default: 0)")
+    command.add_argument("--seed", type=int, help="of weights, order and split (default: the recipe's)")
     command.add_argument(
         "--exclude",
         type=Path,
@@ -75,21 +81,13 @@ def _train(options: argparse.Namespace) -> None:
 
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
-    recipe = replace(recipe_named(name), split=options.split, seed=options.seed)
-    if options.epochs is not None:
-        recipe = replace(recipe, epochs=options.epochs)
-        if recipe.pretraining is not None:
-            recipe = replace(recipe, pretraining=replace(recipe.pretraining, epochs=options.epochs))
-    if options.precision is not None:
-        recipe = replace(recipe, precision=options.precision)
-    elif (faster := training.fastest_precision()) != recipe.precision:
+    recipe, changes = chosen(name, options)
+    if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
         logger.info("this machine computes faster with --precision %s", faster)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
-    title = f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}"
-    if options.epochs is not None:
-        title += f"-{options.epochs}-epochs"
-    if recipe.precision != recipe_named(name).precision:
-        title += f"-{options.precision}"
+    title = (
+        f"{data_dir.name}-{Path(name).stem if is_file(name) else name}-{recipe.split}-{recipe.seed}{changes}"
+    )
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
     train, val, test, photos = (_own_sets if own else _lfw_a_sets)(options, data_dir, recipe)
@@ -151,20 +149,6 @@ def _report(options: argparse.Namespace) -> None:
         print(page.write_run_report(options.runs[0], options.output))
     else:
         print(page.compare_runs(options.runs, options.output or Path("comparison.html")))
-
-
-def recipe_named(name: str) -> Any:
-    """Returns the recipe that `--recipe` names."""
-    from .. import training
-
-    recipes = training.RECIPES | training.REPORT_EXPERIMENTS
-    if name not in recipes:
-        nearest = get_close_matches(name, recipes, n=3) or list(training.RECIPES)
-        raise ValueError(
-            f"`--recipe` must be one of {', '.join(nearest)}, or another that the README lists, or "
-            f"the number of an experiment of the report, such as 5.1. Received: {name}"
-        )
-    return recipes[name]
 
 
 def show_run(results: dict, data_dir: Path, run_dir: Path) -> None:

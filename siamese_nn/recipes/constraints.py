@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,10 @@ def check_fields(record: Any) -> None:
         value = _plain(getattr(record, name))
         if not (value is None and constraint.or_none) and not constraint.allows(value):
             rule = constraint.rule + ", or None" * constraint.or_none
-            raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}")
+            words = [choice for choice in constraint.choices if isinstance(choice, str)]
+            nearest = get_close_matches(value, words, n=1) if isinstance(value, str) else []
+            hint = f". Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"`{name}` must be {rule}. Received: {name}={value!r}{hint}")
         object.__setattr__(record, name, value)
 
 

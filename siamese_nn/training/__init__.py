@@ -3,6 +3,7 @@
 from ..recipes.named import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS
 from ..recipes.precision import fastest_precision
 from ..recipes.recipe import Recipe
+from ..recipes.recipe_file import read_recipe
 from ..runs.folder import read_history
 from ..runs.summary import describe, examples_table, results_table
 from .callbacks import (
@@ -32,6 +33,7 @@ __all__ = [
     "examples_table",
     "fastest_precision",
     "read_history",
+    "read_recipe",
     "results_table",
     "standard_callbacks",
     "train",

@@ -1,0 +1,151 @@
+"""Recipes as text: a TOML file, or single fields as `name=value`."""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from ..datasets import Augmentation
+from .recipe import CONSTRAINTS, Recipe
+
+_NONE = "none"  # TOML has no null
+_SHARED = [name for name, constraint in CONSTRAINTS.items() if constraint.shared]
+_FIELDS = [own.name for own in fields(Recipe)]
+_TABLES = {
+    "augmentation": [own.name for own in fields(Augmentation)],
+    "pretraining": [name for name in _FIELDS if name not in _SHARED],
+}
+
+
+def read_recipe(path: str | os.PathLike) -> Recipe:
+    r"""Reads a recipe from a TOML file, such as `siamese-nn recipes face > my.toml` writes.
+
+    A field that the file does not name has the default of `Recipe`; `"none"` stands for `None`. Changes to
+    photos are a table, `[augmentation]`, and so is the recipe of a pretraining, `[pretraining]`. That takes
+    over backbone, images, split and seed, so those stand in the main recipe alone.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file, if it is no TOML, has an unknown field, or a value that `Recipe` refuses.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "my.toml"
+        >>> _ = path.write_text('model = "circle"\nmargin = 0.4\nmonitor = "val_auc"\n')
+        >>> read_recipe(path).margin
+        0.4
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A recipe must be a name or a .toml file. Received: {path}, which is no file. "
+            f"`siamese-nn recipes face > {path}` writes one"
+        )
+    try:
+        return Recipe(**_checked(tomllib.loads(path.read_text(encoding="utf-8")), _FIELDS, {}))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def as_toml(recipe: Recipe) -> str:
+    """Returns all fields of a recipe as text, which `read_recipe` reads."""
+    return "\n".join(_lines(recipe.as_dict(), _FIELDS)) + "\n"
+
+
+def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """Returns a recipe with some fields changed.
+
+    Args:
+        recipe: where to start from.
+        settings: each `field=value`, as `learning_rate=3e-4`, `image_size=96x80`, `crop=none` or
+            `augmentation.rotation=5`.
+
+    Raises:
+        ValueError: if there is no such field, one is set twice, or `Recipe` refuses the value.
+
+    Example:
+        >>> with_settings(Recipe(), ["learning_rate=3e-4", "image_size=96x80"]).image_size
+        (96, 80)
+    """
+    values, seen = recipe.as_dict(), set()
+    for setting in settings:
+        place, equals, text = (part.strip() for part in setting.partition("="))
+        if not equals or place in seen:
+            rule = "be given once" if equals else "be FIELD=VALUE, as learning_rate=3e-4"
+            raise ValueError(f"A setting must {rule}. Received: {setting}")
+        seen.add(place)
+        *tables, name = place.split(".")
+        table, names = values, _FIELDS
+        for part in tables:
+            _require_known(part, [name for name in _TABLES if name in names])
+            table, names = table[part], _TABLES[part]
+            if table is None:
+                raise ValueError(
+                    f"{setting}: the recipe has no `{part}`. Give it one in a recipe file, as a table [{part}]"
+                )
+        _require_known(name, names)
+        table[name] = _value(name, text)
+    return Recipe(**values)
+
+
+def _checked(values: dict[str, Any], names: list[str], shared: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a file, as `Recipe` takes them; `shared` are those that a pretraining takes over."""
+    for name in values:
+        _require_known(name, names)
+    values = {
+        name: None if _stands_for_none(name, value) else value for name, value in values.items()
+    } | shared
+    for name, table in values.items():
+        if name in _TABLES and isinstance(table, dict):
+            taken = (
+                {name: values[name] for name in _SHARED if name in values} if name == "pretraining" else {}
+            )
+            values[name] = _checked(table, _TABLES[name], taken)
+    return values
+
+
+def _require_known(name: str, names: list[str]) -> None:
+    if name in names:
+        return
+    if name in _SHARED:
+        raise ValueError(f"`{name}` is for the main recipe, whose pretraining takes it over. Set it there")
+    nearest = get_close_matches(name, names, n=1, cutoff=0.5) or names
+    raise ValueError(f"A recipe has no field `{name}`. Did you mean {', '.join(nearest)}?")
+
+
+def _stands_for_none(name: str, value: Any) -> bool:
+    return value == _NONE and (name in _TABLES or (name in CONSTRAINTS and CONSTRAINTS[name].or_none))
+
+
+def _value(name: str, text: str) -> Any:
+    """What a text stands for; whether the field may hold it, `Recipe` knows."""
+    if _stands_for_none(name, text):
+        return None
+    constraint = CONSTRAINTS.get(name)
+    if constraint and constraint.parts > 1 and re.fullmatch(r"\d+([x,]\d+)+", text):
+        return [int(part) for part in re.split("[x,]", text)]
+    if constraint and constraint.number is None and all(isinstance(its, str) for its in constraint.choices):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _lines(values: dict[str, Any], names: list[str], title: str = "") -> Iterator[str]:
+    tables = {name: values[name] for name in names if isinstance(values[name], dict)}
+    for name in names:
+        if name not in tables:
+            value = _NONE if values[name] is None else values[name]
+            yield f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    for name, table in tables.items():
+        yield f"\n[{title}{name}]"
+        yield from _lines(table, _TABLES[name], f"{title}{name}.")
