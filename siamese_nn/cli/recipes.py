@@ -4,6 +4,7 @@ import argparse
 import re
 from dataclasses import replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 _LEARNS_FROM = {
@@ -34,6 +35,11 @@ def is_file(recipe: str) -> bool:
     return recipe.endswith(".toml")
 
 
+def title_of(recipe: str) -> str:
+    """Returns what `--recipe` adds to a folder's name."""
+    return Path(recipe).stem if is_file(recipe) else recipe
+
+
 def recipe_named(name: str) -> Any:
     """Returns the recipe that `--recipe` names."""
     from .. import training
@@ -57,18 +63,18 @@ def chosen(name: str, options: argparse.Namespace) -> tuple[Any, str]:
     recipe = recipe_named(name)
     if not is_file(name):
         recipe = replace(recipe, split="identities")  # the report's, too, unless its leak is asked for
+    before = recipe.precision
     given = {word: getattr(options, word) for word in ("split", "seed", "epochs", "precision")}
     given = {word: value for word, value in given.items() if value is not None}
     for setting in options.set:
         if (field := setting.partition("=")[0].strip()) in given:
             raise ValueError(f"`--{field}` and `--set {setting}` must not be given both. Leave one out")
-    recipe = with_settings(replace(recipe, **given), options.set)
+    recipe = replace(recipe, **given)
     if "epochs" in given and recipe.pretraining is not None:
         recipe = replace(recipe, pretraining=replace(recipe.pretraining, epochs=options.epochs))
+    recipe = with_settings(recipe, options.set)
     changes = [f"{options.epochs}-epochs"] * ("epochs" in given)
-    changes += [options.precision] * (
-        recipe_named(name).precision != given.get("precision", recipe.precision)
-    )
+    changes += [options.precision] * (given.get("precision", before) != before)
     changes += [re.sub(r"[^\w.=-]+", "_", setting) for setting in options.set]
     return recipe, "".join(f"-{change}" for change in changes)[:_TITLE]
 
@@ -77,11 +83,10 @@ def _recipes(options: argparse.Namespace) -> None:
     from ..recipes.recipe_file import as_toml
 
     if options.recipe:
-        print(
-            f"# siamese-nn train --recipe THIS_FILE.toml\n\n{as_toml(recipe_named(options.recipe))}", end=""
-        )
-        return
-    print(_table())
+        print("# siamese-nn train --recipe THIS_FILE.toml\n")
+        print(as_toml(recipe_named(options.recipe)), end="")
+    else:
+        print(_table())
 
 
 def _table() -> str:

@@ -10,7 +10,7 @@ from ..recipes.constraints import SPLITS
 from ..runs.results import Status
 from . import cfp
 from .data import data_folder, words
-from .recipes import recipe_named
+from .recipes import recipe_named, title_of
 from .train import show_run
 
 
@@ -68,7 +68,7 @@ def _add_search(sweeps: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--recipe",
         required=True,
-        help="where to start from: a name, see `siamese-nn recipes`, or a .toml file",
+        help="where to start from: a name of `siamese-nn recipes`, or a .toml file",
     )
     command.add_argument(
         "--space",
@@ -188,7 +188,7 @@ def _search(options: argparse.Namespace) -> None:
     pairs, test = datasets.load_lfw_a(data_dir)
     train, val = recipe.split_pairs(pairs, exclude=test)
     photos = datasets.training_photos(data_dir / "train", pairs, val)
-    title = f"search-{data_dir.name}-{Path(options.recipe).stem if is_file(options.recipe) else options.recipe}-{options.space.stem}-{options.sampler}"
+    title = f"search-{data_dir.name}-{title_of(options.recipe)}-{options.space.stem}-{options.sampler}"
     folder = options.folder or Path("runs") / title
     with logging_redirect_tqdm():
         study = search.search(

@@ -9,7 +9,7 @@ from .. import datasets
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import align_folder, data_folder
-from .recipes import chosen, is_file
+from .recipes import chosen, title_of
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +19,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("train", help="train a recipe and measure it on people it has never seen")
     command.add_argument(
         "--recipe",
-        help="by name, see `siamese-nn recipes`, or a .toml file (default: l1_sigmoid without --data, face for a "
-        "folder of people, else 5.1)",
+        help="a name of `siamese-nn recipes`, or a .toml file (default: l1_sigmoid without --data, face for "
+        "a folder of people, else 5.1)",
     )
     command.add_argument(
         "--set",
@@ -85,9 +85,7 @@ def _train(options: argparse.Namespace) -> None:
     if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
         logger.info("this machine computes faster with --precision %s", faster)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
-    title = (
-        f"{data_dir.name}-{Path(name).stem if is_file(name) else name}-{recipe.split}-{recipe.seed}{changes}"
-    )
+    title = f"{data_dir.name}-{title_of(name)}-{recipe.split}-{recipe.seed}{changes}"
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
     train, val, test, photos = (_own_sets if own else _lfw_a_sets)(options, data_dir, recipe)

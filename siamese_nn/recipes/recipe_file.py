@@ -89,7 +89,7 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             table, names = table[part], _TABLES[part]
             if table is None:
                 raise ValueError(
-                    f"{setting}: the recipe has no `{part}`. Give it one in a recipe file, as a table [{part}]"
+                    f"{setting}: the recipe has no `{part}`. Write it into a file, and add a table [{part}]"
                 )
         _require_known(name, names)
         table[name] = _value(name, text)
@@ -100,15 +100,11 @@ def _checked(values: dict[str, Any], names: list[str], shared: dict[str, Any]) -
     """The fields of a file, as `Recipe` takes them; `shared` are those that a pretraining takes over."""
     for name in values:
         _require_known(name, names)
-    values = {
-        name: None if _stands_for_none(name, value) else value for name, value in values.items()
-    } | shared
-    for name, table in values.items():
-        if name in _TABLES and isinstance(table, dict):
-            taken = (
-                {name: values[name] for name in _SHARED if name in values} if name == "pretraining" else {}
-            )
-            values[name] = _checked(table, _TABLES[name], taken)
+    values = shared | {key: None if _stands_for_none(key, value) else value for key, value in values.items()}
+    taken = {"pretraining": {name: values[name] for name in _SHARED if name in values}}
+    for name in _TABLES:
+        if isinstance(values.get(name), dict):
+            values[name] = _checked(values[name], _TABLES[name], taken.get(name, {}))
     return values
 
 
