@@ -16,7 +16,7 @@ ROOMS = {
     "plots": {"datasets", "evaluation"},
     "recipes": {"datasets", "losses", "models"},
     "runs": {"files", "datasets", "evaluation", "plots"},
-    "verification": {"files", "datasets", "models", "evaluation", "runs"},
+    "verification": {"files", "faces", "datasets", "models", "evaluation", "runs"},
     "training": {
         *("files", "plots", "datasets", "models", "evaluation"),
         *("recipes", "runs", "verification"),

@@ -1,6 +1,7 @@
 """Scores, thresholds and figures."""
 
 from .calibration import Calibration, fit_platt
+from .comparison import Comparison, Cosine, Euclidean, LikelihoodRatio, NormalizedScores
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
 from .open_set import GalleryThreshold, HeldOutScores, Rate, spread_photos
 from .plda import Plda, fit_plda
@@ -9,9 +10,14 @@ from .scoring import compare, compare_all, embed, score_matrix, score_pairs, sco
 
 __all__ = [
     "Calibration",
+    "Comparison",
+    "Cosine",
+    "Euclidean",
     "FoldsReport",
     "GalleryThreshold",
     "HeldOutScores",
+    "LikelihoodRatio",
+    "NormalizedScores",
     "Plda",
     "Rate",
     "VerificationReport",

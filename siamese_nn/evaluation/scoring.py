@@ -115,9 +115,7 @@ def compare(
     """
     if len(model.inputs) != 2:
         # For unit embeddings as good as any of their distances: all three order pairs alike.
-        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-        cosines = np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return np.clip(cosines, -1, 1)  # rounded, they may be a little more
+        return cosines(left, right)
     from ..models import EuclideanDistance, comparison_model
 
     comparison = comparison_model(model)
@@ -132,6 +130,13 @@ def compare(
         ]
     )
     return scores if sign < 0 else np.clip(scores, -1, 1)  # of probabilities it changes none
+
+
+def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Returns the cosines of `(n, d)` embeddings, row by row, `(n,)`; 0 where one is all zeros."""
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    found = np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return np.clip(found, -1, 1)  # rounded, they may be a little more
 
 
 def compare_all(

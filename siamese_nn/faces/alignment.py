@@ -53,6 +53,18 @@ LFW_A = Frame(
     points=((103.5, 113.2), (147.1, 112.6), (125.6, 138.8), (106.8, 160.3), (144.7, 160.0)), size=(250, 250)
 )
 
+# Of 112 x 112 pixels: to what InsightFace's `arcface_dst` aligns for ArcFace, and OpenCV for SFace.
+ARCFACE = Frame(
+    points=(
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    ),
+    size=(112, 112),
+)
+
 
 def align(
     photo: Image.Image | np.ndarray,

@@ -1,0 +1,160 @@
+"""How embeddings are compared: cosine, distance, PLDA's likelihood ratio, and normalised by a cohort."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from sklearn.metrics.pairwise import euclidean_distances
+
+from .plda import Plda
+from .scoring import cosines, unit_length
+from .search import score_blocks
+
+_BLOCK = 2**20  # scores at a time where each is computed on its own
+
+Blocks = Iterator[tuple[int, int, np.ndarray]]
+
+
+class Comparison(Protocol):
+    """A way of comparing embeddings. What `prepare` returns is what galleries keep, and the others take."""
+
+    def prepare(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns `(n, k)` float32 of a network's embeddings, `(n, d)`."""
+        ...
+
+    def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Returns the `(n,)` float32 scores of prepared embeddings, row by row; higher is more alike."""
+        ...
+
+    def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
+        """Gives all scores of `left` with `right`, as `evaluation.compare_all` does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The cosine of two embeddings, from -1 to 1."""
+
+    def prepare(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns them of length 1."""
+        return unit_length(np.asarray(embeddings, np.float32))
+
+    def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """See `Comparison`."""
+        return cosines(left, right)
+
+    def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
+        """See `Comparison`."""
+        for row, column, block in score_blocks(left, right):
+            yield row, column, np.clip(block, -1, 1, out=block)
+
+
+@dataclass(frozen=True)
+class Euclidean:
+    """The negative euclidean distance of two embeddings."""
+
+    def prepare(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns them as they are."""
+        return np.asarray(embeddings, np.float32)
+
+    def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """See `Comparison`."""
+        return -np.linalg.norm(left.astype(np.float64) - right, axis=1).astype(np.float32)
+
+    def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
+        """See `Comparison`."""
+        columns = max(1, min(len(right), _BLOCK))
+        rows = max(1, _BLOCK // columns)
+        for row in range(0, len(left), rows):
+            for column in range(0, len(right), columns):
+                some, others = left[row : row + rows], right[column : column + columns]
+                yield row, column, -euclidean_distances(some, others).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodRatio:
+    """PLDA's log-likelihood ratio of unit embeddings; see `evaluation.Plda.score`.
+
+    It is an inner product: with `z` an embedding in PLDA's directions and `b` the variances between people,
+    score = `A . A' - q - q'`, where `A = z sqrt(b / (1 + 2 b))`.
+    """
+
+    plda: Plda
+
+    def prepare(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns `A`, and as last column `q`."""
+        between = self.plda.between
+        centred = unit_length(np.asarray(embeddings, np.float64)) - self.plda.mean
+        along = centred @ self.plda.directions
+        constant = (np.log1p(between) - np.log1p(2 * between) / 2).sum() / 2
+        own = along**2 @ (between**2 / ((1 + between) * (1 + 2 * between))) / 2 - constant
+        return np.column_stack([along * np.sqrt(between / (1 + 2 * between)), own]).astype(np.float32)
+
+    def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """See `Comparison`."""
+        return np.einsum("ij,ij->i", left[:, :-1], right[:, :-1]) - left[:, -1] - right[:, -1]
+
+    def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
+        """See `Comparison`."""
+        ones = np.ones((max(len(left), len(right)), 1), np.float32)
+        # A . A' - q * 1 - 1 * q'
+        left = np.hstack([left[:, :-1], -left[:, -1:], -ones[: len(left)]])
+        right = np.hstack([right[:, :-1], ones[: len(right)], right[:, -1:]])
+        yield from score_blocks(left, right)
+
+
+@dataclass(frozen=True, eq=False)
+class NormalizedScores:
+    """Adaptive s-norm: in standard deviations above the scores of both photos with a cohort of other people.
+
+    Args:
+        inner: how embeddings are compared before that.
+        cohort: prepared embeddings of the cohort, one for each person, `(m, k)`; the people are in no figure.
+        top: how many of the cohort's highest scores with a photo make its mean and standard deviation, from 2
+            to m.
+
+    Raises:
+        ValueError: if `top` is out of range.
+
+    Reference:
+        Matejka, Novotny, Plchot, Burget, Diez and Cernocky, "Analysis of score normalization in multilingual
+        speaker recognition", Interspeech 2017, section 2.3.
+    """
+
+    inner: Comparison
+    cohort: np.ndarray = field(repr=False)
+    top: int
+
+    def __post_init__(self):
+        if not 2 <= self.top <= len(self.cohort):
+            raise ValueError(
+                f"`top` must be from 2 to the {len(self.cohort)} people of the cohort. Received: {self.top}"
+            )
+
+    def prepare(self, embeddings: np.ndarray) -> np.ndarray:
+        """Returns what `inner` prepares, and as last columns the mean and the standard deviation."""
+        prepared = self.inner.prepare(embeddings)
+        return np.column_stack([prepared, self._spread(prepared)]).astype(np.float32)
+
+    def _spread(self, prepared: np.ndarray) -> np.ndarray:
+        scores = np.empty((len(prepared), len(self.cohort)), np.float32)
+        for row, column, block in self.inner.blocks(prepared, self.cohort):
+            scores[row : row + len(block), column : column + block.shape[1]] = block
+        highest = -np.partition(-scores, self.top - 1, axis=1)[:, : self.top]
+        # A photo of the cohort itself, or copies of one, could have no spread.
+        least = np.finfo(np.float32).eps * np.maximum(np.abs(highest).max(axis=1), 1)
+        return np.column_stack([highest.mean(axis=1), np.maximum(highest.std(axis=1), least)])
+
+    def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """See `Comparison`."""
+        scores = self.inner.pairs(left[:, :-2], right[:, :-2])
+        return ((scores - left[:, -2]) / left[:, -1] + (scores - right[:, -2]) / right[:, -1]) / 2
+
+    def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
+        """See `Comparison`."""
+        inner = self.inner.blocks(np.ascontiguousarray(left[:, :-2]), np.ascontiguousarray(right[:, :-2]))
+        for row, column, block in inner:
+            mean, spread = left[row : row + len(block), -2:, None].transpose(1, 0, 2)
+            others = right[column : column + block.shape[1]]
+            yield row, column, ((block - mean) / spread + (block - others[:, -2]) / others[:, -1]) / 2

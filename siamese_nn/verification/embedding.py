@@ -1,0 +1,250 @@
+"""Anybody's embedding: a network from photos to vectors, and what one must know to use it."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets.photo_format import PhotoFormat
+from ..evaluation.comparison import Comparison, Cosine, Euclidean
+from ..faces import ARCFACE, Frame
+from ..runs.folder import digest as file_digest
+
+Images = np.ndarray
+_METRICS: dict[str, Comparison] = {"cosine": Cosine(), "euclidean": Euclidean()}
+_COLOURS = ("rgb", "bgr")
+_PROBE_SEED, _PROBES = 0, 4
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A network from photos to vectors, whoever trained it, and what one must know to use it.
+
+    For a function of your own, make one with these arguments; `of_onnx`, `arcface`, `of_keras` and `of_run`
+    make one of a file.
+
+    Args:
+        function: from uint8 images `(n, height, width, channels)`, RGB or grey, in [0, 255], to `(n, d)`
+            finite numbers. It gets at most `batch_size` images at a time.
+        image_size: height and width of its images, in pixels.
+        name: what identifies the network, as text: its import path, or its name and version. What was made
+            with an embedding of another name is refused, so change it with the network.
+        channels: 1 for grey, 3 for RGB.
+        metric: how its vectors are compared, `"cosine"` or `"euclidean"`.
+        frame: where eyes, nose and mouth must lie in its images, before `crop`; `None` where that isn't
+            known, and photos are taken as they are.
+        crop: height and width of the middle part of the photos that it sees, in pixels of `photo_size`.
+        photo_size: height and width of the photos that `crop` was chosen for.
+        batch_size: images at a time.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> def mean_colours(images):
+        ...     return images.mean(axis=(1, 2)) + 1
+        >>> embedding = Embedding(mean_colours, image_size=(32, 32), name="mean colours, 1")
+        >>> embedding(np.zeros((5, 32, 32, 3), np.uint8)).shape
+        (5, 3)
+    """
+
+    function: Callable[[Images], Any] = field(repr=False)
+    image_size: tuple[int, int]
+    name: str
+    channels: int = 3
+    metric: str = "cosine"
+    frame: Frame | None = None
+    crop: tuple[int, int] | None = None
+    photo_size: tuple[int, int] | None = None
+    batch_size: int = 64
+    source: dict[str, Any] = field(default_factory=lambda: {"kind": "function"}, repr=False)
+
+    def __post_init__(self):
+        if not callable(self.function):
+            raise ValueError(
+                "`function` must be a function from images to vectors. Received: "
+                f"{type(self.function).__name__}"
+            )
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ValueError(f"`name` must say which network it is. Received: name={self.name!r}")
+        if self.metric not in _METRICS:
+            raise ValueError(f"`metric` must be one of {tuple(_METRICS)}. Received: metric={self.metric!r}")
+        if not isinstance(self.frame, Frame | None):
+            raise ValueError(f"`frame` must be a `faces.Frame`, or None. Received: frame={self.frame!r}")
+        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be a whole number of at least 1. Received: batch_size={self.batch_size!r}"
+            )
+        object.__setattr__(self, "image_size", self.photo_format.size)
+
+    @property
+    def photo_format(self) -> PhotoFormat:
+        """As what photos are decoded for it."""
+        return PhotoFormat(self.image_size, self.crop, self.channels)
+
+    @property
+    def comparison(self) -> Comparison:
+        """How its vectors are compared."""
+        return _METRICS[self.metric]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the network and of all that decides what it makes of a photo."""
+        kept = {name: value for name, value in self.as_dict().items() if name != "batch_size"}
+        return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns all but the function, ready for JSON."""
+        names = ("image_size", "name", "channels", "metric", "crop", "photo_size", "batch_size", "source")
+        frame = self.frame and {"points": self.frame.points, "size": self.frame.size}
+        return {**{name: getattr(self, name) for name in names}, "frame": frame}
+
+    def __call__(self, images: Images) -> np.ndarray:
+        """Sends images through the network, some at a time.
+
+        Args:
+            images: uint8 `(n, height, width, channels)` in [0, 255], n at least 1.
+
+        Returns:
+            `(n, d)` float32.
+
+        Raises:
+            ValueError: if the images are of another kind, or the function gives anything but a vector of
+                finite numbers for each.
+        """
+        shape = self.photo_format.shape
+        if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+            raise ValueError(
+                f"`images` must be uint8, (n, {', '.join(map(str, shape))}), of at least one image. "
+                f"Received: {images.dtype} {images.shape}"
+            )
+        found = []
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            vectors = np.asarray(self.function(batch))
+            if vectors.ndim != 2 or len(vectors) != len(batch) or vectors.dtype.kind not in "fiu":
+                raise ValueError(
+                    f"{self.name} must give ({len(batch)}, d) numbers for {len(batch)} images. Received: "
+                    f"{vectors.dtype} {vectors.shape}"
+                )
+            vectors = vectors.astype(np.float32, copy=False)
+            if not np.isfinite(vectors).all():
+                raise ValueError(f"{self.name} must give finite numbers. Received: some that are not")
+            found.append(vectors)
+        return np.concatenate(found)
+
+    def probe(self) -> np.ndarray:
+        """Returns the vectors of four images that are always the same: by them another network is told."""
+        rng = np.random.default_rng(_PROBE_SEED)
+        height, width = self.image_size
+        coarse = rng.integers(0, 256, (_PROBES, 8, 8, self.channels), np.uint8)
+        rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
+        return self(coarse[:, rows][:, :, columns])
+
+    @classmethod
+    def of_onnx(
+        cls,
+        path: str | os.PathLike,
+        *,
+        mean: float | tuple[float, float, float] = 0.0,
+        std: float | tuple[float, float, float] = 1.0,
+        colours: str = "rgb",
+        image_size: tuple[int, int] | None = None,
+        output: str | int = 0,
+        **more: Any,
+    ) -> "Embedding":
+        """Makes an embedding of an ONNX file, which ONNX Runtime computes (extra `onnx`).
+
+        The layout (`NCHW` or `NHWC`) and the channels are the file's. Each pixel goes in as float32
+        `(pixel - mean) / std`.
+
+        Args:
+            path: the file.
+            mean, std: of pixels in [0, 255], one number or one a channel, in the order of `colours`.
+            colours: the order of the channels that the network wants, `"rgb"` or `"bgr"`.
+            image_size: height and width, where the file leaves them open.
+            output: the output that is the embedding, by name or number.
+            more: `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ImportError: if the extra is not installed.
+            ValueError: if the file is damaged or no network from images to vectors, or an argument is out of
+                range.
+        """
+        from .onnx_network import OnnxNetwork
+
+        if colours not in _COLOURS:
+            raise ValueError(f"`colours` must be one of {_COLOURS}. Received: colours={colours!r}")
+        network = OnnxNetwork(path, image_size, output)
+        means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
+        if not np.all(stds):
+            raise ValueError(f"`std` must not be 0. Received: std={std!r}")
+
+        def function(images: Images) -> np.ndarray:
+            pixels = images[..., ::-1] if colours == "bgr" else images
+            return network((pixels - means) / stds)
+
+        source = {"kind": "onnx", "file": str(path), "sha256": file_digest(path), "colours": colours}
+        source |= {"mean": means.tolist(), "std": stds.tolist(), "output": network.output}
+        more = {"batch_size": network.batch_size or 64, **more}
+        name = Path(path).name
+        return cls(function, network.image_size, name, network.channels, source=source, **more)
+
+    @classmethod
+    def arcface(cls, path: str | os.PathLike, **more: Any) -> "Embedding":
+        """Makes an embedding of an ONNX file of InsightFace's ArcFace family, as `w600k_r50.onnx`.
+
+        Aligned to 112 x 112 by five points, RGB, pixels as `(pixel - 127.5) / 127.5`, compared by cosine.
+
+        Args:
+            path: the file.
+            more: as for `of_onnx`.
+        """
+        return cls.of_onnx(path, **{"mean": 127.5, "std": 127.5, "frame": ARCFACE, **more})
+
+    @classmethod
+    def of_keras(
+        cls,
+        model: Any,
+        *,
+        mean: float | tuple[float, float, float] = 0.0,
+        std: float | tuple[float, float, float] = 255.0,
+        **more: Any,
+    ) -> "Embedding":
+        """Makes an embedding of a Keras model, or of a `.keras` file, which is loaded without running code.
+
+        Args:
+            model: with one input `(height, width, 1 or 3)` and one output, a vector; or the path of its file.
+            mean, std: of pixels in [0, 255], one number or one a channel; what goes in is `(pixel - mean) /
+                std`, by default from 0 to 1.
+            more: `name`, `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged or could run code, or the model is of another kind.
+        """
+        from .keras_network import KerasNetwork
+
+        means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
+        network = KerasNetwork(model)
+        source = {"kind": "keras", "sha256": network.digest, "mean": means.tolist(), "std": stds.tolist()}
+        more = {"name": network.name, **more}
+
+        def function(images: Images) -> np.ndarray:
+            return network((images - means) / stds)
+
+        height, width, channels = network.shape
+        return cls(function, (height, width), channels=channels, source=source, **more)
+
+
+def _per_channel(name: str, value: Any) -> np.ndarray:
+    numbers = np.asarray(value, np.float32)
+    if numbers.shape not in ((), (3,), (1,)) or not np.isfinite(numbers).all():
+        raise ValueError(f"`{name}` must be a number, or one for each channel. Received: {name}={value!r}")
+    return numbers
