@@ -99,7 +99,7 @@ def shares(verifier, names, first, second, returning, size, threshold, options) 
 
 def all_scores(verifier: Verifier, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     scores = np.empty((len(left), len(right)), np.float32)
-    for row, column, block in evaluation.compare_all(verifier.model, left, right):
+    for row, column, block in verifier.comparison.blocks(left, right):
         scores[row : row + len(block), column : column + block.shape[1]] = block
     return scores
 

@@ -1,5 +1,7 @@
 """`train --data people/` and `--align`, up to the training itself."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,7 +64,7 @@ def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, 
     from siamese_nn.verification import verifier
 
     class FakeVerifier:
-        photo_size = (250, 250)
+        embedding = SimpleNamespace(photo_size=(250, 250))
 
         def verify(self, a, b):
             assert a.size == b.size == (250, 250)

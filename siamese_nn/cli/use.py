@@ -74,11 +74,11 @@ def _photos(options: argparse.Namespace, verifier: Any, *paths: Path) -> list[An
         return list(paths)
     from .. import datasets, faces
 
-    if verifier.photo_size is None or tuple(verifier.photo_size) != faces.LFW_A.size:
+    if verifier.embedding.photo_size is None or tuple(verifier.embedding.photo_size) != faces.LFW_A.size:
         raise ValueError(
             f"`--align` makes photos of {faces.LFW_A.size} pixels, with faces where LFW-a has them. Received "
-            f"a run trained on photos of {verifier.photo_size or 'several shapes'}. Give photos as those of "
-            "the training"
+            f"a run trained on photos of {verifier.embedding.photo_size or 'several shapes'}. Give photos as "
+            "those of the training"
         )
     aligned = []
     for path in paths:

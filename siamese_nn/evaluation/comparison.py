@@ -158,3 +158,11 @@ class NormalizedScores:
             mean, spread = left[row : row + len(block), -2:, None].transpose(1, 0, 2)
             others = right[column : column + block.shape[1]]
             yield row, column, ((block - mean) / spread + (block - others[:, -2]) / others[:, -1]) / 2
+
+
+def all_scores(comparison: Comparison, prepared: np.ndarray) -> np.ndarray:
+    """Returns the scores of all pairs of `n` prepared embeddings, `(n, n)` float32, left in rows."""
+    scores = np.empty((len(prepared), len(prepared)), np.float32)
+    for row, column, block in comparison.blocks(prepared, prepared):
+        scores[row : row + len(block), column : column + block.shape[1]] = block
+    return scores

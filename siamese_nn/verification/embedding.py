@@ -6,17 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..datasets.photo_format import PhotoFormat
 from ..evaluation.comparison import Comparison, Cosine, Euclidean
 from ..faces import ARCFACE, Frame
+from ..runs.folder import VERIFIER, read_verifier_settings
 from ..runs.folder import digest as file_digest
+
+if TYPE_CHECKING:
+    from .keras_network import KerasNetwork
 
 Images = np.ndarray
 _METRICS: dict[str, Comparison] = {"cosine": Cosine(), "euclidean": Euclidean()}
+_LEARNT = "learnt"
 _COLOURS = ("rgb", "bgr")
 _PROBE_SEED, _PROBES = 0, 4
 
@@ -35,7 +40,8 @@ class Embedding:
         name: what identifies the network, as text: its import path, or its name and version. What was made
             with an embedding of another name is refused, so change it with the network.
         channels: 1 for grey, 3 for RGB.
-        metric: how its vectors are compared, `"cosine"` or `"euclidean"`.
+        metric: how its vectors are compared, `"cosine"` or `"euclidean"`; or a `evaluation.Comparison`, as
+            that which a pair model has learnt.
         frame: where eyes, nose and mouth must lie in its images, before `crop`; `None` where that isn't
             known, and photos are taken as they are.
         crop: height and width of the middle part of the photos that it sees, in pixels of `photo_size`.
@@ -57,7 +63,7 @@ class Embedding:
     image_size: tuple[int, int]
     name: str
     channels: int = 3
-    metric: str = "cosine"
+    metric: str | Comparison = "cosine"
     frame: Frame | None = None
     crop: tuple[int, int] | None = None
     photo_size: tuple[int, int] | None = None
@@ -72,7 +78,7 @@ class Embedding:
             )
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"`name` must say which network it is. Received: name={self.name!r}")
-        if self.metric not in _METRICS:
+        if isinstance(self.metric, str) and self.metric not in _METRICS:
             raise ValueError(f"`metric` must be one of {tuple(_METRICS)}. Received: metric={self.metric!r}")
         if not isinstance(self.frame, Frame | None):
             raise ValueError(f"`frame` must be a `faces.Frame`, or None. Received: frame={self.frame!r}")
@@ -90,7 +96,7 @@ class Embedding:
     @property
     def comparison(self) -> Comparison:
         """How its vectors are compared."""
-        return _METRICS[self.metric]
+        return _METRICS[self.metric] if isinstance(self.metric, str) else self.metric
 
     @property
     def digest(self) -> str:
@@ -100,9 +106,12 @@ class Embedding:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all but the function, ready for JSON."""
-        names = ("image_size", "name", "channels", "metric", "crop", "photo_size", "batch_size", "source")
-        frame = self.frame and {"points": self.frame.points, "size": self.frame.size}
-        return {**{name: getattr(self, name) for name in names}, "frame": frame}
+        names = ("image_size", "name", "channels", "crop", "photo_size", "batch_size", "source")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "metric": self.metric if isinstance(self.metric, str) else _LEARNT,
+            "frame": self.frame and {"points": self.frame.points, "size": self.frame.size},
+        }
 
     def __call__(self, images: Images) -> np.ndarray:
         """Sends images through the network, some at a time.
@@ -220,7 +229,8 @@ class Embedding:
         """Makes an embedding of a Keras model, or of a `.keras` file, which is loaded without running code.
 
         Args:
-            model: with one input `(height, width, 1 or 3)` and one output, a vector; or the path of its file.
+            model: with one input `(height, width, 1 or 3)` and one output, a vector; or one of this package,
+                of which a pair model brings its own comparison; or the path of its file.
             mean, std: of pixels in [0, 255], one number or one a channel; what goes in is `(pixel - mean) /
                 std`, by default from 0 to 1.
             more: `name`, `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
@@ -229,10 +239,16 @@ class Embedding:
             FileNotFoundError: if there is no such file.
             ValueError: if the file is damaged or could run code, or the model is of another kind.
         """
-        from .keras_network import KerasNetwork
+        from .keras_network import KerasNetwork, LearntComparison
 
-        means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
         network = KerasNetwork(model)
+        if len(network.model.inputs) == 2:
+            more = {"metric": LearntComparison(network.model), **more}
+        return cls._of_network(network, mean, std, **more)
+
+    @classmethod
+    def _of_network(cls, network: "KerasNetwork", mean: Any, std: Any, **more: Any) -> "Embedding":
+        means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
         source = {"kind": "keras", "sha256": network.digest, "mean": means.tolist(), "std": stds.tolist()}
         more = {"name": network.name, **more}
 
@@ -241,6 +257,31 @@ class Embedding:
 
         height, width, channels = network.shape
         return cls(function, (height, width), channels=channels, source=source, **more)
+
+    @classmethod
+    def of_run(cls, run_dir: str | os.PathLike) -> "Embedding":
+        """Makes an embedding of the folder of a run, as `training.train` leaves it, with its crop.
+
+        Raises:
+            FileNotFoundError: if a part of it is missing.
+            ValueError: if a part is damaged or could run code, or the model is another than the one that the
+                run's threshold was chosen for.
+        """
+        from .keras_network import KerasNetwork, LearntComparison
+
+        settings = read_verifier_settings(run_dir)
+        path = Path(run_dir) / settings["model"]
+        network = KerasNetwork(path)
+        if (found := file_digest(path)) != settings["model_sha256"]:
+            raise ValueError(
+                f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is "
+                f"{found[:12]} instead of {settings['model_sha256'][:12]}. Where a training has gone on "
+                "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the "
+                "model back, or train the run again"
+            )
+        sizes = {name: settings[name] for name in ("crop", "photo_size")}
+        # Learnt or not: galleries of runs hold features as they come, of any length.
+        return cls._of_network(network, 0.0, 255.0, metric=LearntComparison(network.model), **sizes)
 
 
 def _per_channel(name: str, value: Any) -> np.ndarray:

@@ -65,7 +65,7 @@ class LearntComparison:
     """The comparison of one of this package's models; see `evaluation.compare`."""
 
     def __init__(self, model: tf.keras.Model):
-        self._model = model
+        self.model = model
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
         """Returns them as they are."""
@@ -73,8 +73,8 @@ class LearntComparison:
 
     def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """See `Comparison`."""
-        return evaluation.compare(self._model, left, right)
+        return evaluation.compare(self.model, left, right)
 
     def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
         """See `Comparison`."""
-        yield from evaluation.compare_all(self._model, left, right)
+        yield from evaluation.compare_all(self.model, left, right)

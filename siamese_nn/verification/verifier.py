@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from .. import evaluation, models
+from .. import evaluation
 from ..datasets.images import ImageError, load_image
 from ..datasets.pairs import Pairs
 from ..datasets.photo_folders import people_in, some
 from ..evaluation.calibration import Calibration
+from ..evaluation.comparison import Comparison, all_scores
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
 from ..evaluation.scoring import unit_length
 from ..evaluation.search import top_scores
 from ..runs.folder import RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
 from ..runs.folder import digest as file_digest
+from .embedding import Embedding
 from .gallery import Gallery
-from .safe_loading import load_model_safely, read_held_out_scores
+from .safe_loading import read_held_out_scores
 
 _Single = str | os.PathLike | bytes | bytearray | Image.Image
 _Several = list[Any] | tuple[Any, ...]
@@ -35,7 +36,6 @@ Photo = _Single | np.ndarray
 An array `(n, height, width, channels)`, or one of `n` paths, counts as a list of photos."""
 
 _CHUNK = 256  # photos in memory at a time
-_MOST_PIXELS = 4096  # a side of what a model sees
 
 
 @dataclass(frozen=True)
@@ -90,19 +90,17 @@ class Verifier:
 
     def __init__(
         self,
-        model: tf.keras.Model,
+        embedding: Embedding,
         *,
-        crop: tuple[int, int] | None,
-        photo_size: tuple[int, int] | None,
+        comparison: Comparison,
         threshold: float,
         calibration: Calibration,
         held_out: HeldOutScores,
         digest: str,
         provenance: dict[str, Any],
     ):
-        self.model = model
-        self.crop = crop
-        self.photo_size = photo_size
+        self.embedding = embedding
+        self.comparison = comparison
         self.threshold = threshold
         self.calibration = calibration
         self.held_out = held_out
@@ -110,7 +108,6 @@ class Verifier:
         self.provenance = provenance
         people = provenance["people"]
         self.seen_people = frozenset([*people["trained_on"], *people["chosen_on"]])
-        self._image_shape = models.embedding_model(model).input_shape[1:]
         self._gallery_thresholds: dict[
             tuple, GalleryThreshold
         ] = {}  # found already: it takes some tenths of a second
@@ -156,30 +153,15 @@ class Verifier:
                 "the same `siamese-nn train` command again: it makes it anew"
             )
         settings = read_verifier_settings(run_dir)
-        path = run_dir / settings["model"]
         calibration = settings["calibration"]
-        model = load_model_safely(path)
-        digest = file_digest(path)
-        if digest != settings["model_sha256"]:
-            raise ValueError(
-                f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is "
-                f"{digest[:12]} instead of {settings['model_sha256'][:12]}. Where a training has gone on "
-                "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the "
-                "model back, or train the run again"
-            )
-        shape = models.embedding_model(model).input_shape
-        if len(shape) != 4 or None in shape[1:3] or max(shape[1:3]) > _MOST_PIXELS or shape[3] not in (1, 3):
-            raise ValueError(
-                f"{path} is no model of grey or RGB images: its input is {shape}. Train the run again"
-            )
+        embedding = Embedding.of_run(run_dir)
         return cls(
-            model,
-            crop=settings["crop"],
-            photo_size=settings["photo_size"],
+            embedding,
+            comparison=embedding.comparison,
             threshold=float(settings["threshold"]),
             calibration=Calibration(calibration["slope"], calibration["intercept"]),
             held_out=read_held_out_scores(run_dir, settings["held_out"]),
-            digest=digest,
+            digest=settings["model_sha256"],
             provenance=settings,
         )
 
@@ -220,7 +202,7 @@ class Verifier:
         if not left:
             return []
         embeddings = self.embed(left + right)
-        scores = evaluation.compare(self.model, embeddings[: len(left)], embeddings[len(left) :])
+        scores = self.comparison.pairs(embeddings[: len(left)], embeddings[len(left) :])
         probabilities = np.asarray(self.calibration.probability(scores))
         results = [
             Verification(score >= self.threshold, score, self.threshold, probability)
@@ -253,11 +235,18 @@ class Verifier:
             paths = sorted({str(path) for own in photos.values() for path in own})
             vectors = unit_length(self.embed(paths))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
-        scores = [
-            evaluation.score_pairs(self.model, fold, crop=self.crop, photo_size=self.photo_size)
-            for fold in folds
-        ]
-        return evaluation.cross_validate(scores, folds)
+        return evaluation.cross_validate([self.score_pairs(fold) for fold in folds], folds)
+
+    def score_pairs(self, pairs: Pairs) -> np.ndarray:
+        """Scores pairs, `(n,)` float32, higher is more alike; each distinct photo is embedded once.
+
+        Raises:
+            ImageError: if a photo cannot be used; it is named.
+            ValueError: if there are no pairs.
+        """
+        paths, where = pairs.distinct_images()
+        embeddings = self.embed(paths)
+        return self.comparison.pairs(embeddings[where[:, 0]], embeddings[where[:, 1]])
 
     def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
         """Sends photos through the model's tower.
@@ -280,8 +269,8 @@ class Verifier:
             for start in range(0, len(photos), _CHUNK):
                 chunk = photos[start : start + _CHUNK]
                 images = np.stack(list(pool.map(self._pixels, chunk, range(start, start + len(chunk)))))
-                embeddings.append(evaluation.embed(self.model, images))
-        return np.concatenate(embeddings).astype(np.float32, copy=False)
+                embeddings.append(self.comparison.prepare(self.embedding(images)))
+        return np.concatenate(embeddings)
 
     def gallery(self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]]) -> Gallery:
         """Makes a gallery of known people.
@@ -411,7 +400,7 @@ class Verifier:
                 f"Received: one of another model, SHA-256 {gallery.model[:12]} instead of "
                 f"{self.digest[:12]}. Make it anew, with `Verifier.gallery`"
             )
-        width = models.embedding_model(self.model).output_shape[-1]
+        width = self.comparison.prepare(self.embedding.probe()).shape[1]
         if gallery.embeddings.shape[1] != width:
             raise ValueError(
                 f"`gallery` must hold embeddings of {width} numbers, as this model's. Received: "
@@ -426,7 +415,7 @@ class Verifier:
         # So many photos are of at least k people, even if all photos of those with the most come first.
         k_photos = int(np.sort(counts)[::-1][: k - 1].sum()) + 1
         embeddings = self.embed(photos)
-        blocks = evaluation.compare_all(self.model, embeddings, gallery.embeddings)
+        blocks = self.comparison.blocks(embeddings, gallery.embeddings)
         scores, where = top_scores(blocks, len(photos), k_photos)
         results = [
             _identification(*found, k, decision) for found in zip(gallery.names[where], scores, strict=True)
@@ -461,7 +450,7 @@ class Verifier:
         n = len(embeddings)
         if n == 1:
             return np.zeros(1, np.int64)
-        scores = evaluation.score_matrix(self.model, embeddings)
+        scores = all_scores(self.comparison, embeddings)
         scores = squareform((scores + scores.T) / 2, checks=False).astype(np.float64)
         # A distance may not be negative: the largest score becomes 0.
         top = max(float(scores.max()), self.threshold)
@@ -470,7 +459,6 @@ class Verifier:
         return np.argsort(np.argsort(first))[labels]
 
     def _pixels(self, photo: Photo, i: int) -> np.ndarray:
-        height, width, channels = self._image_shape
         if not isinstance(photo, Photo):
             raise TypeError(
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
@@ -480,10 +468,10 @@ class Verifier:
         try:
             return load_image(
                 bytes(source) if isinstance(source, bytearray) else source,
-                image_size=(height, width),
-                crop=self.crop,
-                channels=channels,
-                photo_size=self.photo_size,
+                image_size=self.embedding.image_size,
+                crop=self.embedding.crop,
+                channels=self.embedding.channels,
+                photo_size=self.embedding.photo_size,
             )
         except ImageError as error:
             if isinstance(photo, (str, os.PathLike)):

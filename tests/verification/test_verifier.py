@@ -113,12 +113,14 @@ def score_matrix(verifier, paths):
     names = np.arange(n).astype(str)
     same = (left == right).astype(int)
     pairs = datasets.Pairs(np.array(paths)[left], np.array(paths)[right], same, names[left], names[right])
-    return evaluation.score_pairs(verifier.model, pairs, crop=verifier.crop).reshape(n, n)
+    return evaluation.score_pairs(verifier.comparison.model, pairs, crop=verifier.embedding.crop).reshape(
+        n, n
+    )
 
 
 def test_verify_gives_the_scores_that_runs_are_measured_by(verifier, toy_pairs):
     pairs = toy_pairs[:40]
-    expected = evaluation.score_pairs(verifier.model, pairs, crop=(200, 200))
+    expected = evaluation.score_pairs(verifier.comparison.model, pairs, crop=(200, 200))
     results = verifier.verify(pairs.left.tolist(), pairs.right.tolist())
     np.testing.assert_allclose([result.score for result in results], expected, rtol=1e-4, atol=1e-6)
     for result in results:
