@@ -81,6 +81,6 @@ def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, 
     assert cli.main(["verify", "run", *photos[:2], "--align"]) == 0
     assert cli.main(["verify", "run", *photos[1:], "--align"]) == 1
     assert "c.png: No face was found" in capsys.readouterr().err
-    FakeVerifier.photo_size = (200, 200)
+    FakeVerifier.embedding.photo_size = (200, 200)
     assert cli.main(["verify", "run", *photos[:2], "--align"]) == 1
     assert "a run trained on photos of (200, 200)" in capsys.readouterr().err
