@@ -106,9 +106,10 @@ class Embedding:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns all but the function, ready for JSON."""
-        names = ("image_size", "name", "channels", "crop", "photo_size", "batch_size", "source")
+        names = ("image_size", "name", "channels", "crop", "photo_size", "batch_size")
         return {
             **{name: getattr(self, name) for name in names},
+            "source": {name: value for name, value in self.source.items() if name not in ("model", "file")},
             "metric": self.metric if isinstance(self.metric, str) else _LEARNT,
             "frame": self.frame and {"points": self.frame.points, "size": self.frame.size},
         }
@@ -178,7 +179,7 @@ class Embedding:
             colours: the order of the channels that the network wants, `"rgb"` or `"bgr"`.
             image_size: height and width, where the file leaves them open.
             output: the output that is the embedding, by name or number.
-            more: `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
+            more: `name`, `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -202,8 +203,8 @@ class Embedding:
         source = {"kind": "onnx", "file": str(path), "sha256": file_digest(path), "colours": colours}
         source |= {"mean": means.tolist(), "std": stds.tolist(), "output": network.output}
         more = {"batch_size": network.batch_size or 64, **more}
-        name = Path(path).name
-        return cls(function, network.image_size, name, network.channels, source=source, **more)
+        more = {"name": Path(path).name, **more}
+        return cls(function, network.image_size, channels=network.channels, source=source, **more)
 
     @classmethod
     def arcface(cls, path: str | os.PathLike, **more: Any) -> "Embedding":
@@ -249,7 +250,13 @@ class Embedding:
     @classmethod
     def _of_network(cls, network: "KerasNetwork", mean: Any, std: Any, **more: Any) -> "Embedding":
         means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
-        source = {"kind": "keras", "sha256": network.digest, "mean": means.tolist(), "std": stds.tolist()}
+        source = {
+            "kind": "keras",
+            "model": network.model,
+            "sha256": network.digest,
+            "mean": means.tolist(),
+            "std": stds.tolist(),
+        }
         more = {"name": network.name, **more}
 
         def function(images: Images) -> np.ndarray:

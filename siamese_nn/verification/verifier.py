@@ -1,19 +1,16 @@
 """A trained run as a tool: whether two photos show one person, who it is, and who is who in many photos."""
 
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from .. import evaluation
-from ..datasets.images import ImageError, load_image
 from ..datasets.pairs import Pairs
 from ..datasets.photo_folders import people_in, some
 from ..evaluation.calibration import Calibration
@@ -23,19 +20,11 @@ from ..evaluation.scoring import unit_length
 from ..evaluation.search import top_scores
 from ..runs.folder import RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
 from ..runs.folder import digest as file_digest
+from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
+from .photos import Align, Photo, Several, Single, listed, vectors_of
 from .safe_loading import read_held_out_scores
-
-_Single = str | os.PathLike | bytes | bytearray | Image.Image
-_Several = list[Any] | tuple[Any, ...]
-Photo = _Single | np.ndarray
-"""What counts as one photo: the path or the bytes of a JPEG or PNG file; a Pillow image; an array
-`(height, width)`, `(height, width, 1)` or `(height, width, 3)` (RGB), uint8 or of floats in [0, 1].
-
-An array `(n, height, width, channels)`, or one of `n` paths, counts as a list of photos."""
-
-_CHUNK = 256  # photos in memory at a time
 
 
 @dataclass(frozen=True)
@@ -106,19 +95,24 @@ class Verifier:
         self.held_out = held_out
         self.digest = digest
         self.provenance = provenance
-        people = provenance["people"]
-        self.seen_people = frozenset([*people["trained_on"], *people["chosen_on"]])
+        self.seen_people = frozenset(name for names in provenance["people"].values() for name in names)
         self._gallery_thresholds: dict[
             tuple, GalleryThreshold
         ] = {}  # found already: it takes some tenths of a second
 
     @classmethod
-    def load(cls, run_dir: str | os.PathLike) -> "Verifier":
-        """Loads the verifier of a run folder that `training.train` left. Nothing in the folder can run code.
+    def load(
+        cls, run_dir: str | os.PathLike, *, function: Callable[[np.ndarray], Any] | str | None = None
+    ) -> "Verifier":
+        """Loads the verifier of a run folder that `training.train` left, or of one that `save` wrote.
+
+        Nothing in the folder can run code.
 
         Args:
-            run_dir: the folder, with `verifier.json`, the model and the scores that it names, and
+            run_dir: the folder; of a run with `verifier.json`, the model and the scores that it names, and
                 `results.json`.
+            function: of a verifier whose embedding is a function of yours, this function, or its import path,
+                `"my_module:embed"`.
 
         Raises:
             FileNotFoundError: if it is no run folder, or a part is missing.
@@ -131,6 +125,10 @@ class Verifier:
             FileNotFoundError: nowhere is no run folder...
         """
         run_dir = Path(run_dir)
+        if fitted.is_fitted(run_dir):
+            return cls(**vars(fitted.load(run_dir, function)))
+        if function is not None:
+            raise ValueError(f"`function` is for what `Verifier.save` wrote. Received it with {run_dir}")
         if not (run_dir / RECIPE).exists() and not (run_dir / VERIFIER).exists():
             raise FileNotFoundError(
                 f"{run_dir} is no run folder (it has no {RECIPE}). Give the folder that "
@@ -165,11 +163,76 @@ class Verifier:
             provenance=settings,
         )
 
-    @overload
-    def verify(self, a: _Single, b: Photo) -> Verification: ...
+    @classmethod
+    def fit(
+        cls,
+        embedding: Embedding,
+        pairs: Pairs,
+        *,
+        plda: Mapping[str, Sequence[str]] | None = None,
+        cohort: Mapping[str, Sequence[str]] | None = None,
+        trained_on: Collection[str] = (),
+        align: Align = False,
+    ) -> "Verifier":
+        """Makes a verifier of anybody's embedding: threshold and calibration come from people held out.
+
+        Args:
+            embedding: the network.
+            pairs: of people whom neither the network nor its back-end has learnt from. At least 10 of them
+                must have a pair of one person, and 10 pairs must be of two people. Report on others: `report`
+                refuses these.
+            plda: photos of other people, person by person, such as `OwnPeople.photos`. Given, PLDA is fitted
+                to them, and scores are its log-likelihood ratios; see `evaluation.fit_plda`.
+            cohort: photos of other people again, or the same. Given, scores are normalised by them; see
+                `evaluation.NormalizedScores`. The first photo of each counts.
+            trained_on: names of those who trained the network, as far as they are known: none of them may be
+                in the pairs.
+            align: see `embed`.
+
+        Raises:
+            IdentityLeakError: if somebody in the pairs is in `plda`, `cohort` or `trained_on`, too.
+            ImageError: if a photo cannot be used; it is named.
+            ValueError: if pairs or people are too few, or PLDA can't be fitted.
+
+        Example:
+            >>> import tempfile
+            >>> from siamese_nn import datasets
+            >>> folder = datasets.make_toy_faces(tempfile.mkdtemp() + "/faces", train_pairs=60, test_pairs=20)
+            >>> pairs = datasets.read_pairs(folder / "pairsDevTrain.txt", folder / "lfw2")
+            >>> def function(images):  # a small photo, without its mean
+            ...     small = images[:, ::5, ::5].reshape(len(images), -1).astype(float)
+            ...     return small - small.mean(axis=1, keepdims=True)
+            >>> embedding = Embedding(function, (80, 80), "small photos", 1, crop=(200, 200))
+            >>> verifier = Verifier.fit(embedding, pairs)
+            >>> 0 < verifier.threshold < 1
+            True
+        """
+
+        def embed(paths: Sequence[str]) -> np.ndarray:
+            return vectors_of(embedding, paths, align)
+
+        found = fitted.fit(embedding, pairs, embed, plda=plda, cohort=cohort, trained_on=trained_on)
+        return cls(**vars(found))
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Writes the verifier into a folder that `load` reads: threshold, back-end, and the network's file.
+
+        The network of a function is not written: give the function to `load` again. Embeddings of a cohort
+        are biometric data: keep the folder as you would keep the photos.
+
+        Args:
+            folder: a new one, or an empty one.
+
+        Raises:
+            ValueError: if the folder holds anything, or the verifier is of a run, whose folder has it all.
+        """
+        fitted.save(fitted.Fitted(**{name: getattr(self, name) for name in fitted.FIELDS}), folder)
 
     @overload
-    def verify(self, a: _Several, b: Photo | Sequence[Photo]) -> list[Verification]: ...
+    def verify(self, a: Single, b: Photo) -> Verification: ...
+
+    @overload
+    def verify(self, a: Several, b: Photo | Sequence[Photo]) -> list[Verification]: ...
 
     @overload  # an array may be one photo or several
     def verify(
@@ -193,7 +256,7 @@ class Verifier:
             TypeError: if it is no photo at all.
             ValueError: if the lists differ in length.
         """
-        (left, many), (right, many_right) = _listed(a), _listed(b)
+        (left, many), (right, many_right) = listed(a), listed(b)
         if many != many_right or len(left) != len(right):
             raise ValueError(
                 "`a` and `b` must be two photos, or two lists of one length. Received: "
@@ -248,11 +311,12 @@ class Verifier:
         embeddings = self.embed(paths)
         return self.comparison.pairs(embeddings[where[:, 0]], embeddings[where[:, 1]])
 
-    def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
-        """Sends photos through the model's tower.
+    def embed(self, photos: Photo | Sequence[Photo], *, align: Align = False) -> np.ndarray:
+        """Sends photos through the network, and prepares its vectors to be compared.
 
         Args:
             photos: the `n` photos, or one; see `Photo`.
+            align: see `photos.Align`.
 
         Returns:
             `(n, d)` float32.
@@ -261,16 +325,7 @@ class Verifier:
             ImageError: if a photo cannot be used; it is named.
             ValueError: if there are none.
         """
-        photos, _ = _listed(photos)
-        if not photos:
-            raise ValueError("`photos` must hold at least one photo. Received none")
-        embeddings = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(photos), _CHUNK):
-                chunk = photos[start : start + _CHUNK]
-                images = np.stack(list(pool.map(self._pixels, chunk, range(start, start + len(chunk)))))
-                embeddings.append(self.comparison.prepare(self.embedding(images)))
-        return np.concatenate(embeddings)
+        return self.comparison.prepare(vectors_of(self.embedding, listed(photos)[0], align))
 
     def gallery(self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]]) -> Gallery:
         """Makes a gallery of known people.
@@ -290,7 +345,7 @@ class Verifier:
         nameless = [name for name in people if not isinstance(name, str) or not name.strip()]
         if nameless:
             raise ValueError(f"`people` must be photos by name, a text of letters. Received: {nameless[0]!r}")
-        lists = {name: _listed(one_or_many)[0] for name, one_or_many in people.items()}
+        lists = {name: listed(one_or_many)[0] for name, one_or_many in people.items()}
         without = [name for name, photos in lists.items() if not photos]
         if without or not lists:
             raise ValueError(
@@ -326,7 +381,7 @@ class Verifier:
     @overload
     def identify(
         self,
-        photos: _Single,
+        photos: Single,
         gallery: Gallery,
         *,
         k: int = 1,
@@ -337,7 +392,7 @@ class Verifier:
     @overload
     def identify(
         self,
-        photos: _Several,
+        photos: Several,
         gallery: Gallery,
         *,
         k: int = 1,
@@ -407,7 +462,7 @@ class Verifier:
                 f"{gallery.embeddings.shape[1]}. Make it anew, with `Verifier.gallery`"
             )
         decision = self.gallery_threshold(gallery, fpir=fpir, threshold=threshold)
-        photos, many = _listed(photos)
+        photos, many = listed(photos)
         if not photos:
             return []
         people, counts = np.unique(gallery.names, return_counts=True)
@@ -458,26 +513,6 @@ class Verifier:
         _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first))[labels]
 
-    def _pixels(self, photo: Photo, i: int) -> np.ndarray:
-        if not isinstance(photo, Photo):
-            raise TypeError(
-                "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
-                f"{i}: {type(photo).__name__}"
-            )
-        source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
-        try:
-            return load_image(
-                bytes(source) if isinstance(source, bytearray) else source,
-                image_size=self.embedding.image_size,
-                crop=self.embedding.crop,
-                channels=self.embedding.channels,
-                photo_size=self.embedding.photo_size,
-            )
-        except ImageError as error:
-            if isinstance(photo, (str, os.PathLike)):
-                raise
-            raise ImageError(f"photo {i} of those given: {str(error).removeprefix('the photo: ')}") from error
-
 
 def _identification(
     names: np.ndarray, scores: np.ndarray, k: int, decision: GalleryThreshold
@@ -490,30 +525,3 @@ def _identification(
     known = candidates[0].score >= decision.threshold
     name = candidates[0].name if known else None
     return Identification(name, decision.threshold, decision.fpir, decision.fnir, candidates)
-
-
-def _listed(photos: Any) -> tuple[list[Photo], bool]:
-    if isinstance(photos, np.ndarray) and photos.dtype.kind == "U":
-        photos = photos.tolist()
-    many = isinstance(photos, (list, tuple)) or (isinstance(photos, np.ndarray) and photos.ndim == 4)
-    return (list(photos), True) if many else ([photos], False)
-
-
-def _as_image(photo: np.ndarray, i: int) -> Image.Image:
-    shape = photo.shape
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)) or 0 in shape:
-        raise ImageError(
-            f"photo {i} of those given must be (height, width[, 1 or 3]). Received: shape {shape}"
-        )
-    if photo.dtype.kind == "f":
-        if not (photo.min() >= 0 and photo.max() <= 1):
-            raise ImageError(
-                f"photo {i} of those given: floats must lie in [0, 1]. "
-                f"Received: {photo.min()} to {photo.max()}"
-            )
-        photo = np.rint(photo * 255).astype(np.uint8)
-    elif photo.dtype != np.uint8:
-        raise ImageError(
-            f"photo {i} of those given must be uint8, or floats in [0, 1]. Received: {photo.dtype}"
-        )
-    return Image.fromarray(photo[..., 0] if photo.ndim == 3 and shape[2] == 1 else photo)

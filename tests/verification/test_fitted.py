@@ -1,0 +1,188 @@
+"""`Verifier.fit` over an embedding of anybody's, kept in a folder and used again."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from siamese_nn import Verifier, datasets, evaluation, faces
+from siamese_nn.verification.embedding import Embedding
+
+FUNCTION = """
+def small(images):
+    found = images[:, ::5, ::5].reshape(len(images), -1).astype(float)
+    return found - found.mean(axis=1, keepdims=True)
+"""
+exec(FUNCTION)
+
+
+def embedding_of(function=None, **more):
+    return Embedding(function or small, (80, 80), "small photos", 1, crop=(200, 200), **more)  # noqa: F821
+
+
+@pytest.fixture(scope="module")
+def sides(toy_pairs):
+    """Pairs of two halves of the people, and the photos of those in the first."""
+    names = sorted(toy_pairs.identities())
+    halves = set(names[: len(names) // 2]), set(names[len(names) // 2 :])
+    parts = [
+        toy_pairs[
+            np.isin(toy_pairs.left_identities, list(half)) & np.isin(toy_pairs.right_identities, list(half))
+        ]
+        for half in halves
+    ]
+    photos = {}
+    for part in parts[:1]:
+        for side in ("left", "right"):
+            for path, name in zip(getattr(part, side), getattr(part, f"{side}_identities"), strict=True):
+                photos.setdefault(str(name), set()).add(str(path))
+    return (*parts, {name: sorted(own) for name, own in photos.items()})
+
+
+@pytest.fixture(scope="module")
+def fitted(sides):
+    return Verifier.fit(embedding_of(), sides[1])
+
+
+def test_threshold_and_calibration_are_those_of_the_scores(fitted, sides):
+    scores = fitted.score_pairs(sides[1])
+    assert fitted.threshold == evaluation.choose_threshold(scores, sides[1].same)
+    calibration = evaluation.fit_platt(scores, sides[1].same)
+    assert (fitted.calibration.slope, fitted.calibration.intercept) == (
+        calibration.slope,
+        calibration.intercept,
+    )
+    pair = sides[1][:1]
+    answer = fitted.verify(pair.left[0], pair.right[0])
+    assert answer.score == pytest.approx(scores[0], rel=1e-5) and answer.same == (
+        scores[0] >= fitted.threshold
+    )
+    assert (
+        fitted.held_out.n_people == len(sides[1].identities()) and fitted.seen_people == sides[1].identities()
+    )
+
+
+def test_saved_verifiers_give_the_same_answers_in_a_fresh_process(sides, tmp_path):
+    plda, cohort = {"plda": sides[2]}, {"cohort": sides[2]}
+    paths = sides[0].left[:4].tolist()
+    wanted = []
+    for number, back_end in enumerate(({}, plda, cohort, plda | cohort)):
+        verifier = Verifier.fit(embedding_of(), sides[1], **back_end)
+        verifier.save(tmp_path / str(number))
+        answers = [answer.score for answer in verifier.verify(paths[:2], paths[2:])]
+        wanted.append(f"{verifier.threshold} {answers} {verifier.digest}")
+    (tmp_path / "mine.py").write_text(FUNCTION)
+    code = (
+        "from siamese_nn import Verifier\nfor number in '0123':\n"
+        "    v = Verifier.load(number, function='mine:small')\n"
+        f"    print(v.threshold, [a.score for a in v.verify({paths[:2]}, {paths[2:]})], v.digest)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == wanted and len({line.split()[-1] for line in wanted}) == 4
+
+
+def test_it_identifies_and_clusters_and_reports_in_folds(fitted, sides):
+    people = dict(list(sides[2].items())[:5])
+    gallery = fitted.gallery({name: photos[:1] for name, photos in people.items()})
+    found = fitted.identify([photos[0] for photos in people.values()], gallery, threshold=0.99)
+    assert [answer.name for answer in found] == list(people)
+    assert len(set(fitted.cluster([photos[0] for photos in people.values()] * 2).tolist())) <= 5
+    with pytest.raises(datasets.IdentityLeakError):
+        fitted.cross_validate([sides[1]])
+
+
+@pytest.mark.parametrize("group", ["plda", "cohort", "trained_on"])
+def test_nobody_is_on_two_sides(sides, group):
+    first = sides[1].left_identities[0].upper().replace("_", " ")
+    people = {**sides[2], first: sides[1].left[:2].tolist()}
+    with pytest.raises(datasets.IdentityLeakError, match=f"`{group}` and `pairs` must share nobody"):
+        Verifier.fit(embedding_of(), sides[1], **{group: people})
+
+
+def test_too_few_pairs_are_refused(sides):
+    with pytest.raises(ValueError, match="at least 10 people, and as many pairs of two people"):
+        Verifier.fit(embedding_of(), sides[1][sides[1].same == 1])
+    with pytest.raises(ValueError, match="must be a `datasets.Pairs`"):
+        Verifier.fit(embedding_of(), [1])
+
+
+def test_the_function_is_asked_for_and_another_one_is_told(fitted, tmp_path):
+    fitted.save(tmp_path / "own")
+    with pytest.raises(ValueError, match="is of a function of yours, 'small photos'. Give it"):
+        Verifier.load(tmp_path / "own")
+    with pytest.raises(ValueError, match="small photos gives other vectors than when the threshold"):
+        Verifier.load(tmp_path / "own", function=lambda images: small(images[:, ::-1]))  # noqa: F821
+    with pytest.raises(ValueError, match="must be 'module:function'"):
+        Verifier.load(tmp_path / "own", function="mine.small")
+    with pytest.raises(ValueError, match="can be imported. Received: no_module:small"):
+        Verifier.load(tmp_path / "own", function="no_module:small")
+
+
+def test_a_changed_folder_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "own")
+    with pytest.raises(ValueError, match="must be new, or empty"):
+        fitted.save(tmp_path / "own")
+    settings = tmp_path / "own" / "verifier.json"
+    whole, arrays = settings.read_text(), (tmp_path / "own" / "arrays.npz").read_bytes()
+
+    def load():
+        return Verifier.load(tmp_path / "own", function=small)  # noqa: F821
+
+    for name, value in (("threshold", 0.1), ("photos_each", [1]), ("people", {})):
+        settings.write_text(json.dumps(json.loads(whole) | {name: value}))
+        with pytest.raises(ValueError, match="verifier.json was changed since it was written"):
+            load()
+    settings.write_text(json.dumps(json.loads(whole) | {"format": "embedding 9"}))
+    with pytest.raises(ValueError, match="must have format 'embedding 1'"):
+        load()
+    settings.write_text(whole[:50])
+    with pytest.raises(ValueError, match="is damaged"):
+        load()
+    settings.write_text(whole)
+    (tmp_path / "own" / "arrays.npz").write_bytes(arrays[:-9])
+    with pytest.raises(ValueError, match="arrays.npz is not the one that verifier.json names"):
+        load()
+    (tmp_path / "own" / "arrays.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="arrays.npz is missing"):
+        load()
+
+
+def test_galleries_of_another_back_end_are_refused(fitted, sides):
+    gallery = fitted.gallery(dict(list(sides[2].items())[:3]))
+    other = Verifier.fit(embedding_of(), sides[1], cohort=sides[2])
+    with pytest.raises(ValueError, match="must have been made with this verifier's model"):
+        other.identify(sides[0].left[0], gallery, threshold=0.5)
+
+
+def test_a_keras_model_is_saved_with_its_verifier(sides, tmp_path):
+    import tensorflow as tf
+
+    tf.keras.utils.set_random_seed(0)
+    model = tf.keras.Sequential(
+        [tf.keras.layers.Input((40, 40, 1)), tf.keras.layers.Flatten(), tf.keras.layers.Dense(8)]
+    )
+    verifier = Verifier.fit(Embedding.of_keras(model, metric="euclidean"), sides[1])
+    verifier.save(tmp_path / "own")
+    again, paths = Verifier.load(tmp_path / "own"), sides[0].left[:2].tolist()
+    assert again.verify(*paths) == verifier.verify(*paths) and again.threshold < 0
+    with pytest.raises(ValueError, match="`function` is for an embedding of a function"):
+        Verifier.load(tmp_path / "own", function=lambda images: images)
+
+
+def test_photos_are_moved_to_where_the_embedding_wants_the_face(sides):
+    frame = faces.Frame([(x / 2, y / 2) for x, y in faces.LFW_A.points], (125, 125))
+    wanted = Embedding(lambda images: images.reshape(len(images), -1), (125, 125), "pixels", 1, frame=frame)
+    verifier = Verifier.fit(wanted, sides[1], align=faces.LFW_A)
+    photo = sides[0].left[0]
+    moved = verifier.embed([photo], align=faces.LFW_A).reshape(125, 125)
+    halved = np.asarray(datasets.load_image(photo, image_size=(125, 125)), np.float32)[..., 0]
+    halved /= np.linalg.norm(halved)
+    assert np.corrcoef(moved.ravel(), halved.ravel())[0, 1] > 0.99
+    with pytest.raises(datasets.ImageError, match=r"must be of \(250, 250\) pixels. Received: 9 x 9"):
+        verifier.embed([np.zeros((9, 9, 3), np.uint8)], align=faces.LFW_A)
+    with pytest.raises(ValueError, match="Where small photos has the faces is not known"):
+        Verifier.fit(embedding_of(), sides[1], align=True)
