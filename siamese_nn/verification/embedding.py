@@ -192,9 +192,7 @@ class Embedding:
         if colours not in _COLOURS:
             raise ValueError(f"`colours` must be one of {_COLOURS}. Received: colours={colours!r}")
         network = OnnxNetwork(path, image_size, output)
-        means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
-        if not np.all(stds):
-            raise ValueError(f"`std` must not be 0. Received: std={std!r}")
+        means, stds = _per_channel(mean, std, network.channels)
 
         def function(images: Images) -> np.ndarray:
             pixels = images[..., ::-1] if colours == "bgr" else images
@@ -249,7 +247,7 @@ class Embedding:
 
     @classmethod
     def _of_network(cls, network: "KerasNetwork", mean: Any, std: Any, **more: Any) -> "Embedding":
-        means, stds = (_per_channel(name, value) for name, value in (("mean", mean), ("std", std)))
+        means, stds = _per_channel(mean, std, network.shape[-1])
         source = {
             "kind": "keras",
             "model": network.model,
@@ -291,8 +289,15 @@ class Embedding:
         return cls._of_network(network, 0.0, 255.0, metric=LearntComparison(network.model), **sizes)
 
 
-def _per_channel(name: str, value: Any) -> np.ndarray:
-    numbers = np.asarray(value, np.float32)
-    if numbers.shape not in ((), (3,), (1,)) or not np.isfinite(numbers).all():
-        raise ValueError(f"`{name}` must be a number, or one for each channel. Received: {name}={value!r}")
-    return numbers
+def _per_channel(mean: Any, std: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    found = []
+    for name, value in (("mean", mean), ("std", std)):
+        numbers = np.asarray(value, np.float32)
+        if numbers.shape not in ((), (channels,)) or not np.isfinite(numbers).all():
+            raise ValueError(
+                f"`{name}` must be a number, or one for each of {channels} channels. Received: {name}={value!r}"
+            )
+        found.append(numbers)
+    if not np.all(found[1]):
+        raise ValueError(f"`std` must not be 0. Received: std={std!r}")
+    return found[0], found[1]

@@ -197,7 +197,8 @@ class Verifier:
         Example:
             >>> import tempfile
             >>> from siamese_nn import datasets
-            >>> folder = datasets.make_toy_faces(tempfile.mkdtemp() + "/faces", train_pairs=60, test_pairs=20)
+            >>> few = dict(n_train_identities=24, n_test_identities=4, train_pairs=40, test_pairs=4)
+            >>> folder = datasets.make_toy_faces(tempfile.mkdtemp() + "/faces", **few)
             >>> pairs = datasets.read_pairs(folder / "pairsDevTrain.txt", folder / "lfw2")
             >>> def function(images):  # a small photo, without its mean
             ...     small = images[:, ::5, ::5].reshape(len(images), -1).astype(float)
@@ -300,15 +301,44 @@ class Verifier:
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
         return evaluation.cross_validate([self.score_pairs(fold) for fold in folds], folds)
 
-    def score_pairs(self, pairs: Pairs) -> np.ndarray:
+    def report(self, pairs: Pairs, *, align: Align = False) -> evaluation.VerificationReport:
+        """Measures the verifier, at its threshold, on pairs of people who had no part in it.
+
+        Whom somebody else's network was trained on is not known, unless `fit` was told: then only the people
+        of threshold and back-end are looked for.
+
+        Args:
+            pairs: the pairs.
+            align: see `embed`.
+
+        Returns:
+            The figures, with intervals over people.
+
+        Raises:
+            IdentityLeakError: if somebody in the pairs is among `seen_people`.
+            ImageError: if a photo cannot be used; it is named.
+        """
+        evaluation.require_unseen([pairs], self.seen_people)
+        return evaluation.verification_report(
+            self.score_pairs(pairs, align=align),
+            pairs.same,
+            threshold=self.threshold,
+            identities=(pairs.left_identities, pairs.right_identities),
+        )
+
+    def score_pairs(self, pairs: Pairs, *, align: Align = False) -> np.ndarray:
         """Scores pairs, `(n,)` float32, higher is more alike; each distinct photo is embedded once.
+
+        Args:
+            pairs: the `n` pairs.
+            align: see `embed`.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
             ValueError: if there are no pairs.
         """
         paths, where = pairs.distinct_images()
-        embeddings = self.embed(paths)
+        embeddings = self.embed(paths, align=align)
         return self.comparison.pairs(embeddings[where[:, 0]], embeddings[where[:, 1]])
 
     def embed(self, photos: Photo | Sequence[Photo], *, align: Align = False) -> np.ndarray:

@@ -146,7 +146,7 @@ def test_wrong_onnx_files_are_one_error(onnx_file, tmp_path):
         ({"image_size": (12, 16)}, r"`image_size` must be \(16, 12\), as .*means.onnx says"),
         ({"colours": "grey"}, "`colours` must be one of"),
         ({"std": 0}, "`std` must not be 0"),
-        ({"mean": (1, 2)}, "`mean` must be a number, or one for each channel"),
+        ({"mean": (1, 2)}, "`mean` must be a number, or one for each of 3 channels"),
     ):
         with pytest.raises(ValueError, match=message):
             Embedding.of_onnx(onnx_file(), **arguments)
