@@ -50,8 +50,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _make(options: argparse.Namespace) -> None:
-    from .. import Verifier, faces
+    from .. import faces
     from ..verification.embedding import Embedding
+    from ..verification.verifier import Verifier
 
     frames = {"arcface": faces.ARCFACE, "lfw-a": faces.LFW_A, "as-they-are": None}
     more = {name: getattr(options, name) for name in ("mean", "std", "colours", "metric")}

@@ -295,7 +295,8 @@ def _per_channel(mean: Any, std: Any, channels: int) -> tuple[np.ndarray, np.nda
         numbers = np.asarray(value, np.float32)
         if numbers.shape not in ((), (channels,)) or not np.isfinite(numbers).all():
             raise ValueError(
-                f"`{name}` must be a number, or one for each of {channels} channels. Received: {name}={value!r}"
+                f"`{name}` must be a number, or one for each of {channels} channels. Received: "
+                f"{name}={value!r}"
             )
         found.append(numbers)
     if not np.all(found[1]):
