@@ -9,7 +9,10 @@ from typing import Any
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
-__all__ = ["Verifier", "datasets", "evaluation", "faces", "losses", "models", "plots", "training"]
+__all__ = [
+    *("Verifier", "datasets", "evaluation", "faces", "losses", "models", "plots"),
+    *("training", "verification"),
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from siamese_nn import datasets
+
 HOME = Path(__file__).parents[1]
 README = HOME / "README.md"
 
@@ -20,7 +22,7 @@ def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
     assert names["done"] == 2 and names["training"].completed_epochs("my_run") == 3
 
 
-OWN_PHOTOS = HOME / "docs" / "own_photos.md"
+OWN_PHOTOS, ANY_EMBEDDING = HOME / "docs" / "own_photos.md", HOME / "docs" / "any_embedding.md"
 
 
 def test_the_page_on_own_photos_runs(toy_dir, tmp_path, monkeypatch, capsys):
@@ -31,7 +33,17 @@ def test_the_page_on_own_photos_runs(toy_dir, tmp_path, monkeypatch, capsys):
     assert "people to learn from" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", [README, OWN_PHOTOS], ids=["README", "own photos"])
+def test_the_page_on_any_embedding_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = {"n_train_identities": 104, "n_test_identities": 26, "images_per_identity": 2}
+    drawn = datasets.make_toy_faces(tmp_path / "drawn", train_pairs=20, test_pairs=20, **few)
+    (tmp_path / "people-aligned").symlink_to(drawn / "lfw2")
+    (block,) = re.findall(r"```python\n(.*?)```", ANY_EMBEDDING.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, str(ANY_EMBEDDING), "exec"), {})
+    assert "95% interval over people" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [README, OWN_PHOTOS, ANY_EMBEDDING], ids=lambda page: page.stem)
 def test_the_commands_exist(page):
     from siamese_nn.cli import _parser
 

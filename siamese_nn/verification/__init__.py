@@ -1,1 +1,7 @@
-"""A trained model as a tool: verify, identify, cluster."""
+"""A network as a tool: verify, identify, cluster, by a run of this library or by anybody's embedding."""
+
+from .embedding import Embedding
+from .gallery import Gallery
+from .verifier import Verifier
+
+__all__ = ["Embedding", "Gallery", "Verifier"]

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -47,6 +47,7 @@ class Embedding:
         crop: height and width of the middle part of the photos that it sees, in pixels of `photo_size`.
         photo_size: height and width of the photos that `crop` was chosen for.
         batch_size: images at a time.
+        trained_on: names of those who trained it, as far as they are known.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -68,6 +69,7 @@ class Embedding:
     crop: tuple[int, int] | None = None
     photo_size: tuple[int, int] | None = None
     batch_size: int = 64
+    trained_on: Collection[str] = ()
     source: dict[str, Any] = field(default_factory=lambda: {"kind": "function"}, repr=False)
 
     def __post_init__(self):
@@ -85,6 +87,10 @@ class Embedding:
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be a whole number of at least 1. Received: batch_size={self.batch_size!r}"
+            )
+        if isinstance(self.trained_on, str):
+            raise ValueError(
+                f"`trained_on` must be several names. Received: the one text {self.trained_on!r}"
             )
         object.__setattr__(self, "image_size", self.photo_format.size)
 
@@ -179,7 +185,7 @@ class Embedding:
             colours: the order of the channels that the network wants, `"rgb"` or `"bgr"`.
             image_size: height and width, where the file leaves them open.
             output: the output that is the embedding, by name or number.
-            more: `name`, `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
+            more: `name`, `metric`, `frame`, `crop`, `photo_size`, `batch_size` and `trained_on`.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -232,7 +238,7 @@ class Embedding:
                 of which a pair model brings its own comparison; or the path of its file.
             mean, std: of pixels in [0, 255], one number or one a channel; what goes in is `(pixel - mean) /
                 std`, by default from 0 to 1.
-            more: `name`, `metric`, `frame`, `crop`, `photo_size` and `batch_size`.
+            more: `name`, `metric`, `frame`, `crop`, `photo_size`, `batch_size` and `trained_on`.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -244,6 +250,39 @@ class Embedding:
         if len(network.model.inputs) == 2:
             more = {"metric": LearntComparison(network.model), **more}
         return cls._of_network(network, mean, std, **more)
+
+    @classmethod
+    def of_saved_model(
+        cls,
+        path: str | os.PathLike,
+        *,
+        mean: float | tuple[float, float, float] = 0.0,
+        std: float | tuple[float, float, float] = 255.0,
+        **more: Any,
+    ) -> "Embedding":
+        """Makes an embedding of the folder of a SavedModel, by its signature `serving_default`.
+
+        A SavedModel is a program, which may read and write files: load none that you would not run. So a
+        verifier keeps no copy of it. Give `Embedding.of_saved_model(path).function` to `Verifier.load`.
+
+        Args:
+            path: the folder; the signature takes images `(n, height, width, 1 or 3)` and gives one vector
+                each.
+            mean, std, more: as for `of_keras`.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+            ValueError: if the signature is another.
+        """
+        from .keras_network import SavedNetwork
+
+        network = SavedNetwork(path)
+        means, stds = _per_channel(mean, std, network.shape[-1])
+        height, width, channels = network.shape
+        more = {"name": f"{Path(path).name} {network.digest[:12]}", **more}
+        return cls(
+            lambda images: network((images - means) / stds), (height, width), channels=channels, **more
+        )
 
     @classmethod
     def _of_network(cls, network: "KerasNetwork", mean: Any, std: Any, **more: Any) -> "Embedding":
@@ -284,9 +323,10 @@ class Embedding:
                 "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the "
                 "model back, or train the run again"
             )
-        sizes = {name: settings[name] for name in ("crop", "photo_size")}
+        known = {name: settings[name] for name in ("crop", "photo_size")}
+        known["trained_on"] = settings["people"]["trained_on"]
         # Learnt or not: galleries of runs hold features as they come, of any length.
-        return cls._of_network(network, 0.0, 255.0, metric=LearntComparison(network.model), **sizes)
+        return cls._of_network(network, 0.0, 255.0, metric=LearntComparison(network.model), **known)
 
 
 def _per_channel(mean: Any, std: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:

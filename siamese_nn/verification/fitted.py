@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -63,16 +63,15 @@ def fit(
     *,
     plda: Photos | None,
     cohort: Photos | None,
-    trained_on: Collection[str],
 ) -> Fitted:
     """Finds the threshold; see `Verifier.fit`.
 
     Args:
         embed: from paths to the embedding's vectors, `(n, d)`.
-        embedding, pairs, plda, cohort, trained_on: as there.
+        embedding, pairs, plda, cohort: as there.
     """
     _require_enough(pairs)
-    groups = {"trained_on": trained_on, "plda": plda or {}, "cohort": cohort or {}}
+    groups = {"trained_on": embedding.trained_on, "plda": plda or {}, "cohort": cohort or {}}
     for name, people in groups.items():
         _require_apart(name, people, pairs)
     comparison = embedding.comparison
@@ -172,6 +171,7 @@ def load(folder: str | os.PathLike, function: Callable | str | None) -> Fitted:
         raise ValueError(f"{path} was changed since it was written. {_ANEW}")
     arrays = _read_arrays(folder / _ARRAYS, settings["arrays_sha256"])
     embedding = _embedding(folder, settings["embedding"], function)
+    embedding = replace(embedding, trained_on=settings["people"]["trained_on"])
     _require_same_network(embedding, arrays["probe"], folder)
     comparison = embedding.comparison
     if "mean" in arrays:

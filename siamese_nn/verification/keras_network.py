@@ -2,6 +2,7 @@
 
 import os
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -59,6 +60,52 @@ class KerasNetwork:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Returns the vectors, `(n, d)` float32, of images, scaled as it wants them."""
         return np.asarray(tf.cast(self._function(tf.constant(images, tf.float32)), tf.float32))
+
+
+class SavedNetwork:
+    """The signature `serving_default` of a SavedModel, from images to vectors.
+
+    Args:
+        path: its folder. It is a program: loading it trusts it.
+
+    Attributes: `shape`, of an image; `digest`, the SHA-256 of graph and weights.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it is damaged, or the signature is another.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        files = sorted([*Path(path).glob("*.pb"), *Path(path).glob("variables/*")])
+        if not files:
+            raise FileNotFoundError(
+                f"{path} must be the folder of a SavedModel. Received: one without a graph"
+            )
+        content = sha256()
+        for file in files:
+            content.update(file.read_bytes())
+        self.digest = content.hexdigest()
+        try:
+            self._loaded = tf.saved_model.load(os.fspath(path))  # its variables live as long as it is held
+            self._function = self._loaded.signatures["serving_default"]
+        except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"{path} must be a SavedModel with `serving_default`. Received: {error}"
+            ) from error
+        inputs = self._function.structured_input_signature[1]
+        shapes = [tuple(tensor.shape) for tensor in inputs.values()]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or None in shapes[0][1:] or shapes[0][3] not in (1, 3):
+            raise ValueError(f"{path} must take grey or RGB images of one size. Received: inputs of {shapes}")
+        if len(self._function.structured_outputs) != 1:
+            raise ValueError(
+                f"{path} must give one output. Received: {list(self._function.structured_outputs)}"
+            )
+        (self._input,), self.shape = inputs, shapes[0][1:]
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Returns the vectors, `(n, d)` float32, of images, scaled as it wants them."""
+        (vectors,) = self._function(**{self._input: tf.constant(images, tf.float32)}).values()
+        return np.asarray(tf.cast(vectors, tf.float32))
 
 
 class LearntComparison:

@@ -1,7 +1,7 @@
 """A trained run as a tool: whether two photos show one person, who it is, and who is who in many photos."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -171,7 +171,6 @@ class Verifier:
         *,
         plda: Mapping[str, Sequence[str]] | None = None,
         cohort: Mapping[str, Sequence[str]] | None = None,
-        trained_on: Collection[str] = (),
         align: Align = False,
     ) -> "Verifier":
         """Makes a verifier of anybody's embedding: threshold and calibration come from people held out.
@@ -185,12 +184,11 @@ class Verifier:
                 to them, and scores are its log-likelihood ratios; see `evaluation.fit_plda`.
             cohort: photos of other people again, or the same. Given, scores are normalised by them; see
                 `evaluation.NormalizedScores`. The first photo of each counts.
-            trained_on: names of those who trained the network, as far as they are known: none of them may be
-                in the pairs.
             align: see `embed`.
 
         Raises:
-            IdentityLeakError: if somebody in the pairs is in `plda`, `cohort` or `trained_on`, too.
+            IdentityLeakError: if somebody in the pairs is in `plda`, in `cohort`, or among those who trained
+                the network, as far as it names them.
             ImageError: if a photo cannot be used; it is named.
             ValueError: if pairs or people are too few, or PLDA can't be fitted.
 
@@ -212,7 +210,7 @@ class Verifier:
         def embed(paths: Sequence[str]) -> np.ndarray:
             return vectors_of(embedding, paths, align)
 
-        found = fitted.fit(embedding, pairs, embed, plda=plda, cohort=cohort, trained_on=trained_on)
+        found = fitted.fit(embedding, pairs, embed, plda=plda, cohort=cohort)
         return cls(**vars(found))
 
     def save(self, folder: str | os.PathLike) -> None:
@@ -275,7 +273,11 @@ class Verifier:
         return results if many else results[0]
 
     def cross_validate(
-        self, folds: Sequence[Pairs], *, photos: Mapping[str, Sequence[str]] | None = None
+        self,
+        folds: Sequence[Pairs],
+        *,
+        photos: Mapping[str, Sequence[str]] | None = None,
+        align: Align = False,
     ) -> evaluation.FoldsReport:
         """Measures the run in folds of people whom it has not seen, as LFW's View 2 and CFP ask.
 
@@ -284,6 +286,7 @@ class Verifier:
             photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given,
                 PLDA is fitted anew for each fold, to the embeddings of the people of others: see
                 `evaluation.cross_validate_plda`. The network stays as it is.
+            align: see `embed`.
 
         Returns:
             The figures, each fold's at the threshold that is best on the others (with `photos`, on the next);
@@ -297,15 +300,16 @@ class Verifier:
         evaluation.require_unseen(folds, self.seen_people)
         if photos is not None:
             paths = sorted({str(path) for own in photos.values() for path in own})
-            vectors = unit_length(self.embed(paths))
+            vectors = unit_length(self.embed(paths, align=align))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
-        return evaluation.cross_validate([self.score_pairs(fold) for fold in folds], folds)
+        scores = [self.score_pairs(fold, align=align) for fold in folds]
+        return evaluation.cross_validate(scores, folds)
 
     def report(self, pairs: Pairs, *, align: Align = False) -> evaluation.VerificationReport:
         """Measures the verifier, at its threshold, on pairs of people who had no part in it.
 
-        Whom somebody else's network was trained on is not known, unless `fit` was told: then only the people
-        of threshold and back-end are looked for.
+        Whom somebody else's network was trained on is not known, unless `Embedding.trained_on` says it: then
+        only the people of threshold and back-end are looked for.
 
         Args:
             pairs: the pairs.

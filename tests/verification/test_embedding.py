@@ -203,3 +203,22 @@ def test_the_probe_is_the_same_each_time_and_tells_networks_apart():
     embedding = Embedding(means, (16, 12), "means")
     np.testing.assert_array_equal(embedding.probe(), embedding.probe())
     assert np.ptp(embedding.probe(), axis=0).min() > 1
+
+
+def test_a_saved_model_by_its_signature(tmp_path):
+    tf.keras.utils.set_random_seed(0)
+    module = tf.Module()
+    module.weights = tf.Variable(np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 16, 12, 3), tf.float32)])
+    def serve(images):
+        return {"vectors": tf.reduce_mean(images, axis=[1, 2]) @ module.weights}
+
+    tf.saved_model.save(module, str(tmp_path / "own"), signatures={"serving_default": serve})
+    embedding = Embedding.of_saved_model(tmp_path / "own", std=1)
+    np.testing.assert_allclose(embedding(IMAGES), means(IMAGES) @ module.weights.numpy(), rtol=1e-4)
+    with pytest.raises(FileNotFoundError, match="must be the folder of a SavedModel"):
+        Embedding.of_saved_model(tmp_path)
+    tf.saved_model.save(module, str(tmp_path / "bare"))
+    with pytest.raises(ValueError, match="must be a SavedModel with `serving_default`"):
+        Embedding.of_saved_model(tmp_path / "bare")
