@@ -11,9 +11,9 @@ from .download import download_lfw_a, download_pairs
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .own_people import OwnPeople, load_people, make_pairs
-from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
+from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
-from .photo_folders import training_photos
+from .photo_folders import photos_by_identity, training_photos
 from .photo_format import PhotoFormat
 from .raw_photos import open_raw_photo
 from .splits import (

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from .pair_files import photos_by_identity
 from .pairs import Pairs, pair_key
+from .photo_folders import photos_by_identity
 
 FEWEST = 10  # people with two photos on a side: with fewer, its figures say nothing
 _SHARES = (0.6, 0.2, 0.2)  # of the people: training, validation, test
