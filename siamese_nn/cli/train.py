@@ -11,6 +11,7 @@ from .. import datasets
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import align_folder, data_folder
+from .people import PAIRS, train_folds
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--split",
-        choices=SPLITS,
+        choices=(*SPLITS, "letters"),
         default="identities",
-        help="identities (default): nobody is on both sides; report: the report's letter split, which leaks",
+        help="identities (default): nobody is on both sides; report: the report's letter split, which leaks; "
+        "letters: your own people by the first letters of their names, instead of a draw",
+    )
+    command.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="train and measure N times, each time on others of your own people: for 10 people and more, of "
+        "whom one split says too little",
     )
     command.add_argument("--seed", type=int, default=0, help="of weights, order and split (default: 0)")
     command.add_argument(
@@ -75,7 +84,9 @@ def _train(options: argparse.Namespace) -> None:
 
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
-    recipe = replace(recipe_named(name), split=options.split, seed=options.seed)
+    _require_fitting(options, own)
+    split = "report" if options.split == "report" else "identities"
+    recipe = replace(recipe_named(name), split=split, seed=options.seed)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
         if recipe.pretraining is not None:
@@ -85,21 +96,30 @@ def _train(options: argparse.Namespace) -> None:
     elif (faster := training.fastest_precision()) != recipe.precision:
         logger.info("this machine computes faster with --precision %s", faster)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
-    title = f"{data_dir.name}-{name}-{recipe.split}-{recipe.seed}"
+    title = f"{data_dir.name}-{name}-{options.split}-{recipe.seed}"
+    if options.folds is not None:
+        title = f"{data_dir.name}-{name}-{options.folds}-folds-{recipe.seed}"
     if options.epochs is not None:
         title += f"-{options.epochs}-epochs"
     if recipe.precision != recipe_named(name).precision:
         title += f"-{options.precision}"
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
-    train, val, test, photos = (_own_sets if own else _lfw_a_sets)(options, data_dir, recipe)
     run_dir = options.run_dir or Path("runs") / title
+    if options.folds is not None:
+        train_folds(recipe, data_dir, options.folds, run_dir)
+        return
+    sets = (_own_people if own else _lfw_a)(options, data_dir, recipe)
     try:
-        results = training.train(recipe, train, val, run_dir, test=test, photos=photos, verbose=2)
+        results = training.train(
+            *(recipe, sets.train, sets.validation, run_dir), test=sets.test, photos=sets.photos, verbose=2
+        )
     except KeyboardInterrupt:
         if (run_dir / RESULTS).exists():
             show_run(read_results(run_dir), data_dir, run_dir)
         raise
+    if own:
+        sets.write_pairs(run_dir / PAIRS)
     show_run(results, data_dir, run_dir)
 
 
@@ -124,24 +144,32 @@ def _aligned(options: argparse.Namespace) -> Path:
     return output
 
 
-def _own_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
-    if recipe.split != "identities" or options.exclude:
+def _require_fitting(options: argparse.Namespace, own: bool) -> None:
+    if own and (options.split == "report" or options.exclude):
         raise ValueError(
             "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps "
-            f"them apart. Received: --data {data_dir}"
+            f"them apart. Received: --data {options.data}"
         )
-    own = datasets.load_people(data_dir, seed=recipe.seed)
-    for name, pairs in (("training", own.train), ("validation", own.validation), ("test", own.test)):
-        logger.info("%s: %d pairs of %d people", name, len(pairs), len(pairs.identities()))
-    return own.train, own.validation, own.test, own.photos
+    if not own and (options.split == "letters" or options.folds is not None):
+        raise ValueError(
+            "`--split letters` and `--folds` are for a folder with a folder of photos for each person; LFW-a "
+            f"has a split by letters and a test of its own. Received: --data {options.data}"
+        )
+    if options.split == "letters" and options.folds is not None:
+        raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")
 
 
-def _lfw_a_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
+def _own_people(options: argparse.Namespace, data_dir: Path, recipe: Any) -> datasets.OwnPeople:
+    split = "letters" if options.split == "letters" else "draw"
+    return datasets.load_people(data_dir, split=split, seed=recipe.seed)
+
+
+def _lfw_a(options: argparse.Namespace, data_dir: Path, recipe: Any) -> datasets.OwnPeople:
     pairs, test = datasets.load_lfw_a(data_dir)
     if options.exclude:
         pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))
     train, val = recipe.split_pairs(pairs, exclude=test)
-    return train, val, test, datasets.training_photos(data_dir / "train", pairs, val)
+    return datasets.OwnPeople(train, val, test, datasets.training_photos(data_dir / "train", pairs, val))
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .decoded import DecodedPhotos
 from .download import download_lfw_a, download_pairs
+from .folds import folds_in_turn, people_folds
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .own_people import OwnPeople, load_people, make_pairs
@@ -46,6 +47,7 @@ __all__ = [
     "class_table",
     "download_lfw_a",
     "download_pairs",
+    "folds_in_turn",
     "identity_dataset",
     "letter_counts",
     "letter_table",
@@ -60,6 +62,7 @@ __all__ = [
     "organize_cfp",
     "organize_lfw_a",
     "pair_dataset",
+    "people_folds",
     "photo_dataset",
     "photo_sizes",
     "photos_by_identity",

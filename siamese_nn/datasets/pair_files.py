@@ -7,11 +7,10 @@ from functools import reduce
 from itertools import chain
 from operator import add
 from pathlib import Path
-from unicodedata import category
 
 from ..files import write_text
 from .pairs import Pairs
-from .photo_folders import IMAGE_ENDINGS
+from .photo_folders import IMAGE_ENDINGS, is_plain
 
 Photo = tuple[str, int | str]  # who is on it, and its number or the name of its file
 
@@ -137,7 +136,7 @@ def _written(folds: Sequence[Pairs]) -> dict[str, str]:
                 f"folder, Ada Lovelace/any name.jpg. Received: {path}, of {name}"
             )
         for part in (name, Path(path).name):
-            if not _is_plain(part):
+            if not is_plain(part):
                 raise ValueError(
                     "A name in a pair file holds no slash, tab, line break or other control character. "
                     f"Received: {path!r}. Rename it"
@@ -155,13 +154,6 @@ def _number(path: str, identity: str) -> int | None:
 
 def _is_photo(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name can be that of one file, and stand in a line of UTF-8."""
-    return name not in ("", ".", "..") and not any(
-        character in "/\\" or category(character) in ("Cc", "Cs") for character in name
-    )
 
 
 def photo_stem(photo: tuple[str, int]) -> str:
@@ -259,7 +251,7 @@ def _parse_line(where: str, line: str, same: bool, count: int, by_file: bool) ->
         )
     name, other = fields[0], fields[0] if same else fields[2]
     photos = (fields[1], fields[-1])
-    if by_file and not (all(map(_is_plain, fields)) and all(map(_is_photo, photos))):
+    if by_file and not (all(map(is_plain, fields)) and all(map(_is_photo, photos))):
         raise PairFileError(
             f"{where}: all photos must be named by their files, as in the first pair, with ending and "
             f"without folder, in {want}. Received: {line[:120]!r}"

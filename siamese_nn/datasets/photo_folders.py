@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from .pairs import Pairs
 
@@ -118,7 +118,8 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
         ValueError: if it is not clear of each photo who is on it: in a flat folder one that isn't named as
             LFW's are, photos beside folders of photos, photos deeper in a person's folder, or two names that
             differ by letter case, spaces or Unicode form alone; if there is no photo, in the folder or in a
-            person's; or if there is one of another format, such as `.heic` or `.webp`.
+            person's; if there is one of another format, such as `.heic` or `.webp`; or if a name holds a
+            backslash, a tab, a line break or another control character.
 
     Example:
         >>> import tempfile
@@ -136,6 +137,12 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
     for path in left_out:
         _require_no_photo(path)
     own = {name: photos for name, photos in folders.items() if photos}
+    for path in chain(flat, *own.values()):
+        if not (is_plain(path.name) and is_plain(path.parent.name)):
+            raise ValueError(
+                "A name of a person or a photo holds no backslash, tab, line break or other control "
+                f"character. Received: {str(path)!r}. Rename it"
+            )
     if own and flat:
         raise ValueError(
             "`image_dir` must hold photos, or a folder of photos for each person, but not both. "
@@ -169,6 +176,13 @@ def person_by_name(photo: Path) -> str | None:
     """Returns who is on a photo that is named in LFW's form, `First_Last_0001.jpg`; `None` of any other."""
     match = _LFW_NAME.fullmatch(photo.stem)
     return None if match is None else match[1]
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name can be that of one file, and stand in a line of UTF-8."""
+    return name not in ("", ".", "..") and not any(
+        character in "/\\" or category(character) in ("Cc", "Cs") for character in name
+    )
 
 
 def _listing(folder: Path) -> tuple[list[Path], dict[str, list[Path]], list[Path]]:

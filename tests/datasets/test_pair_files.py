@@ -290,10 +290,14 @@ def test_malformed_files_that_name_photos_by_file(tmp_path, text, message):
 
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\\b", "a\x85b", "a\udcffb"])
 def test_a_name_that_a_line_cannot_hold_is_not_written(tmp_path, name):
-    _, pairs = made(tmp_path, people=(name, "Bob"))
+    people = {person: [f"people/{person}/{file}" for file in ("1.jpg", "2.jpg")] for person in (name, "Bob")}
+    pairs = datasets.make_pairs(people)
     with pytest.raises(ValueError, match="holds no slash, tab, line break or other control character"):
         datasets.write_pairs(pairs, tmp_path / "pairs.txt")
     assert not (tmp_path / "pairs.txt").exists()
+    fill(tmp_path / "people", f"{name}/1.jpg", "Bob/1.jpg")
+    with pytest.raises(ValueError, match="holds no backslash, tab, line break or other control character"):
+        datasets.photos_by_identity(tmp_path / "people")
 
 
 def test_lfws_own_folders_are_organised_by_numbers(tmp_path):
