@@ -53,7 +53,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "pairs",
         help="count an organised folder's pairs, by letter and by split; or make those of your own people",
         usage="%(prog)s [-h] [--letters LETTERS] DATA\n"
-        "       %(prog)s make [-h] [--seed SEED] --out FOLDER PEOPLE",
+        "       %(prog)s make [-h] [--folds N] [--seed SEED] --out FOLDER PEOPLE",
     )
     command.add_argument(
         "words",
@@ -62,6 +62,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="organised folder; or the word make and a folder with a folder of photos for each person",
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="where make writes the pair files")
+    command.add_argument(
+        "--folds", type=int, metavar="N", help="make files for N folds, as `train --folds` has them"
+    )
     command.add_argument("--seed", type=int, default=0, help="of what make draws (default: 0)")
     command.add_argument(
         "--letters", default="ABCDE", help="first letters of the validation people (default: ABCDE)"
@@ -118,7 +121,7 @@ def _pairs(options: argparse.Namespace) -> None:
                 "`pairs make` wants one folder, and where to write: pairs make PEOPLE --out FOLDER. "
                 f"Received: {' '.join(others) or 'no folder'}, --out {options.out}"
             )
-        write_pairs(Path(others[0]), options.out, options.seed)
+        write_pairs(Path(others[0]), options.out, options.folds, options.seed)
         return
     if others or options.out is not None:
         raise ValueError(

@@ -21,9 +21,10 @@ def train_folds(recipe: Any, data_dir: Path, n_folds: int, run_dir: Path) -> Non
     print(f"Page: {run_dir / study.PAGE}\nTo use it: siamese-nn verify {run_dir / study.MODEL} A.jpg B.jpg")
 
 
-def write_pairs(people: Path, output: Path, seed: int) -> None:
-    """Writes the pair files of a folder of people, and prints how many people, photos and pairs there are."""
-    own = datasets.load_people(people, seed=seed)
-    files = own.write_pairs(output)
-    print(datasets.class_table({"train": own.train, "validation": own.validation, "test": own.test}))
-    print(*files, sep="\n")
+def write_pairs(people: Path, output: Path, n_folds: int | None, seed: int) -> None:
+    """Writes the pair files of a folder of people, split once or into folds, and prints their names."""
+    if n_folds is None:
+        print(*datasets.load_people(people, seed=seed).write_pairs(output), sep="\n")
+        return
+    for number, fold in enumerate(datasets.people_folds(people, n_folds, seed=seed), 1):
+        print(*fold.write_pairs(output / f"fold-{number}"), sep="\n")

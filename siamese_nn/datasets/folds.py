@@ -74,11 +74,12 @@ def people_folds(
     ]
     folds = []
     for number, test in enumerate(tests):
-        say_who(f"fold {number + 1}", parts[number], test)
         after = (number + 1) % n_folds
         apart = {*parts[number], *parts[after]}
         own = {name: photos for name, photos in people.items() if name not in apart}
         train = make_pairs(own, most_per_person=most_per_person, seed=[seed, 3, number])
+        say_who(f"fold {number + 1}, training", own, train)
+        say_who(f"fold {number + 1}, test", parts[number], test)
         folds.append(OwnPeople(train, tests[after], test, photos=own))
     return folds
 

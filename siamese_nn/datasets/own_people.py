@@ -108,7 +108,7 @@ def load_people(
         raise ValueError(
             f"Each side of a split by letters must get at least {FEWEST} people with two photos or more. "
             f"Received in {folder}: {counts[0]} for training, {counts[1]} for validation and {counts[2]} for "
-            'the test, as the names of many begin alike. Take the drawn split, `split="draw"`'
+            "the test, as the names of many begin alike. Take the drawn split, the default"
         )
     if min(counts) < FEWEST:
         raise ValueError(
@@ -159,19 +159,12 @@ def _by_letter(people: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
     for name in people:
         letters.setdefault(normalize("NFKD", name).strip()[:1].casefold(), []).append(name)
     several = sum(len(own) > 1 for own in people.values())
-    _, validation, test = _SHARES
     sides: list[dict[str, list[str]]] = [{}, {}, {}]
-    before = 0  # people with several photos
+    wanted = [0, *(round(share * several) for share in _SHARES[1:])]  # people with several photos
     for letter in sorted(letters):
-        side = (
-            1
-            if before < round(validation * several)
-            else 2
-            if before < round((validation + test) * several)
-            else 0
-        )
+        side = next((number for number in (1, 2) if wanted[number] > 0), 0)
         sides[side].update({name: people[name] for name in letters[letter]})
-        before += sum(len(people[name]) > 1 for name in letters[letter])
+        wanted[side] -= sum(len(people[name]) > 1 for name in letters[letter])
     return sides
 
 

@@ -89,8 +89,12 @@ def train_folds(
     runs_dir = Path(runs_dir)
     run_dirs = [runs_dir / f"fold-{number}" for number in range(1, len(folds) + 1)]
     _require_own_folder(runs_dir, run_dirs)
+    if len(folds) < 2:
+        raise ValueError(f"`folds` must be at least 2. Received: {len(folds)}")
     for run_dir, fold in zip(run_dirs, folds, strict=True):
         _require_apart(run_dir.name, fold)
+    for (number, fold), (other, another) in combinations(enumerate(folds, 1), 2):
+        require_disjoint(fold.test, another.test, names=(f"fold-{number}'s test", f"fold-{other}'s test"))
     for run_dir, fold in zip(run_dirs, folds, strict=True):
         train(
             *(recipe, fold.train, fold.validation, run_dir),
@@ -118,7 +122,7 @@ def train_folds(
 def _require_own_folder(runs_dir: Path, run_dirs: Sequence[Path]) -> None:
     own = {FIGURES, PAGE, MODEL, *(run_dir.name for run_dir in run_dirs)}
     others = [entry.name for entry in runs_dir.iterdir()] if runs_dir.exists() else []
-    others = sorted(name for name in others if name not in own and not name.startswith(".partial-"))
+    others = sorted(name for name in others if name not in own and not name.startswith("."))
     if others:
         raise ValueError(
             f"`runs_dir` must be a new folder or that of these very folds. Received {runs_dir} with "
