@@ -123,9 +123,10 @@ def _pairs(options: argparse.Namespace) -> None:
             )
         write_pairs(Path(others[0]), options.out, options.folds, options.seed)
         return
-    if others or options.out is not None:
+    if others or options.out is not None or options.folds is not None:
         raise ValueError(
-            f"`pairs` wants one organised folder; `--out` belongs to `pairs make`. Received: {first} {others}"
+            "`pairs` wants one organised folder; `--out` and `--folds` belong to `pairs make`. Received: "
+            f"{' '.join(options.words)}"
         )
     pairs, test = datasets.load_lfw_a(Path(first))
     train, val = datasets.split_identities(pairs, letters=options.letters, exclude=test)

@@ -24,7 +24,7 @@ from ..training.train import train
 
 FIGURES, MODEL = "folds.json", "model"
 MODEL_WORDS = (
-    "The model to use is that of the run `model`. It was trained on all people but those of the first fold, "
+    "The model to use is that of the run model. It was trained on all people but those of the first fold, "
     "who chose its epoch and threshold. It is measured on nobody: the figures are those of its recipe."
 )
 
