@@ -84,9 +84,10 @@ def _train(options: argparse.Namespace) -> None:
 
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
-    _require_fitting(options, own)
-    split = "report" if options.split == "report" else "identities"
-    recipe = replace(recipe_named(name), split=split, seed=options.seed)
+    by_letters = options.split == "letters"
+    if by_letters:
+        options.split = "identities"  # the recipe's: nobody is on two sides
+    recipe = replace(recipe_named(name), split=options.split, seed=options.seed)
     if options.epochs is not None:
         recipe = replace(recipe, epochs=options.epochs)
         if recipe.pretraining is not None:
@@ -95,10 +96,11 @@ def _train(options: argparse.Namespace) -> None:
         recipe = replace(recipe, precision=options.precision)
     elif (faster := training.fastest_precision()) != recipe.precision:
         logger.info("this machine computes faster with --precision %s", faster)
+    _require_fitting(options, own, by_letters, recipe)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
-    title = f"{data_dir.name}-{name}-{options.split}-{recipe.seed}"
+    title = f"{data_dir.name}-{name}-{'letters' if by_letters else recipe.split}-{recipe.seed}"
     if options.folds is not None:
-        title = f"{data_dir.name}-{name}-{options.folds}-folds-{recipe.seed}"
+        title += f"-{options.folds}-folds"
     if options.epochs is not None:
         title += f"-{options.epochs}-epochs"
     if recipe.precision != recipe_named(name).precision:
@@ -109,7 +111,11 @@ def _train(options: argparse.Namespace) -> None:
     if options.folds is not None:
         train_folds(recipe, data_dir, options.folds, run_dir)
         return
-    sets = (_own_people if own else _lfw_a)(options, data_dir, recipe)
+    if own:
+        split = "letters" if by_letters else "draw"
+        sets = datasets.load_people(data_dir, split=split, seed=recipe.seed)
+    else:
+        sets = _lfw_a(options, data_dir, recipe)
     try:
         results = training.train(
             *(recipe, sets.train, sets.validation, run_dir), test=sets.test, photos=sets.photos, verbose=2
@@ -144,24 +150,19 @@ def _aligned(options: argparse.Namespace) -> Path:
     return output
 
 
-def _require_fitting(options: argparse.Namespace, own: bool) -> None:
-    if own and (options.split == "report" or options.exclude):
+def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, recipe: Any) -> None:
+    if own and (recipe.split == "report" or options.exclude):
         raise ValueError(
             "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps "
             f"them apart. Received: --data {options.data}"
         )
-    if not own and (options.split == "letters" or options.folds is not None):
+    if not own and (by_letters or options.folds is not None):
         raise ValueError(
             "`--split letters` and `--folds` are for a folder with a folder of photos for each person; LFW-a "
             f"has a split by letters and a test of its own. Received: --data {options.data}"
         )
-    if options.split == "letters" and options.folds is not None:
+    if by_letters and options.folds is not None:
         raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")
-
-
-def _own_people(options: argparse.Namespace, data_dir: Path, recipe: Any) -> datasets.OwnPeople:
-    split = "letters" if options.split == "letters" else "draw"
-    return datasets.load_people(data_dir, split=split, seed=recipe.seed)
 
 
 def _lfw_a(options: argparse.Namespace, data_dir: Path, recipe: Any) -> datasets.OwnPeople:

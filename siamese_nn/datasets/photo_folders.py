@@ -137,11 +137,11 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
     for path in left_out:
         _require_no_photo(path)
     own = {name: photos for name, photos in folders.items() if photos}
-    for path in chain(flat, *own.values()):
-        if not (is_plain(path.name) and is_plain(path.parent.name)):
+    for part in chain(own, (path.name for path in chain(flat, *own.values()))):
+        if not is_plain(part):
             raise ValueError(
                 "A name of a person or a photo holds no backslash, tab, line break or other control "
-                f"character. Received: {str(path)!r}. Rename it"
+                f"character. Received: {part!r} in {folder}. Rename it"
             )
     if own and flat:
         raise ValueError(

@@ -207,6 +207,12 @@ def test_photos_of_whom_it_is_not_clear_who_is_on_them_are_refused(tmp_path, pla
         datasets.photos_by_identity(tmp_path)
 
 
+def test_the_working_folder_is_one_as_any_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, "Ada_Ek_0001.jpg", "Ada_Ek_0002.jpg")
+    assert datasets.photos_by_identity(".") == {"Ada_Ek": ["Ada_Ek_0001.jpg", "Ada_Ek_0002.jpg"]}
+
+
 def test_a_person_may_be_called_as_a_camera_calls_photos(tmp_path):
     fill(tmp_path, "Sam_Torrance_0001.jpg", "Sam_Torrance_0002.jpg", "P_Ek_0001.jpg")
     assert sorted(datasets.photos_by_identity(tmp_path)) == ["P_Ek", "Sam_Torrance"]
