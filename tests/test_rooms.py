@@ -21,7 +21,7 @@ ROOMS = {
         *("files", "plots", "datasets", "models", "evaluation"),
         *("recipes", "runs", "verification"),
     },
-    "studies": {"files", "plots", "datasets", "models", "recipes", "runs", "training"},
+    "studies": {"files", "plots", "datasets", "models", "evaluation", "recipes", "runs", "training"},
     "cli": {"faces", "files", "datasets", "recipes", "runs", "verification", "training", "studies"},
 }
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from .. import datasets
+from .people import write_pairs
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -48,8 +49,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("data", type=Path, help="archive, unpacked folder or organised folder")
     command.set_defaults(run=_check)
 
-    command = commands.add_parser("pairs", help="count an organised folder's pairs, by letter and by split")
-    command.add_argument("data", type=Path, help="organised folder")
+    command = commands.add_parser(
+        "pairs",
+        help="count an organised folder's pairs, by letter and by split; or make those of your own people",
+        usage="%(prog)s [-h] [--letters LETTERS] DATA\n"
+        "       %(prog)s make [-h] [--folds N] [--seed SEED] --out FOLDER PEOPLE",
+    )
+    command.add_argument(
+        "words",
+        nargs="+",
+        metavar="DATA",
+        help="organised folder; or the word make and a folder with a folder of photos for each person",
+    )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="where make writes the pair files")
+    command.add_argument(
+        "--folds", type=int, metavar="N", help="make files for N folds, as `train --folds` has them"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of what make draws (default: 0)")
     command.add_argument(
         "--letters", default="ABCDE", help="first letters of the validation people (default: ABCDE)"
     )
@@ -98,7 +114,21 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _pairs(options: argparse.Namespace) -> None:
-    pairs, test = datasets.load_lfw_a(options.data)
+    first, *others = options.words
+    if first == "make":
+        if len(others) != 1 or options.out is None:
+            raise ValueError(
+                "`pairs make` wants one folder, and where to write: pairs make PEOPLE --out FOLDER. "
+                f"Received: {' '.join(others) or 'no folder'}, --out {options.out}"
+            )
+        write_pairs(Path(others[0]), options.out, options.folds, options.seed)
+        return
+    if others or options.out is not None or options.folds is not None:
+        raise ValueError(
+            "`pairs` wants one organised folder; `--out` and `--folds` belong to `pairs make`. Received: "
+            f"{' '.join(options.words)}"
+        )
+    pairs, test = datasets.load_lfw_a(Path(first))
     train, val = datasets.split_identities(pairs, letters=options.letters, exclude=test)
     report_train, report_val = datasets.split_by_letter(pairs)
     print(datasets.letter_table(pairs))

@@ -9,6 +9,7 @@ from .. import datasets
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import align_folder, data_folder
+from .people import PAIRS, train_folds
 from .recipes import chosen, title_of
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--split",
-        choices=SPLITS,
-        help="identities (default): nobody is on both sides; report: the report's letter split, which leaks",
+        choices=(*SPLITS, "letters"),
+        help="identities (default): nobody is on both sides; report: the report's letter split, which leaks; "
+        "letters: your own people by the first letters of their names, instead of a draw",
+    )
+    command.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="train and measure N times, each time on others of your own people: for 10 people and more, of "
+        "whom one split says too little",
     )
     command.add_argument("--seed", type=int, help="of weights, order and split (default: the recipe's)")
     command.add_argument(
@@ -81,21 +90,39 @@ def _train(options: argparse.Namespace) -> None:
 
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
+    by_letters = options.split == "letters"
+    if by_letters:
+        options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
     if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
         logger.info("this machine computes faster with --precision %s", faster)
+    _require_fitting(options, own, by_letters, recipe)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
-    title = f"{data_dir.name}-{title_of(name)}-{recipe.split}-{recipe.seed}{changes}"
+    split = "letters" if by_letters else recipe.split
+    title = f"{data_dir.name}-{title_of(name)}-{split}-{recipe.seed}{changes}"
+    if options.folds is not None:
+        title += f"-{options.folds}-folds"
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
-    train, val, test, photos = (_own_sets if own else _lfw_a_sets)(options, data_dir, recipe)
     run_dir = options.run_dir or Path("runs") / title
+    if options.folds is not None:
+        train_folds(recipe, data_dir, options.folds, run_dir)
+        return
+    if own:
+        split = "letters" if by_letters else "draw"
+        sets = datasets.load_people(data_dir, split=split, seed=recipe.seed)
+    else:
+        sets = _lfw_a(options, data_dir, recipe)
     try:
-        results = training.train(recipe, train, val, run_dir, test=test, photos=photos, verbose=2)
+        results = training.train(
+            *(recipe, sets.train, sets.validation, run_dir), test=sets.test, photos=sets.photos, verbose=2
+        )
     except KeyboardInterrupt:
         if (run_dir / RESULTS).exists():
             show_run(read_results(run_dir), data_dir, run_dir)
         raise
+    if own:
+        sets.write_pairs(run_dir / PAIRS)
     show_run(results, data_dir, run_dir)
 
 
@@ -120,24 +147,27 @@ def _aligned(options: argparse.Namespace) -> Path:
     return output
 
 
-def _own_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
-    if recipe.split != "identities" or options.exclude:
+def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, recipe: Any) -> None:
+    if own and (recipe.split == "report" or options.exclude):
         raise ValueError(
             "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps "
-            f"them apart. Received: --data {data_dir}"
+            f"them apart. Received: --data {options.data}"
         )
-    own = datasets.load_people(data_dir, seed=recipe.seed)
-    for name, pairs in (("training", own.train), ("validation", own.validation), ("test", own.test)):
-        logger.info("%s: %d pairs of %d people", name, len(pairs), len(pairs.identities()))
-    return own.train, own.validation, own.test, own.photos
+    if not own and (by_letters or options.folds is not None):
+        raise ValueError(
+            "`--split letters` and `--folds` are for a folder with a folder of photos for each person; LFW-a "
+            f"has a split by letters and a test of its own. Received: --data {options.data}"
+        )
+    if by_letters and options.folds is not None:
+        raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")
 
 
-def _lfw_a_sets(options: argparse.Namespace, data_dir: Path, recipe: Any) -> Any:
+def _lfw_a(options: argparse.Namespace, data_dir: Path, recipe: Any) -> datasets.OwnPeople:
     pairs, test = datasets.load_lfw_a(data_dir)
     if options.exclude:
         pairs = datasets.without_people(pairs, datasets.read_names(options.exclude))
     train, val = recipe.split_pairs(pairs, exclude=test)
-    return train, val, test, datasets.training_photos(data_dir / "train", pairs, val)
+    return datasets.OwnPeople(train, val, test, datasets.training_photos(data_dir / "train", pairs, val))
 
 
 def _report(options: argparse.Namespace) -> None:

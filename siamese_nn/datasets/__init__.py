@@ -8,12 +8,13 @@ from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .decoded import DecodedPhotos
 from .download import download_lfw_a, download_pairs
+from .folds import folds_in_turn, people_folds
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .own_people import OwnPeople, load_people, make_pairs
-from .pair_files import PairFileError, photos_by_identity, read_folds, read_pairs, write_pairs
+from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
-from .photo_folders import training_photos
+from .photo_folders import photos_by_identity, training_photos
 from .photo_format import PhotoFormat
 from .raw_photos import open_raw_photo
 from .splits import (
@@ -46,6 +47,7 @@ __all__ = [
     "class_table",
     "download_lfw_a",
     "download_pairs",
+    "folds_in_turn",
     "identity_dataset",
     "letter_counts",
     "letter_table",
@@ -60,6 +62,7 @@ __all__ = [
     "organize_cfp",
     "organize_lfw_a",
     "pair_dataset",
+    "people_folds",
     "photo_dataset",
     "photo_sizes",
     "photos_by_identity",

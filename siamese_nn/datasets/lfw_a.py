@@ -243,7 +243,7 @@ def _pair_file_bytes(group: str, file: Path) -> bytes:
 def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
     """Returns the group of each person, and the stems of the photos that the pairs ask for."""
     folds = {group: parse_pair_file(file) for group, file in given.items()}
-    photos = {group: {p for fold in folds[group] for _, pair in fold for p in pair} for group in folds}
+    photos = {group: _numbered(file, folds[group]) for group, file in given.items()}
     people = {group: {name for name, _ in photos[group]} for group in photos}
     both = people["train"] & people["test"]
     if both:
@@ -253,6 +253,13 @@ def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
         )
     group_of = {name: group for group in people for name in people[group]}
     return group_of, {photo_stem(photo) for group in photos.values() for photo in group}
+
+
+def _numbered(file: Path, folds: list) -> set[tuple[str, int]]:
+    photos = {photo for fold in folds for _, pair in fold for photo in pair}
+    if not all(isinstance(number, int) for _, number in photos):
+        raise PairFileError(f"{file}: LFW's pair files number their photos. Received one with names of files")
+    return photos
 
 
 def _foreign(output_dir: Path, pair_bytes: dict[str, bytes]) -> FileExistsError | None:

@@ -5,7 +5,7 @@ from .comparison import Comparison, Cosine, Euclidean, LikelihoodRatio, Normaliz
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
 from .open_set import GalleryThreshold, HeldOutScores, Rate, spread_photos
 from .plda import Plda, fit_plda
-from .protocols import FoldsReport, cross_validate, cross_validate_plda, require_unseen
+from .protocols import FoldsReport, cross_validate, cross_validate_plda, folds_report, require_unseen
 from .scoring import compare, compare_all, embed, score_matrix, score_pairs, score_raw_pixels
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "equal_error_rate",
     "fit_platt",
     "fit_plda",
+    "folds_report",
     "require_unseen",
     "score_matrix",
     "score_pairs",

@@ -79,29 +79,37 @@ def cross_validate(scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs]) 
         >>> report.accuracy["mean"], report.folds[0]["threshold"]
         (1.0, 0.45)
     """
-    _require_pairs(folds)
-    if len(folds) < 2 or len(scores_by_fold) != len(folds):
-        raise ValueError(
-            "`folds` must be at least 2, and `scores_by_fold` as many. "
-            f"Received: {len(folds)} folds, and scores for {len(scores_by_fold)}"
-        )
-    n_pairs = sum(map(len, folds))
-    if n_pairs < len(folds):
-        raise ValueError(
-            f"`folds` must hold at least a pair each. Received: {n_pairs} pairs in {len(folds)} folds"
-        )
-    checked = []
-    for number, (scores, fold) in enumerate(zip(scores_by_fold, folds, strict=True), 1):
-        try:
-            checked.append(checked_scores(scores, fold.same))
-        except ValueError as error:
-            raise ValueError(f"Fold {number}: {error}") from error
-    _require_disjoint_folds(folds)
+    checked = _checked_folds(scores_by_fold, folds)
     rows = []
     for i, (scores, same) in enumerate(checked):
         others = [np.concatenate(column) for column in zip(*(checked[:i] + checked[i + 1 :]), strict=True)]
         rows.append(_row(scores, same, folds[i], choose_threshold(*others)))
-    return _over(rows, n_pairs)
+    return _over(rows, sum(map(len, folds)))
+
+
+def folds_report(
+    scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs], thresholds: Sequence[float]
+) -> FoldsReport:
+    """Measures each fold by a model of its own, at a threshold that was chosen for it on other people.
+
+    Args:
+        scores_by_fold: for each fold its `(n,)` scores, higher is more alike.
+        folds: the pairs of each fold, two or more.
+        thresholds: for each fold the score from which a pair counts as same.
+
+    Returns:
+        The figures of each fold, and over the folds.
+
+    Raises:
+        ValueError: as `cross_validate`.
+        IdentityLeakError: if somebody occurs in two folds.
+    """
+    checked = _checked_folds(scores_by_fold, folds)
+    rows = [
+        _row(scores, same, fold, threshold)
+        for (scores, same), fold, threshold in zip(checked, folds, thresholds, strict=True)
+    ]
+    return _over(rows, sum(map(len, folds)))
 
 
 def cross_validate_plda(
@@ -156,6 +164,30 @@ def cross_validate_plda(
         )
         rows.append(_row(own, same, fold, choose_threshold(others, other_same)))
     return _over(rows, sum(map(len, folds)))
+
+
+def _checked_folds(
+    scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    _require_pairs(folds)
+    if len(folds) < 2 or len(scores_by_fold) != len(folds):
+        raise ValueError(
+            "`folds` must be at least 2, and `scores_by_fold` as many. "
+            f"Received: {len(folds)} folds, and scores for {len(scores_by_fold)}"
+        )
+    n_pairs = sum(map(len, folds))
+    if n_pairs < len(folds):
+        raise ValueError(
+            f"`folds` must hold at least a pair each. Received: {n_pairs} pairs in {len(folds)} folds"
+        )
+    checked = []
+    for number, (scores, fold) in enumerate(zip(scores_by_fold, folds, strict=True), 1):
+        try:
+            checked.append(checked_scores(scores, fold.same))
+        except ValueError as error:
+            raise ValueError(f"Fold {number}: {error}") from error
+    _require_disjoint_folds(folds)
+    return checked
 
 
 def _row(scores: np.ndarray, same: np.ndarray, fold: Pairs, threshold: float) -> dict[str, float]:

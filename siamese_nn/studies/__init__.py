@@ -1,1 +1,1 @@
-"""Many trainings: the report again, CFP again, a search."""
+"""Many trainings: the report again, CFP again, a search, folds."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from siamese_nn.datasets import PairFileError, cfp_photos, make_toy_cfp, read_cfp_folds, read_pairs
 
 VIEW_1 = b"2\nAda\t1\t2\nBob\t1\t2\nAda\t1\tBob\t1\nBob\t2\tAda\t2\n"
+FILES = b"2\nAda\ta 1.jpg\t2.png\nBob\ta 1.jpg\t2.png\nAda\ta 1.jpg\tBob\t2.png\nBob\ta 1.jpg\tAda\t2.png\n"
 VIEW_2 = b"2\t1\nAda\t1\t2\nAda\t1\tBob\t1\nBob\t1\t2\nBob\t2\tAda\t2\n"
 ODD_BYTES = [
     *(
@@ -62,8 +63,11 @@ def test_many_harmed_pair_files_are_read_or_refused(tmp_path):
     for name in ("Ada", "Bob"):
         for number in (1, 2):
             (tmp_path / "photos" / f"{name}_{number:04d}.jpg").touch()
-    for _ in range(1000):
-        file.write_bytes(harmed(generator, generator.choice([VIEW_1, VIEW_2])))
+        (tmp_path / "photos" / name).mkdir()
+        for photo in ("a 1.jpg", "2.png"):
+            (tmp_path / "photos" / name / photo).touch()
+    for _ in range(2000):
+        file.write_bytes(harmed(generator, generator.choice([VIEW_1, VIEW_2, FILES])))
         try:
             assert read_pairs(file, tmp_path / "photos").identities() == {"Ada", "Bob"}
             outcomes["read"] += 1

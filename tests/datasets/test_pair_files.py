@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from siamese_nn import datasets
@@ -187,6 +188,9 @@ def test_in_folders_a_photos_person_is_its_folder(tmp_path):
         (["Photo_0001.jpg", "CIMG_0002.jpg"], r"First_Last_0001. Received: .*CIMG_0002.jpg"),
         (["P1030_0001.jpg", "P1030_0002.jpg"], r"2 photos of 'P1030' alone in .*Make a folder for each"),
         (["Zo\u00eb/1.jpg", "Zoe\u0308/1.jpg"], r"written in two ways. Put the photos into one"),
+        (["Ada/1.jpg", "ada/1.jpg"], r"'Ada' and 'ada', one name that is written in two ways"),
+        (["Ada Ek/1.jpg", "Ada  Ek/1.jpg"], r"one name that is written in two ways"),
+        (["Ada_0001.jpg", "ADA_0001.jpg"], r"one name that is written in two ways"),
         (["Img_2020_0001.jpg", "Ada_0001.jpg"], r"First_Last_0001. Received: .*Img_2020_0001.jpg"),
         (["20230101_1234.jpg"], r"Received: .*20230101_1234.jpg"),
         (["Ada_0001.jpg", "Bob/1.jpg"], r"not both. Received: .*Ada_0001.jpg beside .*Bob"),
@@ -201,6 +205,12 @@ def test_photos_of_whom_it_is_not_clear_who_is_on_them_are_refused(tmp_path, pla
     fill(tmp_path, *places)
     with pytest.raises(ValueError, match=message):
         datasets.photos_by_identity(tmp_path)
+
+
+def test_the_working_folder_is_one_as_any_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, "Ada_Ek_0001.jpg", "Ada_Ek_0002.jpg")
+    assert datasets.photos_by_identity(".") == {"Ada_Ek": ["Ada_Ek_0001.jpg", "Ada_Ek_0002.jpg"]}
 
 
 def test_a_person_may_be_called_as_a_camera_calls_photos(tmp_path):
@@ -218,3 +228,90 @@ def test_swapped_arguments_are_told_so(toy_dir):
         PairFileError, match=r"read_pairs\(pairs_file, image_dir\). Received: the folder .*lfw2"
     ):
         datasets.read_pairs(toy_dir / "lfw2", toy_dir / "pairsDevTrain.txt")
+
+
+ODD = ("Ada Lovelace", " J. R. ", "Zoë", "李雷", "7", "a\u3000b", "\u2028", "Ann_Lee")
+
+
+def made(tmp_path, people=ODD, files=("1.jpg", "7.PNG", "holiday at sea.jpeg")):
+    fill(tmp_path / "people", *(f"{name}/{file}" for name in people for file in files))
+    return tmp_path / "people", datasets.make_pairs(datasets.photos_by_identity(tmp_path / "people"))
+
+
+def as_columns(pairs):
+    return [column.tolist() for column in vars(pairs).values()]
+
+
+def test_pairs_of_any_people_are_written_and_come_back(tmp_path):
+    people, pairs = made(tmp_path)
+    datasets.write_pairs(pairs, tmp_path / "pairs.txt")
+    assert as_columns(datasets.read_pairs(tmp_path / "pairs.txt", people)) == as_columns(pairs)
+    folds = [pairs[pairs.left_identities == name] for name in ODD]
+    folds = [fold[np.argsort(-fold.same, kind="stable")[[0, -1]]] for fold in folds]
+    datasets.write_pairs([fold for fold in folds if fold.same.tolist() == [1, 0]], tmp_path / "folds.txt")
+    again = datasets.read_folds(tmp_path / "folds.txt", people)
+    assert len(again) > 3 and all(
+        as_columns(a) == as_columns(b)
+        for a, b in zip(again, [fold for fold in folds if fold.same.tolist() == [1, 0]], strict=True)
+    )
+
+
+def test_photos_in_lfws_form_keep_their_numbers_and_one_that_is_not_names_all_by_file(tmp_path):
+    files = ("Ada_0001.jpg", "Ada_0002.jpg")
+    fill(tmp_path / "people", *(f"Ada/{file}" for file in files), "Bob/Bob_0001.jpg", "Bob/Bob_0002.png")
+    pairs = datasets.make_pairs(datasets.photos_by_identity(tmp_path / "people"))
+    datasets.write_pairs(pairs, tmp_path / "pairs.txt")
+    assert (tmp_path / "pairs.txt").read_text().startswith("2\nAda\t1\t2\nBob\t1\t2\nAda\t")
+    fill(tmp_path / "people", "Cy/Ada_0001.jpg", "Cy/Cy_0001.png", "Cy/Cy_0001.jpg")  # one number twice
+    pairs = datasets.make_pairs(datasets.photos_by_identity(tmp_path / "people"))
+    datasets.write_pairs(pairs, tmp_path / "pairs.txt")
+    assert "\nAda\tAda_0001.jpg\tAda_0002.jpg\n" in (tmp_path / "pairs.txt").read_text()
+    assert as_columns(datasets.read_pairs(tmp_path / "pairs.txt", tmp_path / "people")) == as_columns(pairs)
+
+
+FILES = "1\nAda Ek\t1.jpg\t2.jpg\nAda Ek\t1.jpg\tBob\tb.png\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (FILES.replace("2.jpg", "2"), ":2: expected name, i, j"),
+        (FILES.replace("b.png", "1"), ":3: all photos must be named by their files"),
+        (FILES.replace("Bob", "../Bob"), ":3: all photos must be named by their files"),
+        (FILES.replace("2.jpg", "/etc/2.jpg"), ":2: all photos must be named by their files"),
+        (FILES.replace("Ada Ek", ".."), ":2: all photos must be named by their files"),
+        (FILES.replace("\t", " "), ":2: expected name, i, j"),
+        (FILES.replace("Bob\t", "Bob"), ":3: expected name, file, other name, file"),
+        (FILES.replace("2.jpg", "1.jpg"), ":2: a photo paired with itself"),
+        (FILES.replace("Bob\tb.png", "Ada Ek\t2.jpg"), ":3: one person on both sides"),
+        (FILES.replace("b.png", "c.png"), r"1 of its photos(.|\n)*Bob/c.png \(line 3\)"),
+    ],
+)
+def test_malformed_files_that_name_photos_by_file(tmp_path, text, message):
+    fill(tmp_path / "people", "Ada Ek/1.jpg", "Ada Ek/2.jpg", "Bob/b.png")
+    assert len(datasets.read_pairs(write(tmp_path, FILES), tmp_path / "people")) == 2
+    with pytest.raises(PairFileError, match=message):
+        datasets.read_pairs(write(tmp_path, text), tmp_path / "people")
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\\b", "a\x85b", "a\udcffb"])
+def test_a_name_that_a_line_cannot_hold_is_not_written(tmp_path, name):
+    people = {person: [f"people/{person}/{file}" for file in ("1.jpg", "2.jpg")] for person in (name, "Bob")}
+    pairs = datasets.make_pairs(people)
+    with pytest.raises(ValueError, match="holds no slash, tab, line break or other control character"):
+        datasets.write_pairs(pairs, tmp_path / "pairs.txt")
+    assert not (tmp_path / "pairs.txt").exists()
+    fill(tmp_path / "people", f"{name}/1.jpg", "Bob/1.jpg")
+    with pytest.raises(ValueError, match="holds no backslash, tab, line break or other control character"):
+        datasets.photos_by_identity(tmp_path / "people")
+
+
+def test_lfws_own_folders_are_organised_by_numbers(tmp_path):
+    fill(tmp_path / "lfw", "Ada Ek/1.jpg", "Ada Ek/2.jpg", "Bob/b.png")
+    with pytest.raises(PairFileError, match="pairs.txt: LFW's pair files number their photos"):
+        datasets.organize_lfw_a(
+            tmp_path / "lfw",
+            tmp_path / "organised",
+            train_pairs=write(tmp_path, FILES),
+            test_pairs=write(tmp_path, FILES),
+        )

@@ -1,0 +1,30 @@
+"""What the commands do with a folder of one's own people."""
+
+from pathlib import Path
+from typing import Any
+
+from .. import datasets
+
+PAIRS = "pairs"  # in a run's folder: the pair files that it was trained and measured on
+
+
+def train_folds(recipe: Any, data_dir: Path, n_folds: int, run_dir: Path) -> None:
+    """Trains and measures a recipe in folds, and prints what has come of it."""
+    from ..studies import folds as study
+
+    folds = datasets.people_folds(data_dir, n_folds, seed=recipe.seed)
+    result = study.train_folds(recipe, folds, run_dir, verbose=2)
+    for number, fold in enumerate(folds, 1):
+        fold.write_pairs(run_dir / f"fold-{number}" / PAIRS)
+    print(result.folds.table())
+    print(f"{result.describe()}\n{study.MODEL_WORDS}")
+    print(f"Page: {run_dir / study.PAGE}\nTo use it: siamese-nn verify {run_dir / study.MODEL} A.jpg B.jpg")
+
+
+def write_pairs(people: Path, output: Path, n_folds: int | None, seed: int) -> None:
+    """Writes the pair files of a folder of people, split once or into folds, and prints their names."""
+    if n_folds is None:
+        print(*datasets.load_people(people, seed=seed).write_pairs(output), sep="\n")
+        return
+    for number, fold in enumerate(datasets.people_folds(people, n_folds, seed=seed), 1):
+        print(*fold.write_pairs(output / f"fold-{number}"), sep="\n")

@@ -1,0 +1,123 @@
+"""Folds: parts that share nobody, each of which is the test in turn."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from .own_people import FEWEST, OwnPeople, by_number_of_photos, make_pairs, require_seed, say_who
+from .pairs import Pairs
+from .photo_folders import photos_by_identity
+
+
+def people_folds(
+    folder: str | os.PathLike, n_folds: int, *, most_per_person: int = 20, seed: int = 0
+) -> list[OwnPeople]:
+    """Makes the folds of a cross-validation over a folder of people: for few, of whom one split says nothing.
+
+    A seeded draw puts each person into one part. In each fold one part is the test, the next one chooses
+    epoch and threshold, and the people of the others are trained on.
+
+    Args:
+        folder: see `load_people`.
+        n_folds: how many, at least 3.
+        most_per_person: the most pairs of the same person for each person, on each side.
+        seed: of the draw and the pairs, a whole number of at least 0.
+
+    Returns:
+        The folds. Everybody is in one test and in one validation.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it is not clear who is on a photo, an argument is out of range, or there are fewer than
+            10 people with two photos, or fewer than two for each part.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> people = Path(tempfile.mkdtemp())
+        >>> for i in range(24):
+        ...     (people / f"Person {i // 2}").mkdir(exist_ok=True)
+        ...     (people / f"Person {i // 2}" / f"photo {i % 2}.jpg").touch()
+        >>> folds = people_folds(people, 4)
+        >>> folds[0].train, folds[0].validation
+        (Pairs(6 same, 6 different, 6 people), Pairs(3 same, 3 different, 3 people))
+        >>> len(set().union(*(fold.test.identities() for fold in folds)))
+        12
+    """
+    if isinstance(n_folds, bool) or not isinstance(n_folds, int) or n_folds < 3:
+        raise ValueError(
+            "`n_folds` must be a whole number of at least 3: one part is the test, one chooses, and one is "
+            f"trained on. Received: n_folds={n_folds!r}"
+        )
+    require_seed(seed)
+    people = photos_by_identity(folder)
+    several, single = by_number_of_photos(people)
+    least = max(FEWEST, 2 * n_folds)
+    if len(several) < least:
+        raise ValueError(
+            f"{folder} must hold at least {least} people with two photos or more for {n_folds} folds: two "
+            f"for each, and of fewer than {FEWEST} in all no accuracy is told. Received: {len(several)}, and "
+            f"{len(single)} with one photo. Add people, or photos of them"
+            + (", or take fewer folds" if len(several) >= FEWEST else "")
+        )
+    parts: list[dict[str, list[str]]] = [{} for _ in range(n_folds)]
+    for number, names in enumerate((several, single)):
+        order = np.random.default_rng([seed, number]).permutation(len(names))
+        for place, i in enumerate(order.tolist()):
+            parts[place % n_folds][names[i]] = people[names[i]]
+    tests = [
+        make_pairs(part, most_per_person=most_per_person, seed=[seed, 2, number])
+        for number, part in enumerate(parts)
+    ]
+    folds = []
+    for number, test in enumerate(tests):
+        after = (number + 1) % n_folds
+        apart = {*parts[number], *parts[after]}
+        own = {name: photos for name, photos in people.items() if name not in apart}
+        train = make_pairs(own, most_per_person=most_per_person, seed=[seed, 3, number])
+        say_who(f"fold {number + 1}, training", own, train)
+        say_who(f"fold {number + 1}, test", parts[number], test)
+        folds.append(OwnPeople(train, tests[after], test, photos=own))
+    return folds
+
+
+def folds_in_turn(
+    folds: Sequence[Pairs], photos: Mapping[str, Sequence[str]] | None = None
+) -> list[OwnPeople]:
+    """Makes the folds of a cross-validation of a protocol's folds, such as LFW's View 2 or CFP's.
+
+    In each one fold is the test, the next one chooses epoch and threshold, and the pairs of the others are
+    trained on: three parts that share nobody. `evaluation.cross_validate_plda` takes them so, too.
+
+    Args:
+        folds: the pairs of each, such as `read_folds` or `read_cfp_folds` gives; three or more.
+        photos: for each person of the folds their photos, for recipes that learn from people; `None` takes
+            those in the pairs.
+
+    Raises:
+        ValueError: with fewer than 3 folds, or if `photos` lacks somebody.
+
+    Example:
+        >>> fold = lambda a, b: Pairs([a + "1", a + "1"], [a + "2", b + "1"], [1, 0], [a, a], [a, b])
+        >>> first, *_ = folds_in_turn([fold("ada", "bea"), fold("cyd", "dot"), fold("eve", "fay")])
+        >>> [sorted(pairs.identities()) for pairs in (first.train, first.validation, first.test)]
+        [['eve', 'fay'], ['cyd', 'dot'], ['ada', 'bea']]
+    """
+    if len(folds) < 3:
+        raise ValueError(
+            "`folds` must be at least 3: one is the test, one chooses, and one is trained on. "
+            f"Received: {len(folds)}"
+        )
+    found = []
+    for number, test in enumerate(folds):
+        after = (number + 1) % len(folds)
+        train = reduce(add, [fold for i, fold in enumerate(folds) if i not in (number, after)])
+        names = sorted(train.identities())
+        if photos is not None and (missing := [name for name in names if name not in photos]):
+            raise ValueError(f"`photos` must hold everybody of the folds. Received them without {missing[0]}")
+        own = {} if photos is None else {name: list(photos[name]) for name in names}
+        found.append(OwnPeople(train, folds[after], test, photos=own))
+    return found

@@ -1,0 +1,174 @@
+"""One recipe in folds: a training for each, measured once on people whom it has never seen."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from itertools import combinations
+from operator import add
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from ..datasets import IdentityLeakError, OwnPeople, require_disjoint
+from ..datasets.photo_folders import some
+from ..evaluation import FoldsReport, folds_report, verification_report
+from ..files import write_text
+from ..recipes.recipe import Recipe
+from ..runs.folder import PAGE, read_results, read_scores
+from ..runs.html_page import percent, write_page
+from ..runs.results import Results
+from ..training.train import train
+
+FIGURES, MODEL = "folds.json", "model"
+MODEL_WORDS = (
+    "The model to use is that of the run model. It was trained on all people but those of the first fold, "
+    "who chose its epoch and threshold. It is measured on nobody: the figures are those of its recipe."
+)
+
+
+@dataclass(frozen=True)
+class FoldsResult:
+    """What a recipe has come to in folds.
+
+    The folds have models of their own, whose scores cannot be compared. So accuracy is pooled over decisions,
+    each by its own model's threshold; AUC and EER are those of each fold, with mean and standard error.
+
+    Args:
+        accuracy: the share of all folds' pairs that are decided rightly.
+        accuracy_interval: of 95%, over the people of all folds. It knows how people differ, and not how much
+            a training on other people would differ.
+        folds: the figures of each fold, and over the folds.
+    """
+
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    folds: FoldsReport
+
+    def describe(self) -> str:
+        """Says the accuracy in words, and what it is."""
+        low, high = map(percent, self.accuracy_interval)
+        return (
+            f"Accuracy on people whom the training has not seen: {percent(self.accuracy)} (95% interval over "
+            f"{self.folds.n_people} people: {low} to {high}). Each of {len(self.folds.folds)} folds was "
+            "trained and had its threshold chosen without the people it was measured on. The interval holds "
+            "for other people, and not for a training on others. Scores of two folds cannot be compared, so "
+            "AUC and EER are means over the folds."
+        )
+
+
+def train_folds(
+    recipe: Recipe,
+    folds: Sequence[OwnPeople],
+    runs_dir: str | os.PathLike,
+    *,
+    verbose: int | str = 0,
+    cache_dir: str | os.PathLike | None = None,
+) -> FoldsResult:
+    """Trains a recipe once for each fold and measures it on this fold; then trains a model to use.
+
+    The model to use has no figure of its own: that of the folds is of the recipe. It is trained on all people
+    but those of the first fold, who choose its epoch and threshold. The same call goes on after it was cut
+    off.
+
+    Args:
+        recipe: what to train.
+        folds: such as `datasets.people_folds` or `datasets.folds_in_turn` makes.
+        runs_dir: the folder to make. It receives the runs `fold-1`, `fold-2`, ..., `model`, the figures in
+            `folds.json`, and a page, `report.html`.
+        verbose: as in Keras's `fit`.
+        cache_dir: where the decoded photos are kept, for all runs; see `datasets.load_images`.
+
+    Raises:
+        IdentityLeakError: if somebody is on two sides of a fold, or in the tests of two.
+        ValueError: as `training.train`.
+        KeyboardInterrupt: on Ctrl-C, as `training.train`.
+    """
+    runs_dir = Path(runs_dir)
+    run_dirs = [runs_dir / f"fold-{number}" for number in range(1, len(folds) + 1)]
+    _require_own_folder(runs_dir, run_dirs)
+    if len(folds) < 2:
+        raise ValueError(f"`folds` must be at least 2. Received: {len(folds)}")
+    for run_dir, fold in zip(run_dirs, folds, strict=True):
+        _require_apart(run_dir.name, fold)
+    for (number, fold), (other, another) in combinations(enumerate(folds, 1), 2):
+        require_disjoint(fold.test, another.test, names=(f"fold-{number}'s test", f"fold-{other}'s test"))
+    for run_dir, fold in zip(run_dirs, folds, strict=True):
+        train(
+            *(recipe, fold.train, fold.validation, run_dir),
+            test=fold.test,
+            photos=fold.photos or None,
+            verbose=verbose,
+            cache_dir=cache_dir,
+        )
+        tf.keras.backend.clear_session()  # the models of all folds would add up
+    result = _measured(folds, run_dirs)
+    write_text(runs_dir / FIGURES, json.dumps(asdict(result), indent=2) + "\n")
+    _write_page(result, runs_dir, run_dirs)
+    first = folds[0]
+    held_out = first.test.identities()
+    photos = {name: own for fold in folds for name, own in fold.photos.items() if name not in held_out}
+    train(
+        *(recipe, first.train + first.validation, first.test, runs_dir / MODEL),
+        photos=photos or None,
+        verbose=verbose,
+        cache_dir=cache_dir,
+    )
+    return result
+
+
+def _require_own_folder(runs_dir: Path, run_dirs: Sequence[Path]) -> None:
+    own = {FIGURES, PAGE, MODEL, *(run_dir.name for run_dir in run_dirs)}
+    others = [entry.name for entry in runs_dir.iterdir()] if runs_dir.exists() else []
+    others = sorted(name for name in others if name not in own and not name.startswith("."))
+    if others:
+        raise ValueError(
+            f"`runs_dir` must be a new folder or that of these very folds. Received {runs_dir} with "
+            f"{others[0]}. Choose another folder"
+        )
+
+
+def _require_apart(name: str, fold: OwnPeople) -> None:
+    """Refuses a fold of whom somebody is on two sides, before anything is trained."""
+    sides = {"training": fold.train, "validation": fold.validation, "test": fold.test}
+    for one, other in combinations(sides, 2):
+        require_disjoint(sides[one], sides[other], names=(f"{name}'s {one}", f"{name}'s {other}"))
+    if shared := sorted(set(fold.photos) & (fold.validation.identities() | fold.test.identities())):
+        raise IdentityLeakError(
+            f"{name}'s photos to learn from show people of its validation or test: {some(shared)}. Leave "
+            "them out"
+        )
+
+
+def _measured(folds: Sequence[OwnPeople], run_dirs: Sequence[Path]) -> FoldsResult:
+    tests = [fold.test for fold in folds]
+    scores = [np.array(read_scores(run_dir)["test"]["best"]) for run_dir in run_dirs]
+    figures = [Results.from_json(read_results(run_dir)).best["test"] for run_dir in run_dirs]
+    thresholds = [each.threshold for each in figures]
+    pooled = reduce(add, tests)
+    decisions = verification_report(
+        # Above zero is what the fold's own model takes for one person. Only the decisions are looked at.
+        np.concatenate([own - threshold for own, threshold in zip(scores, thresholds, strict=True)]),
+        pooled.same,
+        threshold=0.0,
+        identities=(pooled.left_identities, pooled.right_identities),
+    )
+    return FoldsResult(
+        decisions.accuracy, decisions.accuracy_interval, folds_report(scores, tests, thresholds)
+    )
+
+
+def _write_page(result: FoldsResult, runs_dir: Path, run_dirs: Sequence[Path]) -> None:
+    table = result.folds.table()
+    write_page(
+        runs_dir / PAGE,
+        "folds.html",
+        title=runs_dir.resolve().name,
+        description=result.describe(),
+        model=MODEL_WORDS,
+        header=table.field_names,
+        rows=[[str(value) for value in row] for row in table.rows],
+        runs=[(run_dir.name, f"{run_dir.name}/{PAGE}") for run_dir in run_dirs],
+    )
