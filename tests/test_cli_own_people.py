@@ -1,5 +1,7 @@
 """`train --data people/` and `--align`, up to the training itself."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,27 +60,30 @@ def test_raw_photos_are_aligned_before_they_are_trained_on(tmp_path, asked, monk
     assert sum(map(len, photos.values())) == 60
 
 
-def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("words", "align"), [([], None), (["--align"], True), (["--no-align"], False)])
+def test_the_commands_hand_on_whether_faces_are_to_be_found(tmp_path, monkeypatch, words, align, capsys):
     from siamese_nn.verification import verifier
 
-    class FakeVerifier:
-        photo_size = (250, 250)
+    asked = []
 
-        def verify(self, a, b):
-            assert a.size == b.size == (250, 250)
-            return verifier.Verification(True, 0.9, 0.5, 0.8)
+    class FakeVerifier:
+        def __getattr__(self, name):
+            return lambda *_, align, **__: asked.append((name, align)) or 1 / 0
 
     monkeypatch.setattr(verifier.Verifier, "load", lambda folder: FakeVerifier())
-    face = faces.Face((5, 5, 30, 30), 1.0, np.array(faces.LFW_A.points) / 10 + 5)
-    monkeypatch.setattr(
-        faces.alignment, "find", lambda photo, finder=None: [face] if photo.width > 40 else []
-    )
-    for name, width in (("a.png", 60), ("b.png", 50), ("c.png", 30)):
-        Image.new("RGB", (width, 40)).save(tmp_path / name)
-    photos = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
-    assert cli.main(["verify", "run", *photos[:2], "--align"]) == 0
-    assert cli.main(["verify", "run", *photos[1:], "--align"]) == 1
-    assert "c.png: No face was found" in capsys.readouterr().err
-    FakeVerifier.photo_size = (200, 200)
-    assert cli.main(["verify", "run", *photos[:2], "--align"]) == 1
-    assert "a run trained on photos of (200, 200)" in capsys.readouterr().err
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    photo = str(tmp_path / "a.png")
+    for command in (["verify", "run", photo, photo], ["cluster", "run", str(tmp_path)]):
+        with pytest.raises(ZeroDivisionError):
+            cli.main([*command, *words])
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["identify", "run", photo, "--gallery", str(tmp_path), *words])
+    assert asked == [("verify", align), ("cluster", align), ("gallery", align)]
+
+
+def test_align_without_the_extra_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mtcnn", None)
+    faces.mtcnn._network.cache_clear()
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    assert cli.main(["align", str(tmp_path), str(tmp_path.parent / "aligned")]) == 1
+    assert "pip install 'siamese_nn[faces]'" in capsys.readouterr().err

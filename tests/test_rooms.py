@@ -15,8 +15,8 @@ ROOMS = {
     "evaluation": {"datasets", "models"},
     "plots": {"datasets", "evaluation"},
     "recipes": {"datasets", "losses", "models"},
-    "runs": {"files", "datasets", "evaluation", "plots"},
-    "verification": {"files", "datasets", "models", "evaluation", "runs"},
+    "runs": {"files", "faces", "datasets", "evaluation", "plots"},
+    "verification": {"files", "faces", "datasets", "models", "evaluation", "runs"},
     "training": {
         *("files", "plots", "datasets", "models", "evaluation"),
         *("recipes", "runs", "verification"),

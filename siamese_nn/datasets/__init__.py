@@ -8,6 +8,7 @@ from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .decoded import DecodedPhotos
 from .download import download_lfw_a, download_pairs
+from .frames import known_frame
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .own_people import OwnPeople, load_people, make_pairs
@@ -47,6 +48,7 @@ __all__ = [
     "download_lfw_a",
     "download_pairs",
     "identity_dataset",
+    "known_frame",
     "letter_counts",
     "letter_table",
     "load_image",

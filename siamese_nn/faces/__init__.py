@@ -1,6 +1,6 @@
 """From a raw photo to an aligned face: find it, and put it where a training has it."""
 
-from .alignment import LFW_A, Frame, NoFaceError, align, choose
+from .alignment import LFW_A, Frame, NoFaceError, align, choose, is_aligned
 from .finder import Face, Finder, find
 
-__all__ = ["LFW_A", "Face", "Finder", "Frame", "NoFaceError", "align", "choose", "find"]
+__all__ = ["LFW_A", "Face", "Finder", "Frame", "NoFaceError", "align", "choose", "find", "is_aligned"]

@@ -3,6 +3,7 @@
 import hashlib
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def find_by_mtcnn(pixels: np.ndarray) -> list[Face]:
         for row in np.asarray(rows, dtype=float)
         if row[1] < row[3] and row[2] < row[4]
     ]
+
+
+def is_installed() -> bool:
+    """Says whether the extra `faces` is installed."""
+    return find_spec("mtcnn") is not None
 
 
 @cache

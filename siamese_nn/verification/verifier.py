@@ -1,9 +1,12 @@
 """A trained run as a tool: whether two photos show one person, who it is, and who is who in many photos."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,18 +16,22 @@ from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from .. import evaluation, models
+from .. import evaluation, faces, models
 from ..datasets.images import ImageError, load_image
 from ..datasets.pairs import Pairs
 from ..datasets.photo_folders import people_in, some
+from ..datasets.raw_photos import open_raw_photo
 from ..evaluation.calibration import Calibration
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
 from ..evaluation.scoring import unit_length
 from ..evaluation.search import top_scores
+from ..faces.mtcnn import is_installed
 from ..runs.folder import RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
 from ..runs.folder import digest as file_digest
 from .gallery import Gallery
 from .safe_loading import load_model_safely, read_held_out_scores
+
+logger = logging.getLogger(__name__)
 
 _Single = str | os.PathLike | bytes | bytearray | Image.Image
 _Several = list[Any] | tuple[Any, ...]
@@ -78,11 +85,18 @@ class Identification:
 class Verifier:
     """A trained run as a tool; `Verifier.load` makes it.
 
-    Photos are brought to the model as in training (the middle, the size, grey or RGB). They may be larger or
-    smaller than those of the training, which they are scaled to, but must have their shape. Faces are not
-    looked for: photos should be aligned as those that the run was trained on.
+    Photos are brought to the model as in training (the middle, the size, grey or RGB). Where the run knows
+    where the faces of its photos lie, and the extra `faces` is installed, the face nearest the middle of each
+    photo is found and put there. A photo in which it lies there already is taken as it is: see
+    `faces.is_aligned`. Elsewhere photos should be aligned as those of the training, and must have their
+    shape; they may be larger or smaller, and are scaled.
 
-    Attributes: `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for the thresholds of
+    The methods that take photos have an argument `align`. `None`, the default, is what is said above. `False`
+    takes photos as they are. `True` insists on finding the faces; a run of 250 x 250 pixels that does not
+    know its frame is then taken for one of LFW-a.
+
+    Attributes: `frame` (a `faces.Frame`, if it is known where faces lie); `threshold` (of pairs); `held_out`
+        (`evaluation.HeldOutScores`, for the thresholds of
         galleries); `provenance` (what the run's `verifier.json` holds: on what the model was trained, on
         which pairs the threshold was chosen, by which version); `seen_people` (the names of all on either,
         for `evaluation.require_unseen`).
@@ -99,10 +113,12 @@ class Verifier:
         held_out: HeldOutScores,
         digest: str,
         provenance: dict[str, Any],
+        frame: faces.Frame | None = None,
     ):
         self.model = model
         self.crop = crop
         self.photo_size = photo_size
+        self.frame = frame
         self.threshold = threshold
         self.calibration = calibration
         self.held_out = held_out
@@ -176,6 +192,7 @@ class Verifier:
             model,
             crop=settings["crop"],
             photo_size=settings["photo_size"],
+            frame=faces.Frame(**settings["frame"]) if settings.get("frame") else None,
             threshold=float(settings["threshold"]),
             calibration=Calibration(calibration["slope"], calibration["intercept"]),
             held_out=read_held_out_scores(run_dir, settings["held_out"]),
@@ -184,24 +201,27 @@ class Verifier:
         )
 
     @overload
-    def verify(self, a: _Single, b: Photo) -> Verification: ...
+    def verify(self, a: _Single, b: Photo, *, align: bool | None = None) -> Verification: ...
 
     @overload
-    def verify(self, a: _Several, b: Photo | Sequence[Photo]) -> list[Verification]: ...
+    def verify(
+        self, a: _Several, b: Photo | Sequence[Photo], *, align: bool | None = None
+    ) -> list[Verification]: ...
 
     @overload  # an array may be one photo or several
     def verify(
-        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
+        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo], *, align: bool | None = None
     ) -> Verification | list[Verification]: ...
 
     def verify(
-        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
+        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo], *, align: bool | None = None
     ) -> Verification | list[Verification]:
         """Says whether two photos show the same person.
 
         Args:
             a: a photo (see `Photo`), or a list of them.
             b: another, or a list of as many.
+            align: whether to find their faces, see `Verifier`.
 
         Returns:
             A `Verification`, or for lists a list of them.
@@ -209,7 +229,7 @@ class Verifier:
         Raises:
             ImageError: if a photo cannot be used; it is named.
             TypeError: if it is no photo at all.
-            ValueError: if the lists differ in length.
+            ValueError: if the lists differ in length, or as `embed`.
         """
         (left, many), (right, many_right) = _listed(a), _listed(b)
         if many != many_right or len(left) != len(right):
@@ -219,7 +239,7 @@ class Verifier:
             )
         if not left:
             return []
-        embeddings = self.embed(left + right)
+        embeddings = self.embed(left + right, align=align)
         scores = evaluation.compare(self.model, embeddings[: len(left)], embeddings[len(left) :])
         probabilities = np.asarray(self.calibration.probability(scores))
         results = [
@@ -251,7 +271,7 @@ class Verifier:
         evaluation.require_unseen(folds, self.seen_people)
         if photos is not None:
             paths = sorted({str(path) for own in photos.values() for path in own})
-            vectors = unit_length(self.embed(paths))
+            vectors = unit_length(self.embed(paths, align=False))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
         scores = [
             evaluation.score_pairs(self.model, fold, crop=self.crop, photo_size=self.photo_size)
@@ -259,37 +279,59 @@ class Verifier:
         ]
         return evaluation.cross_validate(scores, folds)
 
-    def embed(self, photos: Photo | Sequence[Photo]) -> np.ndarray:
+    def embed(self, photos: Photo | Sequence[Photo], *, align: bool | None = None) -> np.ndarray:
         """Sends photos through the model's tower.
 
         Args:
             photos: the `n` photos, or one; see `Photo`.
+            align: whether to find their faces, see `Verifier`.
 
         Returns:
             `(n, d)` float32.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
-            ValueError: if there are none.
+            faces.NoFaceError: if no face is found in some photos; they are named.
+            ImportError: with `align=True`, if the extra `faces` is not installed.
+            ValueError: if there are none, or the run's frame is not known, which `align=True` needs.
         """
         photos, _ = _listed(photos)
         if not photos:
             raise ValueError("`photos` must hold at least one photo. Received none")
+        frame = self._frame_to_align_to(align)
         embeddings = []
+        n_faces: dict[int, int] = {}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(photos), _CHUNK):
                 chunk = photos[start : start + _CHUNK]
-                images = np.stack(list(pool.map(self._pixels, chunk, range(start, start + len(chunk)))))
-                embeddings.append(evaluation.embed(self.model, images))
+                numbers = range(start, start + len(chunk))
+                images = list(pool.map(self._pixels, chunk, numbers, repeat(frame), repeat(n_faces)))
+                if all(n_faces.values()):  # else the rest is looked at only to name all photos without a face
+                    embeddings.append(evaluation.embed(self.model, np.stack(images)))
+        named = {i: _named(photos[i], i) for i in sorted(n_faces) if n_faces[i] != 1}
+        if without := [name for i, name in named.items() if not n_faces[i]]:
+            raise faces.NoFaceError(
+                f"{some(without)}: no face was found. Give photos with a larger or clearer face; or, if all "
+                "are aligned as those of the training, `align=False` (`--no-align`)"
+            )
+        if named:
+            several = some(list(named.values()))
+            logger.warning("several faces, of which that nearest the middle counts: %s", several)
         return np.concatenate(embeddings).astype(np.float32, copy=False)
 
-    def gallery(self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]]) -> Gallery:
+    def gallery(
+        self,
+        people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]],
+        *,
+        align: bool | None = None,
+    ) -> Gallery:
         """Makes a gallery of known people.
 
         Args:
             people: photos by name; or a folder. In it, a folder of photos for each person, named like them;
                 or photos alone, in LFW's form (`First_Last_0001.jpg`), or of one person each, named like
                 them. What is left out is named in the log.
+            align: whether to find their faces, see `Verifier`.
 
         Raises:
             FileNotFoundError: if the folder does not exist.
@@ -309,9 +351,8 @@ class Verifier:
                 + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
             )
         names = np.repeat(np.array(list(lists), np.str_), [len(photos) for photos in lists.values()])
-        return Gallery(
-            names, self.embed([photo for photos in lists.values() for photo in photos]), self.digest
-        )
+        embeddings = self.embed([photo for photos in lists.values() for photo in photos], align=align)
+        return Gallery(names, embeddings, self.digest)
 
     def gallery_threshold(
         self, gallery: Gallery, *, fpir: float = 0.01, threshold: float | None = None
@@ -343,6 +384,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: bool | None = None,
     ) -> Identification: ...
 
     @overload
@@ -354,6 +396,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: bool | None = None,
     ) -> list[Identification]: ...
 
     @overload
@@ -365,6 +408,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: bool | None = None,
     ) -> Identification | list[Identification]: ...
 
     def identify(
@@ -375,6 +419,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: bool | None = None,
     ) -> Identification | list[Identification]:
         """Says who of a gallery is on a photo, or that nobody is.
 
@@ -389,6 +434,7 @@ class Verifier:
             k: candidates to return, at least 1; as many as there are people, if that is fewer.
             fpir: the share of strangers that may get a name (false positive identification rate), in (0, 1).
             threshold: a score of your own instead; `fpir` plays no part then.
+            align: whether to find the faces in `photos`, see `Verifier`.
 
         Returns:
             An `Identification`, or for a list a list of them.
@@ -425,7 +471,7 @@ class Verifier:
         k = min(k, len(people))
         # So many photos are of at least k people, even if all photos of those with the most come first.
         k_photos = int(np.sort(counts)[::-1][: k - 1].sum()) + 1
-        embeddings = self.embed(photos)
+        embeddings = self.embed(photos, align=align)
         blocks = evaluation.compare_all(self.model, embeddings, gallery.embeddings)
         scores, where = top_scores(blocks, len(photos), k_photos)
         results = [
@@ -433,7 +479,7 @@ class Verifier:
         ]
         return results if many else results[0]
 
-    def cluster(self, photos: Sequence[Photo]) -> np.ndarray:
+    def cluster(self, photos: Sequence[Photo], *, align: bool | None = None) -> np.ndarray:
         """Sorts photos into people, without knowing how many there are.
 
         Clusters are joined as long as the mean score of their pairs is at least the threshold (average
@@ -444,6 +490,7 @@ class Verifier:
         Args:
             photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB
                 for 13,000.
+            align: whether to find their faces, see `Verifier`.
 
         Returns:
             For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first
@@ -457,7 +504,7 @@ class Verifier:
             Sokal and Michener, "A statistical method for evaluating systematic relationships", 1958 (average
             linkage).
         """
-        embeddings = self.embed(photos)
+        embeddings = self.embed(photos, align=align)
         n = len(embeddings)
         if n == 1:
             return np.zeros(1, np.int64)
@@ -469,26 +516,68 @@ class Verifier:
         _, first, labels = np.unique(labels, return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first))[labels]
 
-    def _pixels(self, photo: Photo, i: int) -> np.ndarray:
-        height, width, channels = self._image_shape
+    def _frame_to_align_to(self, align: bool | None) -> faces.Frame | None:
+        if align not in (None, True, False):
+            raise ValueError(f"`align` must be True, False or None. Received: align={align!r}")
+        if align and self.frame is None:
+            if self.photo_size != faces.LFW_A.size:
+                raise ValueError(
+                    "Where faces are to lie is not known of a run trained on photos of "
+                    f"{self.photo_size or 'several shapes'} (height, width). Give photos as those of the "
+                    "training, without `align`"
+                )
+            logger.warning("where the faces of this run lie is not known: LFW-a's places are taken")
+            return faces.LFW_A
+        if align is None and self.frame is not None and not is_installed():
+            logger.warning(
+                "photos are compared as they are, which is right for aligned ones only. To have the faces "
+                "found: pip install 'siamese_nn[faces]'"
+            )
+            return None
+        return None if align is False else self.frame
+
+    def _pixels(self, photo: Photo, i: int, frame: faces.Frame | None, n_faces: dict[int, int]) -> np.ndarray:
+        """What the model sees of a photo, with a frame of its face; `n_faces` gets how many there are."""
         if not isinstance(photo, Photo):
             raise TypeError(
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
                 f"{i}: {type(photo).__name__}"
             )
         source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
+        source = bytes(source) if isinstance(source, bytearray) else source
         try:
-            return load_image(
-                bytes(source) if isinstance(source, bytearray) else source,
-                image_size=(height, width),
-                crop=self.crop,
-                channels=channels,
-                photo_size=self.photo_size,
-            )
+            if frame is not None:
+                raw = open_raw_photo(source)
+                found = faces.find(raw)
+                n_faces[i] = len(found)
+                if not found:
+                    return np.zeros(self._image_shape, np.uint8)  # which nobody looks at
+                face = faces.choose(found, raw, "middle")
+                if faces.is_aligned(raw, face, frame=frame):
+                    with suppress(ImageError):  # else of a format or depth that only `open_raw_photo` reads
+                        return self._load(source)
+                    source = raw
+                else:
+                    source = faces.align(raw, face, frame=frame)
+            return self._load(source)
         except ImageError as error:
             if isinstance(photo, (str, os.PathLike)):
                 raise
-            raise ImageError(f"photo {i} of those given: {str(error).removeprefix('the photo: ')}") from error
+            raise ImageError(f"{_named(photo, i)}: {str(error).removeprefix('the photo: ')}") from error
+
+    def _load(self, source: str | os.PathLike | bytes | Image.Image) -> np.ndarray:
+        height, width, channels = self._image_shape
+        return load_image(
+            source,
+            image_size=(height, width),
+            crop=self.crop,
+            channels=channels,
+            photo_size=self.photo_size,
+        )
+
+
+def _named(photo: Photo, i: int) -> str:
+    return str(photo) if isinstance(photo, (str, os.PathLike)) else f"photo {i} of those given"
 
 
 def _identification(
