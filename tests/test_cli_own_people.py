@@ -1,12 +1,12 @@
 """`train --data people/` and `--align`, up to the training itself."""
 
-from types import SimpleNamespace
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nn import cli, datasets, faces, training
+from siamese_nn import cli, faces, training
 from siamese_nn.recipes.named import RECIPES
 
 
@@ -32,53 +32,6 @@ def test_a_folder_of_people_is_split_so_that_nobody_is_on_two_sides(toy_dir, ask
     )
     assert not train.identities() & val.identities() and not test.identities() & val.identities()
     assert not set(photos) & (val.identities() | test.identities()) and set(photos) >= train.identities()
-
-
-def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, asked):
-    data = str(toy_dir / "lfw2")
-    assert cli.main(["train", "--data", data, "--split", "letters"]) == 1
-    ((recipe, train, val, test, _, run_dir),) = asked
-    letters = [{name[0] for name in pairs.identities()} for pairs in (val, test, train)]
-    assert max(letters[0]) < min(letters[1]) and max(letters[1]) < min(letters[2])
-    assert recipe.split == "identities" and run_dir.name == "lfw2-face-letters-0"
-
-
-def test_pair_files_alone(toy_dir, tmp_path, capsys):
-    people = toy_dir / "lfw2"
-    command = ["pairs", "make", str(people), "--seed", "3", "--out"]
-    assert cli.main([*command, str(tmp_path / "one")]) == 0
-    assert capsys.readouterr().out.split() == [
-        str(tmp_path / "one" / f"{side}.txt") for side in ("train", "validation", "test")
-    ]
-    own = datasets.load_people(people, seed=3)
-    assert datasets.read_pairs(tmp_path / "one/test.txt", people).keys() == own.test.keys()
-    assert cli.main([*command, str(tmp_path / "folds"), "--folds", "3"]) == 0
-    third = datasets.people_folds(people, 3, seed=3)[2]
-    assert datasets.read_pairs(tmp_path / "folds/fold-3/train.txt", people).keys() == third.train.keys()
-    assert len(capsys.readouterr().out.split()) == 9
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        (["pairs", "make", "people"], "`pairs make` wants one folder, and where to write"),
-        (["pairs", "make", "--out", "pairs"], "`pairs make` wants one folder"),
-        (["pairs", "data", "more"], "`pairs` wants one organised folder"),
-        (["pairs", "data", "--out", "pairs"], "`--out` and `--folds` belong to `pairs make`"),
-        (["pairs", "data", "--folds", "3"], "`--out` and `--folds` belong to `pairs make`"),
-        (["train", "--folds", "4"], "`--split letters` and `--folds` are for a folder"),
-        (["train", "--split", "letters"], "`--split letters` and `--folds` are for a folder"),
-    ],
-)
-def test_what_does_not_fit_together(command, message, asked, capsys):
-    assert cli.main(command) == 1
-    assert message in capsys.readouterr().err and not asked
-
-
-def test_folds_and_letters_exclude_each_other(toy_dir, asked, capsys):
-    command = ["train", "--data", str(toy_dir / "lfw2"), "--folds", "3", "--split", "letters"]
-    assert cli.main(command) == 1 and not asked
-    assert "`--split letters` and `--folds` exclude each other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [["--split", "report"], ["--exclude", "names.txt"]])
@@ -107,27 +60,30 @@ def test_raw_photos_are_aligned_before_they_are_trained_on(tmp_path, asked, monk
     assert sum(map(len, photos.values())) == 60
 
 
-def test_verify_finds_the_face_of_each_photo_or_names_the_one_without(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("words", "align"), [([], None), (["--align"], True), (["--no-align"], False)])
+def test_the_commands_hand_on_whether_faces_are_to_be_found(tmp_path, monkeypatch, words, align, capsys):
     from siamese_nn.verification import verifier
 
-    class FakeVerifier:
-        embedding = SimpleNamespace(photo_size=(250, 250))
+    asked = []
 
-        def verify(self, a, b):
-            assert a.size == b.size == (250, 250)
-            return verifier.Verification(True, 0.9, 0.5, 0.8)
+    class FakeVerifier:
+        def __getattr__(self, name):
+            return lambda *_, align, **__: asked.append((name, align)) or 1 / 0
 
     monkeypatch.setattr(verifier.Verifier, "load", lambda folder: FakeVerifier())
-    face = faces.Face((5, 5, 30, 30), 1.0, np.array(faces.LFW_A.points) / 10 + 5)
-    monkeypatch.setattr(
-        faces.alignment, "find", lambda photo, finder=None: [face] if photo.width > 40 else []
-    )
-    for name, width in (("a.png", 60), ("b.png", 50), ("c.png", 30)):
-        Image.new("RGB", (width, 40)).save(tmp_path / name)
-    photos = [str(tmp_path / name) for name in ("a.png", "b.png", "c.png")]
-    assert cli.main(["verify", "run", *photos[:2], "--align"]) == 0
-    assert cli.main(["verify", "run", *photos[1:], "--align"]) == 1
-    assert "c.png: No face was found" in capsys.readouterr().err
-    FakeVerifier.embedding.photo_size = (200, 200)
-    assert cli.main(["verify", "run", *photos[:2], "--align"]) == 1
-    assert "a run trained on photos of (200, 200)" in capsys.readouterr().err
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    photo = str(tmp_path / "a.png")
+    for command in (["verify", "run", photo, photo], ["cluster", "run", str(tmp_path)]):
+        with pytest.raises(ZeroDivisionError):
+            cli.main([*command, *words])
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["identify", "run", photo, "--gallery", str(tmp_path), *words])
+    assert asked == [("verify", align), ("cluster", align), ("gallery", align)]
+
+
+def test_align_without_the_extra_says_what_to_install(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mtcnn", None)
+    faces.mtcnn._network.cache_clear()
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    assert cli.main(["align", str(tmp_path), str(tmp_path.parent / "aligned")]) == 1
+    assert "pip install 'siamese_nn[faces]'" in capsys.readouterr().err

@@ -15,7 +15,7 @@ ROOMS = {
     "evaluation": {"datasets", "models"},
     "plots": {"datasets", "evaluation"},
     "recipes": {"datasets", "losses", "models"},
-    "runs": {"files", "datasets", "evaluation", "plots"},
+    "runs": {"files", "faces", "datasets", "evaluation", "plots"},
     "verification": {"files", "faces", "datasets", "models", "evaluation", "runs"},
     "training": {
         *("files", "plots", "datasets", "models", "evaluation"),

@@ -89,7 +89,8 @@ def _measure(options: argparse.Namespace) -> None:
         logger.warning("%s isn't aligned as LFW-a: `siamese-nn cfp organize --align` aligns it", cfp_dir)
     photos = datasets.cfp_photos(cfp_dir) if options.refit else None
     reports = {
-        task: verifier.cross_validate(datasets.read_cfp_folds(cfp_dir, task), photos=photos) for task in TASKS
+        task: verifier.cross_validate(datasets.read_cfp_folds(cfp_dir, task), photos=photos, align=False)
+        for task in TASKS
     }
     if options.json:
         print(json.dumps({task: report.as_dict() for task, report in reports.items()}))

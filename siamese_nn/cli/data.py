@@ -95,10 +95,7 @@ def _align(options: argparse.Namespace) -> None:
 
 def align_folder(source: Path, output: Path, face: str) -> None:
     """Aligns a folder's photos, and prints which were not, and why."""
-    try:
-        rows = datasets.align_folder(source, output, face=face)
-    except ImportError as error:
-        raise ValueError(error) from error
+    rows = datasets.align_folder(source, output, face=face)
     for row in rows:
         if row["reason"]:
             print(f"{row['photo']}: {row['result']}: {row['reason']}")

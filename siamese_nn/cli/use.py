@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="exit codes: 0 same, 3 different, 1 an error, 2 wrong usage",
     )
     add_run(command)
-    command.add_argument("a", type=Path, metavar="A", help="a photo, aligned as those of the training")
+    command.add_argument("a", type=Path, metavar="A", help="a photo")
     command.add_argument("b", type=Path, metavar="B", help="another photo")
     _add_align(command)
     command.set_defaults(run=_verify)
@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="exit codes: 0 known, 3 unknown, 1 an error, 2 wrong usage",
     )
     add_run(command)
-    command.add_argument("photo", type=Path, metavar="PHOTO", help="aligned as those of the training")
+    command.add_argument("photo", type=Path, metavar="PHOTO")
     command.add_argument(
         "--gallery",
         type=Path,
@@ -51,6 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
     add_run(command)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
+    _add_align(command)
     command.set_defaults(run=_cluster)
 
 
@@ -63,39 +64,17 @@ def add_run(command: argparse.ArgumentParser) -> None:
 def _add_align(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--align",
-        action="store_true",
-        help="find the face in a raw photo, that nearest its middle, and put it where LFW-a has it",
+        action=argparse.BooleanOptionalAction,
+        help="find the face in each photo, that nearest its middle, and put it where the training has it "
+        "(default: where the run knows that place, and siamese_nn[faces] is installed)",
     )
-
-
-def _photos(options: argparse.Namespace, verifier: Any, *paths: Path) -> list[Any]:
-    """The photos as they are, or aligned where that was asked for."""
-    if not options.align:
-        return list(paths)
-    from .. import datasets, faces
-
-    if verifier.embedding.photo_size is None or tuple(verifier.embedding.photo_size) != faces.LFW_A.size:
-        raise ValueError(
-            f"`--align` makes photos of {faces.LFW_A.size} pixels, with faces where LFW-a has them. Received "
-            f"a run trained on photos of {verifier.embedding.photo_size or 'several shapes'}. Give photos as "
-            "those of the training"
-        )
-    aligned = []
-    for path in paths:
-        try:
-            aligned.append(faces.align(datasets.open_raw_photo(path)))
-        except faces.NoFaceError as error:
-            raise ValueError(f"{path}: {error}") from error
-        except ImportError as error:
-            raise ValueError(error) from error
-    return aligned
 
 
 def _verify(options: argparse.Namespace) -> int:
     from ..verification.verifier import Verifier
 
     verifier = Verifier.load(options.run_dir)
-    answer = verifier.verify(*_photos(options, verifier, options.a, options.b))
+    answer = verifier.verify(options.a, options.b, align=options.align)
     if options.json:
         print(json.dumps(asdict(answer)))
     else:
@@ -111,9 +90,13 @@ def _identify(options: argparse.Namespace) -> int:
 
     verifier = Verifier.load(options.run_dir)
     of_file = options.gallery.suffix == ".npz"
-    gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
-    (photo,) = _photos(options, verifier, options.photo)
-    answer = verifier.identify(photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold)
+    if of_file:
+        gallery = Gallery.load(options.gallery)
+    else:
+        gallery = verifier.gallery(options.gallery, align=options.align)
+    answer = verifier.identify(
+        options.photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold, align=options.align
+    )
     if options.json:
         print(json.dumps(asdict(answer)))
         return 3 if answer.name is None else 0
@@ -140,7 +123,7 @@ def _cluster(options: argparse.Namespace) -> None:
     from ..verification.verifier import Verifier
 
     photos = photos_in(options.folder)
-    labels = Verifier.load(options.run_dir).cluster(photos).tolist()
+    labels = Verifier.load(options.run_dir).cluster(photos, align=options.align).tolist()
     people = [
         [str(photo) for photo, label in zip(photos, labels, strict=True) if label == number]
         for number in range(max(labels) + 1)

@@ -3,10 +3,8 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from .. import datasets
-from ..datasets.aligned_folder import FRAME
 from ..files import write_text
 
 REPORT = "report.json"
@@ -64,15 +62,14 @@ def _make(options: argparse.Namespace) -> None:
         embedding = make(options.onnx or options.keras, frame=frames[options.faces], **more)
     except ImportError as error:
         raise ValueError(error) from error
-    validation, test, photos, align = _sides(options, embedding)
+    validation, test, photos = _sides(options)
     verifier = Verifier.fit(
         embedding,
         validation,
         plda=photos if options.plda else None,
         cohort=photos if options.cohort else None,
-        align=align,
     )
-    report = verifier.report(test, align=align)
+    report = verifier.report(test)
     verifier.save(options.output)
     write_text(options.output / REPORT, json.dumps(report.as_dict(), indent=1) + "\n")
     print(report.table())
@@ -83,19 +80,13 @@ def _make(options: argparse.Namespace) -> None:
     )
 
 
-def _sides(options: argparse.Namespace, embedding: Any) -> tuple[Any, Any, dict[str, list[str]], Any]:
-    """Pairs to choose on, pairs to report on, photos of others, and how their faces come into place."""
-    from .. import faces
-
+def _sides(options: argparse.Namespace) -> tuple[datasets.Pairs, datasets.Pairs, dict[str, list[str]]]:
+    """Pairs to choose on, pairs to report on, and photos of others."""
     if (options.data / "lfw_a.json").exists():
         pairs, test = datasets.load_lfw_a(options.data)
         _, validation = datasets.split_identities(pairs, exclude=test)
         photos = datasets.training_photos(options.data / "train", pairs, validation)
-        aligned = True
     else:
         own = datasets.load_people(options.data, seed=options.seed)
         validation, test, photos = own.validation, own.test, own.photos
-        aligned = (options.data / FRAME).exists()
-    if embedding.frame is None:
-        return validation, test, photos, False
-    return validation, test, photos, faces.LFW_A if aligned else True
+    return validation, test, photos

@@ -9,6 +9,7 @@ from .cfp_archive import cfp_is_aligned, organize_cfp
 from .decoded import DecodedPhotos
 from .download import download_lfw_a, download_pairs
 from .folds import folds_in_turn, people_folds
+from .frames import known_frame
 from .images import ImageError, load_image, load_images, photo_sizes
 from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 from .own_people import OwnPeople, load_people, make_pairs
@@ -49,6 +50,7 @@ __all__ = [
     "download_pairs",
     "folds_in_turn",
     "identity_dataset",
+    "known_frame",
     "letter_counts",
     "letter_table",
     "load_image",

@@ -7,10 +7,13 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from .. import faces
@@ -50,7 +53,8 @@ def align_folder(
         output: the folder to make or to go on with.
         face: which face of a photo: `"middle"`, the one nearest its middle, or `"largest"`.
         frame: where the faces are to lie.
-        finder: see `faces.find`.
+        finder: see `faces.find`. Photos are aligned with all cores, but a finder of yours is called by one at
+            a time.
 
     Returns:
         The lines of `photos.csv`, sorted by photo: `photo` (its path in `source`), `sha256` of the file,
@@ -67,6 +71,7 @@ def align_folder(
     if face not in _TAKEN:
         raise ValueError(f"`face` must be one of {tuple(_TAKEN)}. Received: face={face!r}")
     source, output = Path(source), Path(output)
+    finder = finder and _one_at_a_time(finder)
     names = _files(source, output)
     choice = json.loads(json.dumps({"face": face, "points": frame.points, "size": frame.size}))
     _require_own(output, choice)
@@ -79,18 +84,40 @@ def align_folder(
         for name in set(before) - set(names):
             (output / aligned_name(name)).unlink(missing_ok=True)
         rows = []
-        with (output / LIST).open("a", encoding="utf-8", newline="") as file:
-            for name in tqdm(names, desc="aligning", unit="photo", disable=None):
-                row = before.get(name)
-                if row is None or not _is_current(source, output, row):
-                    row = _align(source, output, name, face, frame, finder)
-                    file.write(_lines([row]))
-                    file.flush()
-                rows.append(row)
+
+        def row_of(name: str) -> dict[str, str]:
+            row = before.get(name)
+            if row is not None and _is_current(source, output, row):
+                return row
+            return _align(source, output, name, face, frame, finder)
+
+        with (
+            (output / LIST).open("a", encoding="utf-8", newline="") as file,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
+            try:
+                found = pool.map(row_of, names)
+                for row in tqdm(found, total=len(names), desc="aligning", unit="photo", disable=None):
+                    if row is not before.get(row["photo"]):
+                        file.write(_lines([row]))
+                        file.flush()
+                    rows.append(row)
+            finally:
+                pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is begun
         write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows]))
     counts = Counter(row["result"] for row in rows)
     logger.info("%s: %s", output, ", ".join(f"{count} {result}" for result, count in counts.items()))
     return rows
+
+
+def _one_at_a_time(finder: faces.Finder) -> faces.Finder:
+    lock = Lock()
+
+    def locked_finder(pixels: np.ndarray) -> Sequence[faces.Face]:
+        with lock:
+            return finder(pixels)
+
+    return locked_finder
 
 
 def _align(

@@ -14,7 +14,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
 _GREY = 128  # what lies behind a transparent photo
 
 
-def open_raw_photo(source: str | os.PathLike | bytes) -> Image.Image:
+def open_raw_photo(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:
     """Reads a photo of any of the usual kinds and brings it into the one form that faces are looked for in.
 
     It is turned as its EXIF data ask for. What is transparent is laid on mid-grey. 16 bits a channel become
@@ -22,7 +22,7 @@ def open_raw_photo(source: str | os.PathLike | bytes) -> Image.Image:
 
     Args:
         source: the path of a JPEG, PNG, WebP or AVIF file, or its bytes; with the package `pillow-heif`
-            installed also HEIC. At most 64 million pixels.
+            installed also HEIC. Or a Pillow image. At most 64 million pixels.
 
     Returns:
         A Pillow image of mode `"L"` or `"RGB"`, upright.
@@ -43,14 +43,14 @@ def open_raw_photo(source: str | os.PathLike | bytes) -> Image.Image:
         from pillow_heif import register_heif_opener
 
         register_heif_opener()
-    path = "the photo" if isinstance(source, bytes) else source
-    content = source if isinstance(source, bytes) else read_photo(source)
-    ends = scan_ends(path, content)
+    path = "the photo" if isinstance(source, (bytes, Image.Image)) else source
+    content = read_photo(source) if path is source else source
+    ends = scan_ends(path, content) if isinstance(content, bytes) else []
     Image.init()
     formats = tuple(name for name in _FORMATS if name in Image.OPEN)
     with named_faults(path), opened(content, path, formats) as photo:
         photo.load()
-        if photo.format in ("JPEG", "PNG", "MPO"):
+        if isinstance(content, bytes) and photo.format in ("JPEG", "PNG", "MPO"):
             require_whole(path, content, photo, ends, (photo.mode, photo.size))
         return _eight_bits(ImageOps.exif_transpose(photo))
 

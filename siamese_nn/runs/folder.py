@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import faces
 from ..evaluation import choose_threshold, verification_report
 from ..files import read_json, write_text
 from .checks import Fits, column_of, fault, is_number, is_table, is_text
@@ -273,7 +274,8 @@ def read_verifier_settings(run_dir: str | os.PathLike) -> dict[str, Any]:
     Returns:
         What it holds, with `"model"` a file name, `"crop"` and `"photo_size"` a tuple or `None`, finite
         `"threshold"` and `"calibration"`, `"people"` lists of names, and `"held_out"` a file's name and
-        digest, and how many photos of each person.
+        digest, and how many photos of each person. `"frame"` holds the arguments of a `faces.Frame`, or
+        `None` where it is not known; an older file has none.
 
     Raises:
         ValueError: if it is damaged or of another format.
@@ -292,6 +294,7 @@ def read_verifier_settings(run_dir: str | os.PathLike) -> dict[str, Any]:
         sizes = [settings[size] for size in ("crop", "photo_size") if settings[size] is not None]
         people = [settings["people"][part] for part in ("trained_on", "chosen_on")]
         numbers = [settings["threshold"], calibration["slope"], calibration["intercept"]]
+        frame = settings.get("frame")
         whole = (
             all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
             and calibration["slope"] >= 0
@@ -299,13 +302,14 @@ def read_verifier_settings(run_dir: str | os.PathLike) -> dict[str, Any]:
                 len(size) == 2 and all(type(n) is int and 0 < n <= _MOST_PIXELS for n in size)
                 for size in sizes
             )
+            and (frame is None or list(faces.Frame(**frame).size) == settings["photo_size"])
             and type(settings["model_sha256"]) is str
             and all(type(names) is list and all(type(person) is str for person in names) for names in people)
             and type(held_out["sha256"]) is str
             and all(type(n) is int and n > 0 for n in held_out["photos_each"])
             and all(Path(file).name == file for file in (name, held_out["file"]))  # no way out of the folder
         )
-    except (KeyError, TypeError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
         raise ValueError(f"{path} is damaged: a part is missing or out of range. {_ANEW}")

@@ -5,8 +5,9 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from .. import __version__
-from ..datasets import DecodedPhotos, Pairs
+from ..datasets import DecodedPhotos, Pairs, known_frame
 from ..datasets.pipelines import pair_batches
 from ..evaluation import (
     choose_threshold,
@@ -132,7 +133,7 @@ def measure(
     write_verifier_settings(
         run_dir,
         _verifier_settings(
-            run_dir, recipe, sets["validation"], scores["best"]["validation"], claim, trained_on, decoded
+            run_dir, recipe, sets, photos, scores["best"]["validation"], claim, trained_on, decoded
         ),
     )
     return results
@@ -178,14 +179,19 @@ def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict[str,
 def _verifier_settings(
     run_dir: Path,
     recipe: Recipe,
-    val: Pairs,
+    sets: Mapping[str, Pairs],
+    photos: Mapping[str, Sequence[str]],
     scores: np.ndarray,
     claim: dict[str, Any],
     trained_on: Collection[str],
     decoded: DecodedPhotos,
 ) -> dict[str, Any]:
     """What `Verifier` needs beside the model, and where it came from."""
+    val = sets["validation"]
     same = int(val.same.sum())
+    learnt = chain(sets["train"].distinct_images()[0], *photos.values())
+    photo_size = common_photo_size(recipe, val.distinct_images()[0])
+    frame = known_frame([*learnt, *val.distinct_images()[0]])
     calibration = fit_platt(scores, val.same)
     model = FINISHED if recipe.finishes else _WHICH["best"]
     return {
@@ -193,7 +199,8 @@ def _verifier_settings(
         "model": model,
         "model_sha256": sha256((run_dir / model).read_bytes()).hexdigest(),
         "crop": recipe.crop,
-        "photo_size": common_photo_size(recipe, val.distinct_images()[0]),
+        "photo_size": photo_size,
+        "frame": asdict(frame) if frame is not None and frame.size == photo_size else None,
         "threshold": float(choose_threshold(scores, val.same)),
         "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
         "chosen_on": {

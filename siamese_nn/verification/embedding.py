@@ -324,6 +324,7 @@ class Embedding:
                 "model back, or train the run again"
             )
         known = {name: settings[name] for name in ("crop", "photo_size")}
+        known["frame"] = Frame(**settings["frame"]) if settings.get("frame") else None
         known["trained_on"] = settings["people"]["trained_on"]
         # Learnt or not: galleries of runs hold features as they come, of any length.
         return cls._of_network(network, 0.0, 255.0, metric=LearntComparison(network.model), **known)

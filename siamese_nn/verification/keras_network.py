@@ -47,7 +47,7 @@ class KerasNetwork:
         self._function = tf.function(
             lambda images: tower(images, training=False),
             input_signature=[tf.TensorSpec((None, *self.shape), tf.float32)],
-        )
+        ).get_concrete_function()
 
     @property
     def digest(self) -> str:

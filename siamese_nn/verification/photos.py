@@ -1,20 +1,25 @@
 """What counts as a photo, and how photos become an embedding's vectors."""
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from .. import faces
+from ..datasets import known_frame
 from ..datasets.images import ImageError, load_image
+from ..datasets.photo_folders import some
 from ..datasets.raw_photos import open_raw_photo
-from ..faces import Frame, NoFaceError
-from ..faces import align as align_face
+from ..faces import Frame
+from ..faces.mtcnn import is_installed
 from ..faces.transform import similarity, warp
 from .embedding import Embedding
+
+logger = logging.getLogger(__name__)
 
 Single = str | os.PathLike | bytes | bytearray | Image.Image
 Several = list[Any] | tuple[Any, ...]
@@ -24,14 +29,15 @@ Photo = Single | np.ndarray
 
 An array `(n, height, width, channels)`, or one of `n` paths, counts as a list of photos."""
 
-Align = bool | Frame
-"""How faces come to where an embedding wants them: `False`, they lie there already; `True`, they are looked
-for (extra `faces`); a `faces.Frame`, they lie in all photos as this one says, as `faces.LFW_A` in LFW-a's."""
+Align = bool | Frame | None
+"""How the faces in photos come to where an embedding wants them: `None`, the usual, they are found and put
+there, where it is known where that is; `True`, they are found in any case; `False`, photos are taken as they
+are; a `faces.Frame`, they lie in all photos as it says (`faces.LFW_A` in LFW-a's), and are moved from there."""
 
 _CHUNK = 256  # photos in memory at a time
 
 
-def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = False) -> np.ndarray:
+def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = None) -> np.ndarray:
     """Returns an embedding's vectors of photos, `(n, d)` float32.
 
     Args:
@@ -40,72 +46,128 @@ def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = Fal
         align: see `Align`.
 
     Raises:
-        NoFaceError: if a face is looked for, and none is found; the photo is named.
+        NoFaceError: if no face is found in some photos; they are named.
         ImageError: if a photo cannot be used; it is named.
+        ImportError: with `align=True`, if the extra `faces` is not installed.
         TypeError: if it is no photo at all.
         ValueError: if there are none, or they can't be aligned, as it is not known to what.
     """
     if not photos:
         raise ValueError("`photos` must hold at least one photo. Received none")
-    if not isinstance(align, bool | Frame):
-        raise ValueError(f"`align` must be True, False or a `faces.Frame`. Received: align={align!r}")
-    if align is not False and embedding.frame is None:
-        raise ValueError(
-            f"Where {embedding.name} has the faces is not known (its `frame` is None). Give photos as those "
-            "of its training, and no `align`"
-        )
+    if not isinstance(align, bool | Frame | None):
+        raise ValueError(f"`align` must be True, False, None or a `faces.Frame`. Received: align={align!r}")
+    place = _Place(embedding, align)
     vectors = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(photos), _CHUNK):
             chunk = photos[start : start + _CHUNK]
-            numbers = range(start, start + len(chunk))
-            images = np.stack(list(pool.map(partial(_pixels, embedding, align), chunk, numbers)))
-            vectors.append(embedding(images))
+            images = list(pool.map(place.pixels, chunk, range(start, start + len(chunk))))
+            if all(place.n_faces.values()):  # else the rest is looked at to name all photos without a face
+                vectors.append(embedding(np.stack(images)))
+    place.tell(photos)
     return np.concatenate(vectors)
 
 
-def _pixels(embedding: Embedding, align: Align, photo: Photo, i: int) -> np.ndarray:
-    if not isinstance(photo, Photo):
-        raise TypeError(
-            "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
-            f"{i}: {type(photo).__name__}"
-        )
-    source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
-    try:
+def where_faces_lie(embedding: Embedding, paths: Iterable[str], align: Align) -> Align:
+    """Returns `align`; for `None` the frame that the photos' folders say, if the embedding wants one."""
+    return known_frame(paths) if align is None and embedding.frame is not None else align
+
+
+class _Place:
+    """Brings photos to the form that an embedding wants, faces to their place included."""
+
+    def __init__(self, embedding: Embedding, align: Align):
+        self.embedding = embedding
+        self.n_faces: dict[int, int] = {}  # by the number of the photo, where faces were looked for
+        self._given = align if isinstance(align, Frame) else None
+        self._wanted = None if align is False else embedding.frame
+        if align and self._wanted is None:
+            if self._given or embedding.photo_size != faces.LFW_A.size:
+                raise ValueError(
+                    f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give "
+                    "photos as those of its training, and no `align`"
+                )
+            logger.warning("where the faces of this run lie is not known: LFW-a's places are taken")
+            self._wanted = faces.LFW_A
+        self._doubtful = align is None and self._wanted is not None and not is_installed()
+        if self._doubtful:
+            logger.warning(
+                "photos are compared as they are, which is right for aligned ones only. To have the faces "
+                "found: pip install 'siamese_nn[faces]'"
+            )
+            self._given = self._wanted
+
+    def pixels(self, photo: Photo, i: int) -> np.ndarray:
+        if not isinstance(photo, Photo):
+            raise TypeError(
+                "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
+                f"{i}: {type(photo).__name__}"
+            )
+        source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
+        try:
+            return self._aligned(bytes(source) if isinstance(source, bytearray) else source, i)
+        except ImageError as error:
+            if isinstance(photo, (str, os.PathLike)):
+                raise
+            raise ImageError(f"{_named(photo, i)}: {str(error).removeprefix('the photo: ')}") from error
+
+    def _aligned(self, source: str | os.PathLike | bytes | Image.Image, i: int) -> np.ndarray:
+        wanted, given = self._wanted, self._given
+        if wanted is None or (given == wanted and not self._doubtful):
+            return self._load(source)
+        raw = open_raw_photo(source)
+        if given is not None:
+            if raw.size[::-1] != given.size:
+                name = source if isinstance(source, (str, os.PathLike)) else "the photo"
+                raise ImageError(
+                    f"{name}: an aligned photo must be of {given.size} pixels (height, width). Received: "
+                    f"{raw.height} x {raw.width}. Install siamese_nn[faces], which finds faces, or say "
+                    "`align=False` (`--no-align`)"
+                )
+            if given == wanted:
+                return self._load_or(source, raw)
+            factor, shift, _ = similarity(np.array(given.points), np.array(wanted.points))
+            return self._load(warp(raw, factor, shift, wanted.size))
+        found = faces.find(raw)
+        self.n_faces[i] = len(found)
+        if not found:
+            return np.zeros(self.embedding.photo_format.shape, np.uint8)  # which nobody looks at
+        face = faces.choose(found, raw, "middle")
+        if faces.is_aligned(raw, face, frame=wanted):
+            return self._load_or(source, raw)
+        return self._load(faces.align(raw, face, frame=wanted))
+
+    def _load_or(self, source: str | os.PathLike | bytes | Image.Image, raw: Image.Image) -> np.ndarray:
+        try:
+            return self._load(source)
+        except ImageError:  # of a format or depth that only `open_raw_photo` reads
+            return self._load(raw)
+
+    def _load(self, source: str | os.PathLike | bytes | Image.Image) -> np.ndarray:
+        embedding = self.embedding
         return load_image(
-            _aligned(source, embedding, align),
+            source,
             image_size=embedding.image_size,
             crop=embedding.crop,
             channels=embedding.channels,
             photo_size=embedding.photo_size,
         )
-    except ImageError as error:
-        if isinstance(photo, (str, os.PathLike)):
-            raise
-        raise ImageError(f"photo {i} of those given: {str(error).removeprefix('the photo: ')}") from error
-    except NoFaceError as error:
-        named = photo if isinstance(photo, str | os.PathLike) else f"photo {i} of those given"
-        raise NoFaceError(f"{named}: {error}") from error
+
+    def tell(self, photos: Sequence[Photo]) -> None:
+        """Names the photos without a face in an error, and those with several in the log."""
+        named = {i: _named(photos[i], i) for i in sorted(self.n_faces) if self.n_faces[i] != 1}
+        if without := [name for i, name in named.items() if not self.n_faces[i]]:
+            raise faces.NoFaceError(
+                f"{some(without)}: no face was found. Give photos with a larger or clearer face; or, if all "
+                "are aligned as those of the training, `align=False` (`--no-align`)"
+            )
+        if named:
+            several = some(list(named.values()))
+            logger.warning("several faces, of which that nearest the middle counts: %s", several)
 
 
-def _aligned(photo: Single, embedding: Embedding, align: Align) -> str | os.PathLike | bytes | Image.Image:
-    if isinstance(photo, bytearray):
-        photo = bytes(photo)
-    if embedding.frame is None or align in (False, embedding.frame):
-        return photo
-    if isinstance(photo, Image.Image):
-        image = photo if photo.mode in ("L", "RGB") else photo.convert("RGB")
-    else:
-        image = open_raw_photo(photo)
-    if not isinstance(align, Frame):
-        return align_face(image, frame=embedding.frame)
-    if image.size[::-1] != align.size:
-        raise ImageError(
-            f"A photo whose face lies as in the frame given must be of {align.size} pixels. Received: "
-            f"{image.height} x {image.width}"
-        )
-    factor, shift, _ = similarity(np.array(align.points), np.array(embedding.frame.points))
-    return warp(image, factor, shift, embedding.frame.size)
+def _named(photo: Photo, i: int) -> str:
+    return str(photo) if isinstance(photo, (str, os.PathLike)) else f"photo {i} of those given"
 
 
 def listed(photos: Any) -> tuple[list[Photo], bool]:

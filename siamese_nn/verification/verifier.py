@@ -23,7 +23,7 @@ from ..runs.folder import digest as file_digest
 from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
-from .photos import Align, Photo, Several, Single, listed, vectors_of
+from .photos import Align, Photo, Several, Single, listed, vectors_of, where_faces_lie
 from .safe_loading import read_held_out_scores
 
 
@@ -67,13 +67,16 @@ class Identification:
 class Verifier:
     """A trained run as a tool; `Verifier.load` makes it.
 
-    Photos are brought to the model as in training (the middle, the size, grey or RGB). They may be larger or
-    smaller than those of the training, which they are scaled to, but must have their shape. Faces are not
-    looked for: photos should be aligned as those that the run was trained on.
+    Photos are brought to the network as in its training (the middle, the size, grey or RGB). Where it is
+    known where the faces lie there (`embedding.frame`), and the extra `faces` is installed, the face nearest
+    the middle of each photo is found and put there. A photo in which it lies there already is taken as it is:
+    see `faces.is_aligned`. Elsewhere photos should be aligned as those of the training, and must have their
+    shape; they may be larger or smaller, and are scaled. The argument `align` says otherwise: see
+    `photos.Align`.
 
-    Attributes: `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for the thresholds of
-        galleries); `provenance` (what the run's `verifier.json` holds: on what the model was trained, on
-        which pairs the threshold was chosen, by which version); `seen_people` (the names of all on either,
+    Attributes: `embedding`; `comparison`; `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for
+        the thresholds of galleries); `provenance` (what `verifier.json` holds: on what the model was trained,
+        on which pairs the threshold was chosen, by which version); `seen_people` (the names of all on either,
         for `evaluation.require_unseen`).
     """
 
@@ -171,7 +174,7 @@ class Verifier:
         *,
         plda: Mapping[str, Sequence[str]] | None = None,
         cohort: Mapping[str, Sequence[str]] | None = None,
-        align: Align = False,
+        align: Align = None,
     ) -> "Verifier":
         """Makes a verifier of anybody's embedding: threshold and calibration come from people held out.
 
@@ -184,7 +187,7 @@ class Verifier:
                 to them, and scores are its log-likelihood ratios; see `evaluation.fit_plda`.
             cohort: photos of other people again, or the same. Given, scores are normalised by them; see
                 `evaluation.NormalizedScores`. The first photo of each counts.
-            align: see `embed`.
+            align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
 
         Raises:
             IdentityLeakError: if somebody in the pairs is in `plda`, in `cohort`, or among those who trained
@@ -208,7 +211,7 @@ class Verifier:
         """
 
         def embed(paths: Sequence[str]) -> np.ndarray:
-            return vectors_of(embedding, paths, align)
+            return vectors_of(embedding, paths, where_faces_lie(embedding, paths, align))
 
         found = fitted.fit(embedding, pairs, embed, plda=plda, cohort=cohort)
         return cls(**vars(found))
@@ -228,24 +231,27 @@ class Verifier:
         fitted.save(fitted.Fitted(**{name: getattr(self, name) for name in fitted.FIELDS}), folder)
 
     @overload
-    def verify(self, a: Single, b: Photo) -> Verification: ...
+    def verify(self, a: Single, b: Photo, *, align: Align = None) -> Verification: ...
 
     @overload
-    def verify(self, a: Several, b: Photo | Sequence[Photo]) -> list[Verification]: ...
+    def verify(
+        self, a: Several, b: Photo | Sequence[Photo], *, align: Align = None
+    ) -> list[Verification]: ...
 
     @overload  # an array may be one photo or several
     def verify(
-        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
+        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo], *, align: Align = None
     ) -> Verification | list[Verification]: ...
 
     def verify(
-        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo]
+        self, a: Photo | Sequence[Photo], b: Photo | Sequence[Photo], *, align: Align = None
     ) -> Verification | list[Verification]:
         """Says whether two photos show the same person.
 
         Args:
             a: a photo (see `Photo`), or a list of them.
             b: another, or a list of as many.
+            align: see `photos.Align`.
 
         Returns:
             A `Verification`, or for lists a list of them.
@@ -263,7 +269,7 @@ class Verifier:
             )
         if not left:
             return []
-        embeddings = self.embed(left + right)
+        embeddings = self.embed(left + right, align=align)
         scores = self.comparison.pairs(embeddings[: len(left)], embeddings[len(left) :])
         probabilities = np.asarray(self.calibration.probability(scores))
         results = [
@@ -277,7 +283,7 @@ class Verifier:
         folds: Sequence[Pairs],
         *,
         photos: Mapping[str, Sequence[str]] | None = None,
-        align: Align = False,
+        align: Align = None,
     ) -> evaluation.FoldsReport:
         """Measures the run in folds of people whom it has not seen, as LFW's View 2 and CFP ask.
 
@@ -286,7 +292,7 @@ class Verifier:
             photos: the photos of the folds' people, person by person, such as `datasets.cfp_photos`. Given,
                 PLDA is fitted anew for each fold, to the embeddings of the people of others: see
                 `evaluation.cross_validate_plda`. The network stays as it is.
-            align: see `embed`.
+            align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
 
         Returns:
             The figures, each fold's at the threshold that is best on the others (with `photos`, on the next);
@@ -300,12 +306,12 @@ class Verifier:
         evaluation.require_unseen(folds, self.seen_people)
         if photos is not None:
             paths = sorted({str(path) for own in photos.values() for path in own})
-            vectors = unit_length(self.embed(paths, align=align))
+            vectors = unit_length(self.embed(paths, align=where_faces_lie(self.embedding, paths, align)))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
         scores = [self.score_pairs(fold, align=align) for fold in folds]
         return evaluation.cross_validate(scores, folds)
 
-    def report(self, pairs: Pairs, *, align: Align = False) -> evaluation.VerificationReport:
+    def report(self, pairs: Pairs, *, align: Align = None) -> evaluation.VerificationReport:
         """Measures the verifier, at its threshold, on pairs of people who had no part in it.
 
         Whom somebody else's network was trained on is not known, unless `Embedding.trained_on` says it: then
@@ -313,7 +319,7 @@ class Verifier:
 
         Args:
             pairs: the pairs.
-            align: see `embed`.
+            align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
 
         Returns:
             The figures, with intervals over people.
@@ -330,22 +336,22 @@ class Verifier:
             identities=(pairs.left_identities, pairs.right_identities),
         )
 
-    def score_pairs(self, pairs: Pairs, *, align: Align = False) -> np.ndarray:
+    def score_pairs(self, pairs: Pairs, *, align: Align = None) -> np.ndarray:
         """Scores pairs, `(n,)` float32, higher is more alike; each distinct photo is embedded once.
 
         Args:
             pairs: the `n` pairs.
-            align: see `embed`.
+            align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.
             ValueError: if there are no pairs.
         """
         paths, where = pairs.distinct_images()
-        embeddings = self.embed(paths, align=align)
+        embeddings = self.embed(paths, align=where_faces_lie(self.embedding, paths, align))
         return self.comparison.pairs(embeddings[where[:, 0]], embeddings[where[:, 1]])
 
-    def embed(self, photos: Photo | Sequence[Photo], *, align: Align = False) -> np.ndarray:
+    def embed(self, photos: Photo | Sequence[Photo], *, align: Align = None) -> np.ndarray:
         """Sends photos through the network, and prepares its vectors to be compared.
 
         Args:
@@ -361,13 +367,16 @@ class Verifier:
         """
         return self.comparison.prepare(vectors_of(self.embedding, listed(photos)[0], align))
 
-    def gallery(self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]]) -> Gallery:
+    def gallery(
+        self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]], *, align: Align = None
+    ) -> Gallery:
         """Makes a gallery of known people.
 
         Args:
             people: photos by name; or a folder. In it, a folder of photos for each person, named like them;
                 or photos alone, in LFW's form (`First_Last_0001.jpg`), or of one person each, named like
                 them. What is left out is named in the log.
+            align: see `photos.Align`.
 
         Raises:
             FileNotFoundError: if the folder does not exist.
@@ -387,9 +396,8 @@ class Verifier:
                 + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
             )
         names = np.repeat(np.array(list(lists), np.str_), [len(photos) for photos in lists.values()])
-        return Gallery(
-            names, self.embed([photo for photos in lists.values() for photo in photos]), self.digest
-        )
+        embeddings = self.embed([photo for photos in lists.values() for photo in photos], align=align)
+        return Gallery(names, embeddings, self.digest)
 
     def gallery_threshold(
         self, gallery: Gallery, *, fpir: float = 0.01, threshold: float | None = None
@@ -421,6 +429,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: Align = None,
     ) -> Identification: ...
 
     @overload
@@ -432,6 +441,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: Align = None,
     ) -> list[Identification]: ...
 
     @overload
@@ -443,6 +453,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: Align = None,
     ) -> Identification | list[Identification]: ...
 
     def identify(
@@ -453,6 +464,7 @@ class Verifier:
         k: int = 1,
         fpir: float = 0.01,
         threshold: float | None = None,
+        align: Align = None,
     ) -> Identification | list[Identification]:
         """Says who of a gallery is on a photo, or that nobody is.
 
@@ -467,6 +479,7 @@ class Verifier:
             k: candidates to return, at least 1; as many as there are people, if that is fewer.
             fpir: the share of strangers that may get a name (false positive identification rate), in (0, 1).
             threshold: a score of your own instead; `fpir` plays no part then.
+            align: of `photos`; see `photos.Align`.
 
         Returns:
             An `Identification`, or for a list a list of them.
@@ -503,7 +516,7 @@ class Verifier:
         k = min(k, len(people))
         # So many photos are of at least k people, even if all photos of those with the most come first.
         k_photos = int(np.sort(counts)[::-1][: k - 1].sum()) + 1
-        embeddings = self.embed(photos)
+        embeddings = self.embed(photos, align=align)
         blocks = self.comparison.blocks(embeddings, gallery.embeddings)
         scores, where = top_scores(blocks, len(photos), k_photos)
         results = [
@@ -511,7 +524,7 @@ class Verifier:
         ]
         return results if many else results[0]
 
-    def cluster(self, photos: Sequence[Photo]) -> np.ndarray:
+    def cluster(self, photos: Sequence[Photo], *, align: Align = None) -> np.ndarray:
         """Sorts photos into people, without knowing how many there are.
 
         Clusters are joined as long as the mean score of their pairs is at least the threshold (average
@@ -522,6 +535,7 @@ class Verifier:
         Args:
             photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB
                 for 13,000.
+            align: see `photos.Align`.
 
         Returns:
             For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first
@@ -535,7 +549,7 @@ class Verifier:
             Sokal and Michener, "A statistical method for evaluating systematic relationships", 1958 (average
             linkage).
         """
-        embeddings = self.embed(photos)
+        embeddings = self.embed(photos, align=align)
         n = len(embeddings)
         if n == 1:
             return np.zeros(1, np.int64)

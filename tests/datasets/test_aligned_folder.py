@@ -1,5 +1,6 @@
 import csv
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -80,8 +81,7 @@ def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
     calls = []
 
     def killed(pixels):
-        calls.append(1)
-        if len(calls) == 2:
+        if pixels.max() > 200:  # the second photo
             raise KilledError
         return finder(pixels)
 
@@ -89,7 +89,6 @@ def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
         align_folder(people, tmp_path / "out", finder=killed)
     with (tmp_path / "out/photos.csv").open("a") as file:
         file.write("Bo/dark.jpg,half a li")  # of the one that was being written
-    calls.clear()
     rows = align_folder(people, tmp_path / "out", finder=lambda pixels: calls.append(1) or finder(pixels))
     assert len(calls) == 2 and [row["result"] for row in rows] == [
         "aligned",
@@ -97,6 +96,34 @@ def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
         "no face",
         "unreadable",
     ]
+
+
+def test_after_a_kill_no_further_photo_is_begun(tmp_path):
+    (tmp_path / "people").mkdir()
+    for i in range(200):
+        Image.new("RGB", (30, 30)).save(tmp_path / "people" / f"{i:03d}.png")
+    seen = []
+
+    def killed(pixels):
+        seen.append(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        align_folder(tmp_path / "people", tmp_path / "out", finder=killed)
+    assert len(seen) < 200
+
+
+def test_a_finder_is_called_by_one_thread_at_a_time(people, tmp_path):
+    inside = []
+
+    def alone(pixels):
+        assert not inside
+        inside.append(1)
+        time.sleep(0.02)
+        return inside.clear() or finder(pixels)
+
+    rows = align_folder(people, tmp_path / "out", finder=alone)
+    assert [row["result"] for row in rows].count("aligned") == 2
 
 
 def test_another_choice_or_folder_is_refused(people, tmp_path):

@@ -116,3 +116,11 @@ def test_mtcnn_finds_drawn_faces_and_their_points_in_order(toy_dir):
         assert left[0] < right[0] and mouth_left[0] < mouth_right[0]
         assert max(left[1], right[1]) < nose[1] < max(mouth_left[1], mouth_right[1])
         assert x0 < nose[0] < x1 and y0 < nose[1] < y1
+
+
+def test_the_networks_are_traced_once_for_photos_of_all_sizes():
+    pytest.importorskip("mtcnn", reason="the extra `faces` is not installed")
+    for size in ((90, 90, 3), (70, 200, 3)):
+        find(np.random.default_rng(0).integers(0, 256, size, np.uint8))
+    networks = [stage.model for stage in mtcnn._network().stages]
+    assert [network.experimental_get_tracing_count() <= 1 for network in networks] == [True] * 3

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from siamese_nn import faces
 from siamese_nn.evaluation import choose_threshold
 from siamese_nn.runs import folder
 from siamese_nn.runs.results import Results, Status
 from siamese_nn.training import Recipe
+from siamese_nn.training import measure as measure_module
 from siamese_nn.training.claim import claim_of
 from siamese_nn.training.data import run_photos
 from siamese_nn.training.measure import measure
@@ -71,6 +73,21 @@ def test_it_scores_and_writes_and_leaves_the_drawing_and_the_seal_to_its_caller(
     n_photos = len(sets["validation"].distinct_images()[0])
     assert held_out.shape == (n_photos, n_photos) and sum(settings["held_out"]["photos_each"]) == n_photos
     assert set(settings["people"]["trained_on"]) == sets["train"].identities()
+
+
+@pytest.mark.parametrize("frame", [faces.LFW_A, faces.Frame(faces.LFW_A.points, (125, 125)), None])
+def test_the_verifier_is_told_where_the_faces_lie_if_that_is_known(make, sets, monkeypatch, frame):
+    asked = []
+    monkeypatch.setattr(measure_module, "known_frame", lambda paths: asked.extend(paths) or frame)
+    run_dir = make(best_epoch=2)
+    photos = {"Ada": ["Ada_0001.jpg"]}
+    decoded = run_photos(RECIPE, sets, [])
+    measure(run_dir, RECIPE, sets, photos, decoded, "CPU", Status.INTERRUPTED)
+    # Frames of another size than the photos are none of theirs.
+    held = folder.read_verifier_settings(run_dir)["frame"]
+    assert (held and faces.Frame(**held)) == (frame if frame == faces.LFW_A else None)
+    learnt = [path for name in ("train", "validation") for path in sets[name].distinct_images()[0]]
+    assert set(asked) == {*learnt, "Ada_0001.jpg"}
 
 
 def test_the_last_epoch_that_is_the_best_is_scored_once(make, sets, monkeypatch):

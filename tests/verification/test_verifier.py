@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 import siamese_nn
-from siamese_nn import Verifier, datasets, evaluation, models
+from siamese_nn import Verifier, datasets, evaluation, faces, models
 from siamese_nn.datasets import ImageError
 from siamese_nn.runs.folder import write_results
 from siamese_nn.verification.gallery import Gallery
@@ -474,12 +474,21 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
         ({"people": {"trained_on": ["Ada", 7], "chosen_on": []}}, "damaged"),
         ({"model": "../other/model.keras"}, "damaged"),
         ({"model": "/tmp/model.keras"}, "damaged"),
+        ({"frame": {"points": [[1, 2]] * 5, "size": [250, 250]}}, "damaged"),
+        ({"frame": {"size": [250, 250]}}, "damaged"),
+        ({"frame": {"points": faces.LFW_A.points, "size": [125, 125]}}, "damaged"),
     ],
 )
 def test_wrong_settings_are_refused(run, settings, message):
     (run / "verifier.json").write_text(json.dumps(SETTINGS | settings))
     with pytest.raises(ValueError, match=rf"verifier\.json .*{message}"):
         Verifier.load(run)
+
+
+def test_where_the_faces_of_its_training_lie(run):
+    held = {"frame": {"points": faces.LFW_A.points, "size": [250, 250]}}
+    (run / "verifier.json").write_text(json.dumps(json.loads((run / "verifier.json").read_text()) | held))
+    assert Verifier.load(run).embedding.frame == faces.LFW_A
 
 
 def test_a_model_that_the_threshold_was_not_chosen_for_is_refused(run, runs):
@@ -541,6 +550,7 @@ def test_damaged_results_are_named(run, text):
 def test_it_says_where_it_came_from_and_whom_it_has_seen(cosine, runs):
     held = json.loads((runs["cosine_embedding"] / "verifier.json").read_text())
     assert json.loads(json.dumps(cosine.provenance)) == held
+    assert cosine.embedding.frame is None  # an older run's
     assert cosine.seen_people == frozenset(("Ada", "Bea", "Cyd"))
     for name in ("Ada", "Cyd"):
         fold = datasets.Pairs(["a.jpg"], ["b.jpg"], [1], [name], [name])
