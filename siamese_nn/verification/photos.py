@@ -32,7 +32,7 @@ An array `(n, height, width, channels)`, or one of `n` paths, counts as a list o
 Align = bool | Frame | None
 """How the faces in photos come to where an embedding wants them: `None`, the usual, they are found and put
 there, where it is known where that is; `True`, they are found in any case; `False`, photos are taken as they
-are; a `faces.Frame`, they lie in all photos as it says (`faces.LFW_A` in LFW-a's), and are moved from there."""
+are; a `faces.Frame`, they lie in all photos as it says (`faces.LFW_A` in LFW-a's), and are moved."""
 
 _CHUNK = 256  # photos in memory at a time
 
