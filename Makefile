@@ -5,6 +5,9 @@ ADDONS_BIN = .venv-addons/bin
 # Two processes: most tests wait for TensorFlow to trace, on one core.
 PYTEST = -m pytest -n 2 --dist worksteal --durations=20
 
+# Or each process that imports TensorFlow compiles all of it again, for 8 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
 .PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) lint constraints clean
