@@ -5,7 +5,7 @@ ADDONS_BIN = .venv-addons/bin
 # Two processes: most tests wait for TensorFlow to trace, on one core.
 PYTEST = -m pytest -n 2 --dist worksteal --durations=20
 
-# Or each process that imports TensorFlow compiles all of it again, for 8 s.
+# Or each process that imports TensorFlow compiles all of its Python again.
 unexport PYTHONDONTWRITEBYTECODE
 
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)

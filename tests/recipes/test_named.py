@@ -2,10 +2,10 @@ import os
 from dataclasses import replace
 
 import pytest
-import tensorflow as tf
 
 from siamese_nn import datasets, training
 from siamese_nn.training import RECIPES
+from stacks import KERAS_3
 
 # Of 400 pairs chance gets 50%, with a standard error of 2.5 points: this is more than five of them away, and
 # an AUC of 0.6 more than three. What learnt by some seeds only, learns over another network
@@ -20,7 +20,7 @@ BOTH_STACKS = ("l1_sigmoid", "triplet_semi_hard", "parkhi")
 QUICK = ("triplet_semi_hard",)
 REST = (
     sorted(set(RECIPES) - {"face-fast", "decision_network", *QUICK})
-    if hasattr(tf.keras, "ops")
+    if KERAS_3
     else sorted({*BOTH_STACKS} - {*QUICK})
 )
 NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)]

@@ -20,8 +20,9 @@ from siamese_nn.runs.folder import read_results
 from siamese_nn.runs.measured import RunFolder
 from siamese_nn.studies.many_runs import standing
 from siamese_nn.training import Recipe
+from stacks import KERAS_3
 
-DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
+DROP_RATE = 0.2 if KERAS_3 else None  # Keras 2 keeps no drop-out state
 SMALL = Recipe(
     image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE
 )
