@@ -26,12 +26,9 @@ test-slow: .venv/installed
 test-all: .venv/installed
 	$(BIN)/python $(PYTEST) --cov=siamese_nn --cov-report=term-missing:skip-covered
 
-# Not again: archives, pair files, pages, pictures and search, which know no Keras, and the studies, which know it through `train` alone.
-ONCE = runs/test_page.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py studies/test_reproduction.py \
-	studies/test_cfp_study.py $(addprefix datasets/test_, \
-	lfw_a.py hostile_archives.py hostile_pair_files.py cfp_organize.py cfp_alignment.py toy_cfp.py toy_faces.py download.py pair_files.py)
+# Without what knows no Keras.
 test-addons: .venv-addons/installed
-	$(ADDONS_BIN)/python $(PYTEST) $(addprefix --ignore=tests/, $(ONCE))
+	$(ADDONS_BIN)/python $(PYTEST) -m "not once"
 
 notebooks: $(NOTEBOOKS)
 $(NOTEBOOKS): .venv/installed

@@ -1,5 +1,7 @@
 """The searches that the tests of `studies` run."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,14 @@ def load(folder: Path) -> optuna.Study:
     """The study of a search."""
     storage = search_queue.open_storage(str(folder / "search.journal"))
     return optuna.load_study(study_name=folder.name, storage=storage)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Waits, for no longer than a loaded machine takes."""
+    deadline = time.monotonic() + 900
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def figure(recipe: Recipe, epoch: int) -> float:

@@ -5,7 +5,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from siamese_nn.datasets import PairFileError, cfp_photos, make_toy_cfp, read_cfp_folds, read_pairs
+
+pytestmark = pytest.mark.once
 
 VIEW_1 = b"2\nAda\t1\t2\nBob\t1\t2\nAda\t1\tBob\t1\nBob\t2\tAda\t2\n"
 VIEW_2 = b"2\t1\nAda\t1\t2\nAda\t1\tBob\t1\nBob\t1\t2\nBob\t2\tAda\t2\n"

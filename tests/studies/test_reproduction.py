@@ -20,6 +20,8 @@ from siamese_nn.studies import many_runs, reproduction
 from siamese_nn.training import REPORT_EXPERIMENTS
 from siamese_nn.training.measure import leak
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(published.__file__).parent / "published_figures"
 SMALL = {"epochs": 2, "units": 8, "image_size": (80, 80)}
 

@@ -25,6 +25,7 @@ def organized(toy_dir, tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(organized, tmp_path, capsys):
     (tmp_path / "space.toml").write_text("units = [4, 8]\nfilters = [1]\nimage_size = [[70, 70]]\n")
     folder = tmp_path / "search"
@@ -249,6 +250,7 @@ def test_a_password_is_not_shown(sets, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_a_search_without_a_completed_trial_is_an_error(organized, tmp_path, capsys):
     space, folder = tmp_path / "space.toml", tmp_path / "search"
     space.write_text("learning_rate = [1e30]\n")

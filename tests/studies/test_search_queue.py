@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 from searches import BASE, GRID, SMALL_GRID, load
 from siamese_nn.studies import search, search_queue, search_space, search_worker
 
+pytestmark = pytest.mark.once
+
 
 def test_a_queue_filled_and_put_back_twice_is_run_once(fake, sets, tmp_path, monkeypatch):
     enqueue, count = optuna.Study.enqueue_trial, 0

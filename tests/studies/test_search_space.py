@@ -7,6 +7,8 @@ import pytest
 from searches import BASE, GRID, RANGE
 from siamese_nn.studies import search, search_space
 
+pytestmark = pytest.mark.once
+
 
 def test_values_that_go_only_together_are_no_slip(fake, sets, tmp_path):
     space = {"trainable": ["none", "all"], "backbone": ["report_cnn", "ResNet50"]}

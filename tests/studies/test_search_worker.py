@@ -13,10 +13,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from searches import BASE, GRID, SMALL_GRID, load
+from searches import BASE, GRID, SMALL_GRID, load, wait_until
 from siamese_nn import training
 from siamese_nn.studies import search, search_queue, search_worker
-from stacks import KERAS_3
 
 # Imports once and forks a worker for each line it reads, which is what a start of TensorFlow would cost
 # otherwise. A worker writes down each epoch it begins. Pictures and pages are left out.
@@ -68,9 +67,9 @@ class Workers:
         words = [str(toy), str(folder), str(self.log), json.dumps(space)]
         pipe = subprocess.PIPE
         self.driver = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *words], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+            [sys.executable, "-c", DRIVER, *words], stdin=pipe, stdout=pipe, text=True
         )
-        assert self.driver.stdout.readline() == "ready\n", self.driver.stderr.read()
+        assert self.driver.stdout.readline() == "ready\n"
 
     def start(self, word: str = "go") -> int:
         self.driver.stdin.write(word + "\n")
@@ -92,7 +91,6 @@ class Workers:
         self.driver.stdin.close()
         self.driver.wait()
         self.driver.stdout.close()
-        self.driver.stderr.close()
 
 
 @pytest.fixture
@@ -119,7 +117,7 @@ def test_decoded_photos_are_kept_for_all_trials_where_the_user_says(sets, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not KERAS_3, reason="takes a minute, and no other code than on the first stack")
+@pytest.mark.once
 @pytest.mark.parametrize("workers", [GRID], indirect=True)
 def test_kill_9_at_five_random_moments_loses_no_finished_trial_and_repeats_at_most_the_running_one(workers):
     # Each worker is killed at a random moment once it has begun an epoch.
@@ -127,10 +125,7 @@ def test_kill_9_at_five_random_moments_loses_no_finished_trial_and_repeats_at_mo
     finished = {}
     for _ in range(5):
         pid, before = workers.start(), len(workers.epochs())
-        deadline = time.monotonic() + 300
-        while len(workers.epochs()) == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda before=before: len(workers.epochs()) > before)
         time.sleep(draw.uniform(0, 1))
         os.kill(pid, signal.SIGKILL)
         now = {trial.number: trial for trial in workers.study().trials if trial.state == TrialState.COMPLETE}
@@ -183,6 +178,7 @@ def test_of_a_run_folder_in_use_the_result_is_waited_for(fake, sets, tmp_path, m
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_workers_that_die_are_reported(sets, tmp_path, monkeypatch):
     monkeypatch.setattr(search_worker, "_worker_process", os._exit)  # which a spawned process can import
     with pytest.raises(ChildProcessError, match="exit codes .*trials are left. The same call goes on"):
@@ -211,7 +207,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not KERAS_3, reason="takes a minute, and no other code than on the first stack")
+@pytest.mark.once
 def test_ctrl_c_stops_all_workers_and_leaves_nothing_running(toy_dir, tmp_path):
     folder = tmp_path / "search"
     words = [sys.executable, "-c", STOPPED, str(toy_dir), str(folder)]
@@ -224,11 +220,10 @@ def test_ctrl_c_stops_all_workers_and_leaves_nothing_running(toy_dir, tmp_path):
         return [run for run in (folder / "runs").glob("*") if (run / "logs").exists()]  # `fit` has begun
 
     try:
-        while len(runs()) < 2:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.2)
+        wait_until(lambda: len(runs()) == 2 or process.poll() is not None)
+        assert process.poll() is None, process.stderr.read()
         os.killpg(process.pid, signal.SIGINT)
-        err = process.communicate(timeout=600)[1]  # a loaded machine takes its time
+        err = process.communicate(timeout=900)[1]
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -256,6 +251,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_do_not_outlive_the_process_that_started_them(tmp_path, how):
     (tmp_path / "busy.py").write_text(BUSY)
@@ -265,7 +261,7 @@ def test_workers_do_not_outlive_the_process_that_started_them(tmp_path, how):
     try:
         assert process.stdout.readline() == "busy\n"
         process.send_signal(how)  # to it alone
-        process.communicate(timeout=60)  # returns when nobody is left who could write
+        process.communicate(timeout=900)  # returns when nobody is left who could write
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

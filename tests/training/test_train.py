@@ -309,29 +309,6 @@ def test_a_folder_of_another_run_is_refused(run, tmp_path):
     assert os.listdir(tmp_path) == ["notes.txt"]
 
 
-def test_other_people_under_the_same_names_of_files_are_other_data(run, toy_dir, tmp_path):
-    """Before, the first people's results were returned: photos counted by their base names."""
-    folder, results, _ = run
-    shutil.copytree(toy_dir / "lfw2", tmp_path / "moved")
-    sets = [
-        datasets.read_pairs(toy_dir / file, tmp_path / "moved")
-        for file in ("pairsDevTrain.txt", "pairsDevTest.txt")
-    ]
-    train, val = SMALL.split_pairs(sets[0], exclude=sets[1])
-    assert training.train(SMALL, train, val, folder, test=sets[1]) == results
-    first, second = train.left[0], train.left[-1]
-    assert first != second
-    for path in (first, second):  # the two people change places
-        shutil.copy(path, f"{path}.old")
-    shutil.copy(f"{first}.old", second)
-    shutil.copy(f"{second}.old", first)
-    with pytest.raises(ValueError, match="another data; they differ in train. Choose another"):
-        training.train(SMALL, train, val, folder, test=sets[1])
-    os.remove(first)
-    with pytest.raises(datasets.ImageError, match=f"{os.path.basename(first)}: no such image"):
-        training.train(SMALL, train, val, folder, test=sets[1])
-
-
 def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, toy_test, tmp_path):
     with pytest.raises(datasets.IdentityLeakError, match="training and validation"):
         training.train(SMALL, toy_pairs[::2], toy_pairs[1::2], tmp_path / "run")
