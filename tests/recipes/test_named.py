@@ -59,6 +59,7 @@ def small(recipe: training.Recipe) -> training.Recipe:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("no_pictures")
 def test_every_recipe_verifies_people_it_has_never_seen(name, seed, faces, tmp_path):
     pairs, test = faces
     recipe = replace(small(RECIPES[name]), seed=seed)

@@ -106,6 +106,7 @@ def unlike(one, other):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -118,6 +119,7 @@ def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_d
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, tmp_path, kill_before):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -139,6 +141,7 @@ def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, t
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path, kill_before):
     _, _, (train, val, test) = run
     folder = tmp_path / "run"
@@ -182,6 +185,7 @@ PEOPLE = Recipe(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_path, kill_before):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
@@ -261,6 +265,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     _, _, (train, val, test) = run
     words = [str(toy_dir), str(tmp_path / "run"), "wait", "0", json.dumps(SMALL.as_dict())]
@@ -344,6 +349,7 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
     _, _, (train, val, test) = run
     first = Recipe(model="softmax", monitor="val_eer", epochs=1)
@@ -577,6 +583,7 @@ def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monke
         assert (copy / file).read_bytes() == (folder / file).read_bytes()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
     folder, _, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
@@ -649,6 +656,7 @@ def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     unbroken, _, (train, val, test) = run
     folder = tmp_path / "run"
