@@ -5,6 +5,9 @@ ADDONS_BIN = .venv-addons/bin
 # Two processes: most tests wait for TensorFlow to trace, on one core.
 PYTEST = -m pytest -n 2 --dist worksteal --durations=20
 
+# Or each process that imports TensorFlow compiles all of its Python again.
+unexport PYTHONDONTWRITEBYTECODE
+
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
 .PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) lint constraints clean
@@ -23,12 +26,9 @@ test-slow: .venv/installed
 test-all: .venv/installed
 	$(BIN)/python $(PYTEST) --cov=siamese_nn --cov-report=term-missing:skip-covered
 
-# Not again: archives, pair files, pages, pictures and search, which know no Keras, and the studies, which know it through `train` alone.
-ONCE = runs/test_page.py test_plots.py evaluation/test_intervals.py evaluation/test_search.py studies/test_reproduction.py \
-	studies/test_cfp_study.py $(addprefix datasets/test_, \
-	lfw_a.py hostile_archives.py hostile_pair_files.py cfp_organize.py cfp_alignment.py toy_cfp.py toy_faces.py download.py pair_files.py)
+# Without what knows no Keras.
 test-addons: .venv-addons/installed
-	$(ADDONS_BIN)/python $(PYTEST) $(addprefix --ignore=tests/, $(ONCE))
+	$(ADDONS_BIN)/python $(PYTEST) -m "not once"
 
 notebooks: $(NOTEBOOKS)
 $(NOTEBOOKS): .venv/installed

@@ -36,7 +36,7 @@ def small_recipe(monkeypatch):
     monkeypatch.setitem(RECIPES, "l1_sigmoid", replace(RECIPES["l1_sigmoid"], units=8, filters=2))
 
 
-@pytest.mark.usefixtures("small_recipe")
+@pytest.mark.usefixtures("small_recipe", "no_pictures")
 def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatch):
     assert cli.main(["organize", str(toy_dir / "lfw2"), str(organized)]) == 0
     assert "photos in train/" in capsys.readouterr().out

@@ -7,6 +7,8 @@ from sklearn.metrics import DetCurveDisplay
 
 from siamese_nn import plots
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def close_figures():

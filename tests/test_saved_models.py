@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -33,6 +34,9 @@ for path in sorted(folder.glob("*.keras")):
     if path.stem == "monitors":
         values = model.evaluate(photos[0], np.array([0, 0, 1, 1]), return_dict=True, verbose=0)
         found[path.stem]["values"] = values
+for path in sorted((folder / "functions").iterdir()):
+    function = getattr(siamese_nn.losses, path.stem)
+    found[f"function {path.name}"] = tf.keras.models.load_model(path).loss is function
 print(json.dumps(found))
 """
 LOSSES = [
@@ -43,10 +47,14 @@ LOSSES = [
     losses.TripletHardLoss(0.4, soft=True),
     losses.HarmonicTripletLoss(0.3),
     losses.CircleLoss(32.0, 0.3),
+    losses.MultiSimilarityLoss(alpha=3.0),
     losses.CosFaceLoss(8.0, 0.2),
     losses.ArcFaceLoss(8.0, 0.25),
     losses.SphereFaceLoss(8.0, 3),
 ]
+
+
+FUNCTIONS = [name for name in losses.__all__ if name.endswith("_loss")]
 
 
 def backbone() -> tf.keras.Model:
@@ -106,9 +114,19 @@ def test_what_is_saved_is_loaded_in_a_fresh_process_and_scores_the_same(tmp_path
     saved = all_models(photos[0])
     for name, model in saved.items():
         model.save(tmp_path / f"{name}.keras")
+    (tmp_path / "functions").mkdir()
+    small = tf.keras.Sequential([tf.keras.Input((6,)), tf.keras.layers.Dense(6)])
+    for name in FUNCTIONS:
+        small.compile("sgd", getattr(losses, name))
+        for suffix in (".keras", ".h5"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Keras's, that .h5 is old
+                small.save(str(tmp_path / "functions" / f"{name}{suffix}"))
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
+    functions = {name for name in found if name.startswith("function ")}
+    assert len(functions) == 2 * len(FUNCTIONS) and all(found.pop(name) for name in functions)
     assert found.keys() == saved.keys() and 0 < found["frozen in part"]["trainable"] < 81
     for name, model in saved.items():
         inputs = [*photos][: len(model.inputs)]

@@ -7,6 +7,8 @@ from PIL import Image
 from siamese_nn.datasets import cfp_alignment
 from siamese_nn.datasets.cfp_alignment import align_photo, read_fiducials
 
+pytestmark = pytest.mark.once
+
 PLACES = {view: places.copy() for view, places in cfp_alignment._PLACES.items()}
 
 

@@ -11,6 +11,8 @@ from siamese_nn import datasets
 from siamese_nn.datasets import ImageError, Pairs
 from siamese_nn.datasets.digests import pairs_digest, people_digest
 
+pytestmark = pytest.mark.once
+
 PEOPLE = {"Ada": ["Ada/1.png", "Ada/2.png"], "Bob": ["Bob/1.png", "Bob/2.png"]}
 
 

@@ -11,6 +11,8 @@ import pytest
 from siamese_nn.datasets import download
 from siamese_nn.datasets.download import download_lfw_a, download_pairs
 
+pytestmark = pytest.mark.once
+
 ZIP, TAR = b"PK the zip" * 5000, b"\x1f\x8b the tar.gz" * 5000
 
 

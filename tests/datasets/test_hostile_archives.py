@@ -15,6 +15,8 @@ import pytest
 
 from siamese_nn.datasets import PairFileError, make_toy_cfp, organize_cfp, organize_lfw_a, photo_sources
 
+pytestmark = pytest.mark.once
+
 JPEG = b"\xff\xd8\xff"
 PHOTOS = {
     f"lfw2/{name}/{name}_{i:04d}.jpg".encode(): JPEG + f"{name} {i}".encode() * 9

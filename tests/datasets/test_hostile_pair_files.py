@@ -5,7 +5,11 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from siamese_nn.datasets import PairFileError, cfp_photos, make_toy_cfp, read_cfp_folds, read_pairs
+
+pytestmark = pytest.mark.once
 
 VIEW_1 = b"2\nAda\t1\t2\nBob\t1\t2\nAda\t1\tBob\t1\nBob\t2\tAda\t2\n"
 FILES = b"2\nAda\ta 1.jpg\t2.png\nBob\ta 1.jpg\t2.png\nAda\ta 1.jpg\tBob\t2.png\nBob\ta 1.jpg\tAda\t2.png\n"

@@ -19,6 +19,8 @@ import pytest
 from siamese_nn.datasets import lfw_a, photo_sources
 from siamese_nn.datasets.lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
 
+pytestmark = pytest.mark.once
+
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 PEOPLE = {"Ann_Lee": 3, "Bo": 2, "Cy_Ng": 2, "Di": 1, "Ed": 2}
 COUNTS = {"train": 5, "test": 3, "unused": 2}
@@ -344,7 +346,7 @@ def killed_at_every_operation(tmp_path: Path, source: Path) -> tuple[list[Path],
     """Returns what each of many killed calls has left, and the content of the one that lived."""
     environment = {**os.environ, "PYTHONPATH": str(Path(lfw_a.__file__).parents[2])}
     command = [sys.executable, "-c", KILLED_RUNS, str(tmp_path), str(source)]
-    subprocess.run(command, check=True, env=environment, timeout=60)
+    subprocess.run(command, check=True, env=environment)
     cases = sorted(tmp_path.glob("killed-*"), key=lambda case: int(case.name.rpartition("-")[2]))
     assert len(cases) > 25  # ten photos, three folders, two pair files, lock, proof, their renames
     return [case / "out" for case in cases[:-1]], snapshot(cases[-1] / "out")

@@ -7,6 +7,8 @@ import pytest
 from siamese_nn import datasets
 from siamese_nn.datasets import PairFileError
 
+pytestmark = pytest.mark.once
+
 VIEW_1 = "2\nAda\t1\t2\nBob\t1\t2\nAda\t1\tBob\t1\nBob\t2\tAda\t2\n"
 
 

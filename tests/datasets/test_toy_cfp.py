@@ -9,6 +9,8 @@ from siamese_nn import datasets
 from siamese_nn.datasets import toy_cfp
 from siamese_nn.datasets.toy_cfp import make_toy_cfp
 
+pytestmark = pytest.mark.once
+
 SIZES = {"people": 23, "frontal_photos": 3, "profile_photos": 2}
 
 

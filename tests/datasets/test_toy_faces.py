@@ -9,6 +9,8 @@ from PIL import Image
 from siamese_nn.datasets import toy_drawing, toy_faces
 from siamese_nn.datasets.toy_faces import make_toy_faces
 
+pytestmark = pytest.mark.once
+
 SIZES = {
     "n_train_identities": 10,
     "n_test_identities": 4,

@@ -5,6 +5,8 @@ from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 
 from siamese_nn.evaluation import intervals
 
+pytestmark = pytest.mark.once
+
 FIGURES = ("accuracy", "auc", "eer", "0.1")
 
 

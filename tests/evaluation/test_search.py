@@ -7,6 +7,8 @@ import pytest
 from siamese_nn.evaluation import search
 from siamese_nn.evaluation.search import score_blocks, top_scores
 
+pytestmark = pytest.mark.once
+
 SMALLEST = 2**20
 
 

@@ -9,6 +9,8 @@ from fault_trials.process import Blow, Refused, run, steps_so_far
 
 from siamese_nn.verification.gallery import Gallery
 
+pytestmark = pytest.mark.once
+
 ANSWER = {"same": True, "score": 0.25, "names": ["Ann", "Bo"], "threshold": None}
 CLEAR = Ending("error", error="ValueError", message="/a/model.keras is damaged", expected=True, ours=True)
 

@@ -13,6 +13,8 @@ from fault_trials.outcome import GOOD
 from siamese_nn import datasets
 from siamese_nn.verification.gallery import Gallery
 
+pytestmark = pytest.mark.once
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "faults.py"
 
 
@@ -79,6 +81,5 @@ def test_a_sample_of_the_trials_comes_out_right_or_refused():
         [sys.executable, SCRIPT, "--trials", "40", "--seed", "5000"],
         capture_output=True,
         text=True,
-        timeout=3000,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

@@ -1,7 +1,6 @@
 """What all losses share: `reduction`, `dtype`, the check of numbers and labels, and functions that load."""
 
 import json
-import warnings
 
 import numpy as np
 import pytest
@@ -156,27 +155,6 @@ def test_a_number_of_numpy_is_one_of_python_in_the_config(loss, argument):
 def test_a_metric_in_the_place_of_soft_is_refused():
     with pytest.raises(ValueError, match="`soft` must be True or False. Received: soft='angular'"):
         losses.TripletHardLoss(1.0, "angular")
-
-
-@pytest.mark.parametrize(
-    ("loss", "function", "takes", "suffix"),
-    # Each function is found by its name; what HDF5 adds is the same for all.
-    [*((*row, ".keras") for row in ALL), (*ALL[0], ".h5"), (*ALL[6], ".h5")],
-)
-def test_a_model_compiled_with_the_function_is_loaded(loss, function, takes, suffix, tmp_path):
-    model = tf.keras.Sequential(
-        [tf.keras.Input((6,)), tf.keras.layers.Dense(6 if takes == "embeddings" else 1)]
-    )
-    model.compile("sgd", function)
-    labels, photos = some_batch("embeddings")
-    expected = model.evaluate(photos, labels, verbose=0)
-    path = str(tmp_path / f"model{suffix}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras's, that .h5 is old
-        model.save(path)
-    again = tf.keras.models.load_model(path, **({"safe_mode": True} if suffix == ".keras" else {}))
-    assert again.loss is function
-    np.testing.assert_allclose(again.evaluate(photos, labels, verbose=0), expected, rtol=1e-6)
 
 
 LABELLED = [row for row in ALL if row[0] is not losses.TripletLoss]  # which has none

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from stacks import KERAS_3
+
 # Logical devices are set before TensorFlow first looks for any.
 _SCRIPT = """
 import sys
@@ -79,6 +81,7 @@ LOSSES = [
     (losses.TripletHardLoss, 6, people, losses.triplet_hard_loss),
     (losses.HarmonicTripletLoss, 6, people, losses.harmonic_triplet_loss),
     (losses.CircleLoss, 6, people, losses.circle_loss),
+    (losses.MultiSimilarityLoss, 6, people, losses.multi_similarity_loss),
     (losses.ContrastiveLoss, 1, pairs, None),
     (losses.CosineEmbeddingLoss, 1, pairs, None),
     (losses.TripletLoss, 6, people, None),
@@ -87,7 +90,7 @@ LOSSES = [
     (losses.SphereFaceLoss, 6, people, None),
 ]
 # In a loop of one's own Keras 2 asks for one of the two.
-reductions = ["none", "sum"] + (["sum_over_batch_size"] if hasattr(tf.keras, "ops") else [])
+reductions = ["none", "sum"] + (["sum_over_batch_size"] if sys.argv[2] == "True" else [])
 n = int(sys.argv[1])
 strategy = tf.distribute.MirroredStrategy([f"CPU:{device}" for device in range(n)])
 for make, units, y, function in LOSSES:
@@ -134,7 +137,7 @@ if n == 2:
 # Each number in a process of its own, for TensorFlow's groups of devices cannot change.
 @pytest.mark.parametrize("replicas", [1, 2, 4])
 def test_loss_and_step_are_those_of_the_mean_of_the_replicas(replicas):
-    script = [sys.executable, "-c", _SCRIPT, str(replicas)]
+    script = [sys.executable, "-c", _SCRIPT, str(replicas), str(KERAS_3)]
     done = subprocess.run(script, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-3000:]
-    assert len(done.stdout.split()) == (10 if replicas == 2 else 4)
+    assert len(done.stdout.split()) == (11 if replicas == 2 else 5)

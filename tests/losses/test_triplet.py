@@ -86,7 +86,7 @@ def slow_hard(labels, embeddings, margin, metric, soft):
 
 
 @pytest.mark.parametrize("metric", [*METRICS, manhattan])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_values_are_those_of_a_slow_loop(seed, metric):
     labels, embeddings = some_batch("random", seed)
     for margin in (0.0, 0.2, 1.0):
@@ -110,13 +110,15 @@ def test_gradients_are_those_of_finite_differences(metric):
         lambda y, e: triplet_hard_loss(y, e, 0.7, False, metric),
         lambda y, e: triplet_hard_loss(y, e, 0.7, True, metric),
     ):
+        loss = tf.function(loss)  # of a hundred calls
         _, gradient = value_and_gradient(loss, labels, embeddings)
         step, numeric = 1e-6, np.zeros_like(embeddings)
         for index in np.ndindex(*embeddings.shape):
             moved = [embeddings.copy(), embeddings.copy()]
             moved[0][index] += step
             moved[1][index] -= step
-            numeric[index] = np.mean(loss(labels, moved[0]) - loss(labels, moved[1])) / (2 * step)
+            values = [np.mean(loss(labels, tf.constant(side))) for side in moved]
+            numeric[index] = (values[0] - values[1]) / (2 * step)
         np.testing.assert_allclose(gradient, numeric, atol=1e-5)
         # Along the embeddings' own direction, too: norms learn, but for the metric that does not see them.
         assert metric == "angular" or np.abs((gradient * embeddings).sum(1)).max() > 1e-3
@@ -166,7 +168,16 @@ def test_degenerate_batches_are_finite(metric, jit):
         TripletHardLoss(1.0, False, metric),
         TripletHardLoss(1.0, True, metric),
     ):
-        compiled = tf.function(lambda y, e: value_and_gradient_graph(loss, y, e), jit_compile=jit)  # noqa: B023
+
+        @tf.function(
+            jit_compile=jit, input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 2])]
+        )
+        def compiled(labels, embeddings, loss=loss):
+            with tf.GradientTape() as tape:
+                tape.watch(embeddings)
+                value = loss(labels, embeddings)
+            return value, tape.gradient(value, embeddings)
+
         for labels, embeddings in [
             ([0], [[0.3, 0.4]]),
             ([0, 1, 2], [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),  # no positives
@@ -179,22 +190,16 @@ def test_degenerate_batches_are_finite(metric, jit):
             assert np.isfinite(value) and np.isfinite(gradient).all(), (loss.name, labels, embeddings)
 
 
-def value_and_gradient_graph(loss, labels, embeddings):
-    with tf.GradientTape() as tape:
-        tape.watch(embeddings)
-        value = loss(labels, embeddings)
-    return value, tape.gradient(value, embeddings)
-
-
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("values", [[np.nan, 0.0, 1.0], [0.0, 1.0, np.nan], [np.nan] * 3])
-def test_nan_is_not_hidden(values, metric):
-    labels, embeddings = tf.constant([0, 0, 1]), tf.constant(values, tf.float32)[:, None]
+def test_nan_is_not_hidden(metric):
+    labels = tf.constant([0, 0, 1])
     for loss in (triplet_semihard_loss, triplet_hard_loss):
-        assert np.isnan(np.mean(loss(labels, embeddings, 0.5, distance_metric=metric)))
         # TensorFlow's graph optimizer rewrites comparisons as if there were no NaN.
         in_graph = tf.function(lambda y, e: loss(y, e, 0.5, distance_metric=metric))  # noqa: B023
-        assert np.isnan(np.mean(in_graph(labels, embeddings)))
+        for values in ([np.nan, 0.0, 1.0], [0.0, 1.0, np.nan], [np.nan] * 3):
+            embeddings = tf.constant(values, tf.float32)[:, None]
+            assert np.isnan(np.mean(loss(labels, embeddings, 0.5, distance_metric=metric)))
+            assert np.isnan(np.mean(in_graph(labels, embeddings)))
 
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
@@ -247,10 +252,8 @@ def test_options_are_checked(loss):
         loss(distance_metric="L3")
 
 
-@pytest.mark.parametrize(
-    ("policy", "jit"),
-    [("float32", False), ("float32", True), ("mixed_float16", True), ("mixed_bfloat16", False)],
-)
+# The other two of policy and compilation are those of the monitors' test in the progress bar.
+@pytest.mark.parametrize(("policy", "jit"), [("float32", True), ("mixed_bfloat16", False)])
 def test_fit_learns(policy, jit):
     tf.keras.utils.set_random_seed(0)
     tf.keras.mixed_precision.set_global_policy(policy)

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from siamese_nn import losses, models
 from siamese_nn.models.face import FACE_PATCHES, face_cnn, face_patches
+from stacks import KERAS_3
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_patches_learn_and_are_saved(restored_policy, tmp_path):
 
 # A training in the same process switches deterministic operations on, and
 # with them TensorFlow 2.15 compiles no pooling.
-xla = pytest.mark.skipif(not hasattr(tf.keras, "ops"), reason="needs Keras 3")
+xla = pytest.mark.skipif(not KERAS_3, reason="needs Keras 3")
 
 
 @pytest.mark.parametrize(

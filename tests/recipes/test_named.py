@@ -2,10 +2,10 @@ import os
 from dataclasses import replace
 
 import pytest
-import tensorflow as tf
 
 from siamese_nn import datasets, training
 from siamese_nn.training import RECIPES
+from stacks import KERAS_3
 
 # Of 400 pairs chance gets 50%, with a standard error of 2.5 points: this is more than five of them away, and
 # an AUC of 0.6 more than three. What learnt by some seeds only, learns over another network
@@ -20,7 +20,7 @@ BOTH_STACKS = ("l1_sigmoid", "triplet_semi_hard", "parkhi")
 QUICK = ("triplet_semi_hard",)
 REST = (
     sorted(set(RECIPES) - {"face-fast", "decision_network", *QUICK})
-    if hasattr(tf.keras, "ops")
+    if KERAS_3
     else sorted({*BOTH_STACKS} - {*QUICK})
 )
 NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)]
@@ -59,6 +59,7 @@ def small(recipe: training.Recipe) -> training.Recipe:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("no_pictures")
 def test_every_recipe_verifies_people_it_has_never_seen(name, seed, faces, tmp_path):
     pairs, test = faces
     recipe = replace(small(RECIPES[name]), seed=seed)

@@ -16,6 +16,8 @@ from siamese_nn import cli, datasets
 from siamese_nn.runs.folder import write_results
 from siamese_nn.runs.page import compare_runs, write_run_report
 
+pytestmark = pytest.mark.once
+
 
 def figures_of(scores, same, threshold):
     """What `VerificationReport.as_dict` promises, worked out anew; intervals of AUC and EER are invented."""
@@ -496,7 +498,7 @@ def look(page, tmp_path, width, *flags):
         f"--user-data-dir={profile}",
         (tmp_path / "frame.html").as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert ":CONSOLE" not in done.stderr, done.stderr
     found = re.search("FOUND(.*)END", done.stdout)
     assert found, done.stdout[:500] + done.stderr[-2000:]

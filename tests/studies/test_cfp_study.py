@@ -8,6 +8,8 @@ from siamese_nn import cli, datasets, training
 from siamese_nn.recipes import published
 from siamese_nn.studies import cfp_study
 
+pytestmark = pytest.mark.once
+
 PUBLISHED = Path(published.__file__).parent / "published_figures/cfp_person_verification.csv"
 
 

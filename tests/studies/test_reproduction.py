@@ -20,6 +20,8 @@ from siamese_nn.studies import many_runs, reproduction
 from siamese_nn.training import REPORT_EXPERIMENTS
 from siamese_nn.training.measure import leak
 
+pytestmark = pytest.mark.once
+
 FOLDER = Path(published.__file__).parent / "published_figures"
 SMALL = {"epochs": 2, "units": 8, "image_size": (80, 80)}
 
@@ -309,6 +311,7 @@ def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_path, done):
     assert "The leak" not in reproduction.tables(reproduction.collect(done))
     runs = reproduction.plan(["5.1"], tmp_path, changes=SMALL | {"epochs": 1})

@@ -9,6 +9,8 @@ import pytest
 
 from siamese_nn.studies import search_queue
 
+pytestmark = pytest.mark.once
+
 SLOTS = 30
 
 # Five workers begin at the same moment. One after the other is killed, wherever it is, and another comes in

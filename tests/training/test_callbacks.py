@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from siamese_nn import training
 from siamese_nn.training import callbacks
+from stacks import KERAS_3
 
 
 def some_model(optimizer="adam", drop_rate: float = 0.0) -> tf.keras.Model:
@@ -55,7 +56,7 @@ def test_the_folder_holds_best_model_history_and_logs(tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
 def test_a_new_process_goes_on_bit_by_bit(tmp_path, optimizer):
-    drop_rate = 0.3 if hasattr(tf.keras, "ops") else 0.0  # Keras 2 keeps no drop-out state
+    drop_rate = 0.3 if KERAS_3 else 0.0  # Keras 2 keeps no drop-out state
     unbroken = some_model(optimizer, drop_rate)
     fit(unbroken, tmp_path / "unbroken", 6, patience=9)
     fit(some_model(optimizer, drop_rate), tmp_path / "broken", 2, patience=9)

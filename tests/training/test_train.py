@@ -20,8 +20,9 @@ from siamese_nn.runs.folder import read_results
 from siamese_nn.runs.measured import RunFolder
 from siamese_nn.studies.many_runs import standing
 from siamese_nn.training import Recipe
+from stacks import KERAS_3
 
-DROP_RATE = 0.2 if hasattr(tf.keras, "ops") else None  # Keras 2 keeps no drop-out state
+DROP_RATE = 0.2 if KERAS_3 else None  # Keras 2 keeps no drop-out state
 SMALL = Recipe(
     image_size=(80, 80), filters=2, units=8, batch_size=16, epochs=3, patience=3, drop_rate=DROP_RATE
 )
@@ -105,6 +106,7 @@ def unlike(one, other):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -117,6 +119,7 @@ def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_d
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, tmp_path, kill_before):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -138,6 +141,7 @@ def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, t
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path, kill_before):
     _, _, (train, val, test) = run
     folder = tmp_path / "run"
@@ -181,6 +185,7 @@ PEOPLE = Recipe(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_path, kill_before):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
@@ -260,6 +265,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     _, _, (train, val, test) = run
     words = [str(toy_dir), str(tmp_path / "run"), "wait", "0", json.dumps(SMALL.as_dict())]
@@ -308,29 +314,6 @@ def test_a_folder_of_another_run_is_refused(run, tmp_path):
     assert os.listdir(tmp_path) == ["notes.txt"]
 
 
-def test_other_people_under_the_same_names_of_files_are_other_data(run, toy_dir, tmp_path):
-    """Before, the first people's results were returned: photos counted by their base names."""
-    folder, results, _ = run
-    shutil.copytree(toy_dir / "lfw2", tmp_path / "moved")
-    sets = [
-        datasets.read_pairs(toy_dir / file, tmp_path / "moved")
-        for file in ("pairsDevTrain.txt", "pairsDevTest.txt")
-    ]
-    train, val = SMALL.split_pairs(sets[0], exclude=sets[1])
-    assert training.train(SMALL, train, val, folder, test=sets[1]) == results
-    first, second = train.left[0], train.left[-1]
-    assert first != second
-    for path in (first, second):  # the two people change places
-        shutil.copy(path, f"{path}.old")
-    shutil.copy(f"{first}.old", second)
-    shutil.copy(f"{second}.old", first)
-    with pytest.raises(ValueError, match="another data; they differ in train. Choose another"):
-        training.train(SMALL, train, val, folder, test=sets[1])
-    os.remove(first)
-    with pytest.raises(datasets.ImageError, match=f"{os.path.basename(first)}: no such image"):
-        training.train(SMALL, train, val, folder, test=sets[1])
-
-
 def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, toy_test, tmp_path):
     with pytest.raises(datasets.IdentityLeakError, match="training and validation"):
         training.train(SMALL, toy_pairs[::2], toy_pairs[1::2], tmp_path / "run")
@@ -366,6 +349,7 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
     _, _, (train, val, test) = run
     first = Recipe(model="softmax", monitor="val_eer", epochs=1)
@@ -599,6 +583,7 @@ def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monke
         assert (copy / file).read_bytes() == (folder / file).read_bytes()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
     folder, _, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
@@ -671,6 +656,7 @@ def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     unbroken, _, (train, val, test) = run
     folder = tmp_path / "run"

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from siamese_nn import models
 from siamese_nn.verification.safe_loading import load_model_safely, require_loadable
+from stacks import KERAS_3
 
 WEIGHTS = "model.weights.h5"
 
@@ -65,9 +66,7 @@ def test_a_whole_file_is_loaded(parts, tmp_path):
     assert "is missing" in outcome(tmp_path / "absent.keras") and "is missing" in outcome(tmp_path)
 
 
-@pytest.mark.skipif(
-    not hasattr(tf.keras, "ops"), reason="Keras 2 builds them of TFOpLambda, which could run code"
-)
+@pytest.mark.skipif(not KERAS_3, reason="Keras 2 builds them of TFOpLambda, which could run code")
 def test_keras_own_networks_are_loaded(tmp_path):
     model = models.cosine_embedding(models.pretrained("ConvNeXtTiny", (32, 32, 3), weights=None))
     model.save(tmp_path / "model.keras")  # with a layer of Keras's that is not among its layers
