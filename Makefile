@@ -43,7 +43,7 @@ lint: .venv/installed
 
 # The second stack: TensorFlow 2.15 with TensorFlow Addons.
 .venv-addons/installed: EXTRAS = dev,addons
-.venv/installed: EXTRAS = dev
+.venv/installed: EXTRAS = dev,dev-onnx
 CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
 %/installed: setup.cfg pyproject.toml constraints.txt constraints-addons.txt
 	$(PYTHON) -m venv $*

