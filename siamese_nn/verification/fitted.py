@@ -73,7 +73,7 @@ def fit(
     _require_enough(pairs)
     groups = {"trained_on": embedding.trained_on, "plda": plda or {}, "cohort": cohort or {}}
     for name, people in groups.items():
-        _require_apart(name, people, pairs)
+        require_apart(f"`{name}`", people, pairs)
     comparison = embedding.comparison
     arrays: dict[str, np.ndarray] = {}
     if plda is not None:
@@ -202,15 +202,15 @@ def _require_enough(pairs: Pairs) -> None:
         )
 
 
-def _require_apart(name: str, people: Collection[str], pairs: Pairs) -> None:
-    """Raises where somebody of the pairs trained the network or its back-end: their scores would flatter."""
+def require_apart(name: str, people: Collection[str], pairs: Pairs) -> None:
+    """Raises `IdentityLeakError` where somebody of the pairs is among people who are known already."""
     known = {spelling(person) for person in people}
     shared = sorted(person for person in pairs.identities() if spelling(person) in known)
     if shared:
         some = ", ".join(shared[:10]) + (f" and {len(shared) - 10} more" if len(shared) > 10 else "")
         raise IdentityLeakError(
-            f"`{name}` and `pairs` must share nobody: a threshold that is chosen on people who are known "
-            f"already is too high for strangers. Received: {len(shared)} on both sides ({some})"
+            f"{name} and `pairs` must share nobody: what is measured on people who are known already doesn't "
+            f"hold for strangers. Received: {len(shared)} on both sides ({some})"
         )
 
 

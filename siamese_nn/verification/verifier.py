@@ -328,7 +328,7 @@ class Verifier:
             IdentityLeakError: if somebody in the pairs is among `seen_people`.
             ImageError: if a photo cannot be used; it is named.
         """
-        evaluation.require_unseen([pairs], self.seen_people)
+        fitted.require_apart("The people of the verifier", self.seen_people, pairs)
         return evaluation.verification_report(
             self.score_pairs(pairs, align=align),
             pairs.same,

@@ -93,6 +93,12 @@ def test_it_identifies_and_clusters_and_reports_in_folds(fitted, sides):
     assert len(set(fitted.cluster([photos[0] for photos in people.values()] * 2).tolist())) <= 5
     with pytest.raises(datasets.IdentityLeakError):
         fitted.cross_validate([sides[1]])
+    with pytest.raises(datasets.IdentityLeakError, match="The people of the verifier and `pairs` must share"):
+        fitted.report(sides[1])
+    report = fitted.report(sides[0])
+    scores = fitted.score_pairs(sides[0])
+    assert report.accuracy == np.mean((scores >= fitted.threshold) == sides[0].same)
+    assert report.threshold == fitted.threshold and report.n_people == len(sides[0].identities())
 
 
 @pytest.mark.parametrize("group", ["plda", "cohort", "trained_on"])
