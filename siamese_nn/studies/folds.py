@@ -23,10 +23,6 @@ from ..runs.results import Results
 from ..training.train import train
 
 FIGURES, MODEL = "folds.json", "model"
-MODEL_WORDS = (
-    "The model to use is that of the run model. It was trained on all people but those of the first fold, "
-    "who chose its epoch and threshold. It is measured on nobody: the figures are those of its recipe."
-)
 
 
 @dataclass(frozen=True)
@@ -67,16 +63,14 @@ def train_folds(
     verbose: int | str = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> FoldsResult:
-    """Trains a recipe once for each fold and measures it on this fold; then trains a model to use.
+    """Trains a recipe once for each fold, and measures it on this fold.
 
-    The model to use has no figure of its own: that of the folds is of the recipe. It is trained on all people
-    but those of the first fold, who choose its epoch and threshold. The same call goes on after it was cut
-    off.
+    The same call goes on after it was cut off.
 
     Args:
         recipe: what to train.
-        folds: such as `datasets.people_folds` or `datasets.folds_in_turn` makes.
-        runs_dir: the folder to make. It receives the runs `fold-1`, `fold-2`, ..., `model`, the figures in
+        folds: such as `datasets.people_folds` or `datasets.folds_in_turn` makes; two or more.
+        runs_dir: the folder to make. It receives the runs `fold-1`, `fold-2`, ..., the figures in
             `folds.json`, and a page, `report.html`.
         verbose: as in Keras's `fit`.
         cache_dir: where the decoded photos are kept, for all runs; see `datasets.load_images`.
@@ -107,16 +101,40 @@ def train_folds(
     result = _measured(folds, run_dirs)
     write_text(runs_dir / FIGURES, json.dumps(asdict(result), indent=2) + "\n")
     _write_page(result, runs_dir, run_dirs)
-    first = folds[0]
+    return result
+
+
+def train_model(
+    recipe: Recipe,
+    folds: Sequence[OwnPeople],
+    runs_dir: str | os.PathLike,
+    *,
+    verbose: int | str = 0,
+    cache_dir: str | os.PathLike | None = None,
+) -> Path:
+    """Trains a model to use, on all people but those of the first fold, who choose its epoch and threshold.
+
+    It is measured on nobody: the figures of `train_folds` are those of its recipe.
+
+    Args:
+        recipe, folds, runs_dir, verbose, cache_dir: as of `train_folds`.
+
+    Returns:
+        The folder of the run, `model` in `runs_dir`.
+
+    Raises:
+        ValueError, KeyboardInterrupt: as `training.train`.
+    """
+    first, run_dir = folds[0], Path(runs_dir) / MODEL
     held_out = first.test.identities()
     photos = {name: own for fold in folds for name, own in fold.photos.items() if name not in held_out}
     train(
-        *(recipe, first.train + first.validation, first.test, runs_dir / MODEL),
+        *(recipe, first.train + first.validation, first.test, run_dir),
         photos=photos or None,
         verbose=verbose,
         cache_dir=cache_dir,
     )
-    return result
+    return run_dir
 
 
 def _require_own_folder(runs_dir: Path, run_dirs: Sequence[Path]) -> None:
@@ -125,7 +143,7 @@ def _require_own_folder(runs_dir: Path, run_dirs: Sequence[Path]) -> None:
     others = sorted(name for name in others if name not in own and not name.startswith("."))
     if others:
         raise ValueError(
-            f"`runs_dir` must be a new folder or that of these very folds. Received {runs_dir} with "
+            f"`runs_dir` must be a new folder, or that of these very folds. Received {runs_dir} with "
             f"{others[0]}. Choose another folder"
         )
 
@@ -167,7 +185,6 @@ def _write_page(result: FoldsResult, runs_dir: Path, run_dirs: Sequence[Path]) -
         "folds.html",
         title=runs_dir.resolve().name,
         description=result.describe(),
-        model=MODEL_WORDS,
         header=table.field_names,
         rows=[[str(value) for value in row] for row in table.rows],
         runs=[(run_dir.name, f"{run_dir.name}/{PAGE}") for run_dir in run_dirs],

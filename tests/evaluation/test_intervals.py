@@ -1,9 +1,13 @@
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import accuracy_score, roc_auc_score, roc_curve
 
-from siamese_nn.evaluation import intervals
+from siamese_nn.datasets import make_pairs
+from siamese_nn.evaluation import intervals, verification_report
 
 pytestmark = pytest.mark.once
 
@@ -90,6 +94,34 @@ def test_intervals_over_people_cover_and_those_over_pairs_do_not(monkeypatch):
     (people, pairs), _ = coverage_and_width(monkeypatch, 200, n_people=60, pairs_each=4, person_effect=0.7)
     assert (people >= 0.90).all() and (people <= 0.985).all(), people
     assert (pairs <= 0.83).all(), pairs
+
+
+@pytest.mark.slow
+def test_intervals_of_ten_people_in_folds_cover_and_are_30_points_wide(monkeypatch):
+    """Pairs are within a fold, as `datasets.people_folds` has them; the accuracy to be covered is 78%."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 200)
+    n_people, n_folds = 10, 5
+    deviation = np.sqrt(1 - 0.7**2 + 2 * 0.49**2)  # of the different scores
+    truth = (norm.cdf(0.9) + norm.cdf(0.9 / deviation)) / 2
+    rng, found = np.random.default_rng(0), []
+    for i in range(150):
+        parts = [
+            make_pairs(
+                {f"{k}": [f"{k}/{j}" for j in range(4)] for k in range(fold, n_people, n_folds)}, seed=i
+            )
+            for fold in range(n_folds)
+        ]
+        pairs = reduce(add, parts)
+        left, right = pairs.left_identities.astype(int), pairs.right_identities.astype(int)
+        easy, alike = rng.normal(0, 0.7, (2, n_people))
+        scores = np.where(pairs.same == 1, 1.8 + easy[left], 0.7 * (alike[left] + alike[right]))
+        scores += rng.normal(0, np.sqrt(1 - 0.7**2), len(pairs))
+        names = (pairs.left_identities, pairs.right_identities)
+        report = verification_report(scores, pairs.same, threshold=0.9, identities=names, seed=i)
+        found.append(report.accuracy_interval)
+    low, high = np.transpose(found)
+    assert 0.90 <= ((low <= truth) & (truth <= high)).mean() <= 0.985
+    assert (high - low).mean() == pytest.approx(0.30, abs=0.03)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_a_fold_that_leaks_is_refused_before_anything_is_trained(people, tmp_pat
         study.train_folds(SMALL, folds[:1], tmp_path / "runs")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "recipe.json").touch()
-    with pytest.raises(ValueError, match="`runs_dir` must be a new folder .*with recipe.json"):
+    with pytest.raises(ValueError, match="`runs_dir` must be a new folder, .*with recipe.json"):
         study.train_folds(SMALL, folds, tmp_path / "other")
     assert not (tmp_path / "runs").exists()
 
