@@ -11,7 +11,7 @@ from .download import download_lfw_a, download_pairs
 from .folds import folds_in_turn, people_folds
 from .frames import known_frame
 from .images import ImageError, load_image, load_images, photo_sizes
-from .lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
+from .lfw_a import check_lfw_a, load_lfw_a, load_lfw_a_folds, organize_lfw_a
 from .own_people import OwnPeople, load_people, make_pairs
 from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
@@ -56,6 +56,7 @@ __all__ = [
     "load_image",
     "load_images",
     "load_lfw_a",
+    "load_lfw_a_folds",
     "load_people",
     "make_pairs",
     "make_toy_cfp",

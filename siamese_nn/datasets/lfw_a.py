@@ -11,8 +11,18 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ..files import locked, read_json, write_text
-from .pair_files import IMAGE_ENDINGS, PairFileError, parse_pair_file, photo_stem, read_pairs
+from .folds import folds_in_turn
+from .own_people import OwnPeople
+from .pair_files import (
+    IMAGE_ENDINGS,
+    PairFileError,
+    parse_pair_file,
+    photo_stem,
+    read_folds_of,
+    read_pairs,
+)
 from .pairs import Pairs
+from .photo_folders import photos_by_identity
 from .photo_sources import listed, read_photos, require_folder, require_same_source, source_kind
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
@@ -122,6 +132,34 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
     _require_organized(data_dir)
     train, test = (read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
     return train, test
+
+
+def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike) -> list[OwnPeople]:
+    """Reads LFW's View 2 over a folder that `organize_lfw_a` made, as trainings in turn.
+
+    In each fold's training nobody of the fold takes part: the next fold chooses epoch and threshold, and all
+    photos of the people of the other eight are learnt from; see `folds_in_turn`.
+
+    Args:
+        data_dir: the `output_dir` of `organize_lfw_a`.
+        pairs_file: LFW's `pairs.txt`.
+
+    Returns:
+        The ten folds.
+
+    Raises:
+        FileNotFoundError: if the folder isn't organised, or there is no such file.
+        PairFileError: as `read_pairs`.
+        ValueError: if the file has fewer than 3 folds.
+    """
+    _require_organized(Path(data_dir))
+    folders = [Path(data_dir) / group for group in _GROUPS]
+    folds = read_folds_of(folders, Path(pairs_file))
+    people = set().union(*(fold.identities() for fold in folds))
+    photos: dict[str, list[str]] = {}
+    for folder in folders:
+        photos |= {name: own for name, own in photos_by_identity(folder).items() if name in people}
+    return folds_in_turn(folds, photos)
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:

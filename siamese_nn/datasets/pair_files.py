@@ -52,9 +52,13 @@ def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> P
 
 def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> list[Pairs]:
     """Reads an LFW pair file fold by fold: ten `Pairs` for View 2, one for View 1. See `read_pairs`."""
-    pairs_file, image_dir = Path(pairs_file), Path(image_dir)
+    return read_folds_of([Path(image_dir)], Path(pairs_file))
+
+
+def read_folds_of(folders: Sequence[Path], pairs_file: Path) -> list[Pairs]:
+    """Reads a pair file whose photos are in several folders; see `read_folds`."""
     folds = parse_pair_file(pairs_file)
-    photos = _photos_by_place(image_dir)
+    photos = _photos_by_place(folders)
     missing: dict[str, int] = {}
     for line, pair in chain.from_iterable(folds):
         for place in map(_place, pair):
@@ -68,9 +72,9 @@ def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> l
     if missing:
         listed = "\n".join(f"  {place} (line {line})" for place, line in missing.items())
         raise PairFileError(
-            f"{pairs_file}: {len(missing)} of its photos are not in "
-            f"{image_dir}, neither there nor in a folder a person. Complete the folder, or pass the right "
-            f"one as `image_dir`. Missing:\n{listed}"
+            f"{pairs_file}: {len(missing)} of its photos are not in {' or '.join(map(str, folders))}, neither "
+            "there nor in a folder a person. Complete the folder, or pass the right one as `image_dir`. "
+            f"Missing:\n{listed}"
         )
     return [
         Pairs(
@@ -172,14 +176,16 @@ def _require_folder(image_dir: Path) -> None:
         raise FileNotFoundError(f"`image_dir` must be an existing folder. Received: {image_dir}")
 
 
-def _photos_by_place(image_dir: Path) -> dict[str, list[str]]:
-    """Lists a flat folder, or one with a folder a person, once: 4,000 look-ups cost one listing.
+def _photos_by_place(folders: Sequence[Path]) -> dict[str, list[str]]:
+    """Lists flat folders, or such with a folder a person, once: 4,000 look-ups cost one listing.
 
     A photo is found by its stem, where it is numbered, and by folder and file, `Ada/IMG_1.jpg`.
     """
-    _require_folder(image_dir)
+    for folder in folders:
+        _require_folder(folder)
     photos: dict[str, list[str]] = {}
-    for entry in sorted(os.scandir(image_dir), key=lambda entry: entry.name):
+    listed = chain.from_iterable(map(os.scandir, folders))
+    for entry in sorted(listed, key=lambda entry: entry.name):
         in_folder = entry.is_dir()
         entries = sorted(os.scandir(entry.path), key=lambda e: e.name) if in_folder else [entry]
         for photo in entries:
