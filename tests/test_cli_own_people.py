@@ -41,6 +41,16 @@ def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, as
     assert recipe.split == "identities" and run_dir.name == "lfw2-face-letters-0"
 
 
+def test_a_run_of_own_people_holds_its_pair_files(toy_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *arguments, **options: {})
+    monkeypatch.setattr(cli.train, "show_run", lambda *arguments: None)
+    people = toy_dir / "lfw2"
+    assert cli.main(["train", "--data", str(people), "--run-dir", str(tmp_path / "run")]) == 0
+    own = datasets.load_people(people)
+    for name, pairs in (("train", own.train), ("validation", own.validation), ("test", own.test)):
+        assert datasets.read_pairs(tmp_path / f"run/pairs/{name}.txt", people).keys() == pairs.keys()
+
+
 def test_pair_files_alone(toy_dir, tmp_path, capsys):
     people = toy_dir / "lfw2"
     command = ["pairs", "make", str(people), "--seed", "3", "--out"]
