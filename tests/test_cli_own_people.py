@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_nn import cli, faces, training
+from siamese_nn import cli, datasets, faces, training
 from siamese_nn.recipes.named import RECIPES
 
 
@@ -32,6 +32,63 @@ def test_a_folder_of_people_is_split_so_that_nobody_is_on_two_sides(toy_dir, ask
     )
     assert not train.identities() & val.identities() and not test.identities() & val.identities()
     assert not set(photos) & (val.identities() | test.identities()) and set(photos) >= train.identities()
+
+
+def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, asked):
+    data = str(toy_dir / "lfw2")
+    assert cli.main(["train", "--data", data, "--split", "letters"]) == 1
+    ((recipe, train, val, test, _, run_dir),) = asked
+    letters = [{name[0] for name in pairs.identities()} for pairs in (val, test, train)]
+    assert max(letters[0]) < min(letters[1]) and max(letters[1]) < min(letters[2])
+    assert recipe.split == "identities" and run_dir.name == "lfw2-face-letters-0"
+
+
+def test_a_run_of_own_people_holds_its_pair_files(toy_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *arguments, **options: {})
+    monkeypatch.setattr(cli.train, "show_run", lambda *arguments: None)
+    people = toy_dir / "lfw2"
+    assert cli.main(["train", "--data", str(people), "--run-dir", str(tmp_path / "run")]) == 0
+    own = datasets.load_people(people)
+    for name, pairs in (("train", own.train), ("validation", own.validation), ("test", own.test)):
+        assert datasets.read_pairs(tmp_path / f"run/pairs/{name}.txt", people).keys() == pairs.keys()
+
+
+def test_pair_files_alone(toy_dir, tmp_path, capsys):
+    people = toy_dir / "lfw2"
+    command = ["pairs", "make", str(people), "--seed", "3", "--out"]
+    assert cli.main([*command, str(tmp_path / "one")]) == 0
+    assert capsys.readouterr().out.split() == [
+        str(tmp_path / "one" / f"{side}.txt") for side in ("train", "validation", "test")
+    ]
+    own = datasets.load_people(people, seed=3)
+    assert datasets.read_pairs(tmp_path / "one/test.txt", people).keys() == own.test.keys()
+    assert cli.main([*command, str(tmp_path / "folds"), "--folds", "3"]) == 0
+    third = datasets.people_folds(people, 3, seed=3)[2]
+    assert datasets.read_pairs(tmp_path / "folds/fold-3/train.txt", people).keys() == third.train.keys()
+    assert len(capsys.readouterr().out.split()) == 9
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["pairs", "make", "people"], "`pairs make` wants one folder, and where to write"),
+        (["pairs", "make", "--out", "pairs"], "`pairs make` wants one folder"),
+        (["pairs", "data", "more"], "`pairs` wants one organised folder"),
+        (["pairs", "data", "--out", "pairs"], "`--out` and `--folds` belong to `pairs make`"),
+        (["pairs", "data", "--folds", "3"], "`--out` and `--folds` belong to `pairs make`"),
+        (["train", "--folds", "4"], "`--split letters` and `--folds` are for a folder"),
+        (["train", "--split", "letters"], "`--split letters` and `--folds` are for a folder"),
+    ],
+)
+def test_what_does_not_fit_together(command, message, asked, capsys):
+    assert cli.main(command) == 1
+    assert message in capsys.readouterr().err and not asked
+
+
+def test_folds_and_letters_exclude_each_other(toy_dir, asked, capsys):
+    command = ["train", "--data", str(toy_dir / "lfw2"), "--folds", "3", "--split", "letters"]
+    assert cli.main(command) == 1 and not asked
+    assert "`--split letters` and `--folds` exclude each other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [["--split", "report"], ["--exclude", "names.txt"]])

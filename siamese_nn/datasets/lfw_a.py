@@ -153,7 +153,7 @@ def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike)
         ValueError: if the file has fewer than 3 folds.
     """
     _require_organized(Path(data_dir))
-    folders = [Path(data_dir) / group for group in _GROUPS]
+    folders = [Path(data_dir) / group for group in _GROUPS if any((Path(data_dir) / group).iterdir())]
     folds = read_folds_of(folders, Path(pairs_file))
     people = set().union(*(fold.identities() for fold in folds))
     photos: dict[str, list[str]] = {}

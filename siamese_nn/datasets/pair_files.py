@@ -72,9 +72,9 @@ def read_folds_of(folders: Sequence[Path], pairs_file: Path) -> list[Pairs]:
     if missing:
         listed = "\n".join(f"  {place} (line {line})" for place, line in missing.items())
         raise PairFileError(
-            f"{pairs_file}: {len(missing)} of its photos are not in {' or '.join(map(str, folders))}, neither "
-            "there nor in a folder a person. Complete the folder, or pass the right one as `image_dir`. "
-            f"Missing:\n{listed}"
+            f"{pairs_file}: {len(missing)} of its photos are not in {' or '.join(map(str, folders))}, "
+            "neither there nor in a folder a person. Complete the folder, or pass the right one as "
+            f"`image_dir`. Missing:\n{listed}"
         )
     return [
         Pairs(
