@@ -85,10 +85,10 @@ def embeddings(verifier: Verifier, paths: Iterable[str], prepare: Callable) -> d
         except faces.NoFaceError:
             continue
         if len(photos) == 256:
-            found.update(zip(photos, verifier.embed(list(photos.values())), strict=True))
+            found.update(zip(photos, verifier.embed(list(photos.values()), align=False), strict=True))
             photos.clear()
     if photos:
-        found.update(zip(photos, verifier.embed(list(photos.values())), strict=True))
+        found.update(zip(photos, verifier.embed(list(photos.values()), align=False), strict=True))
     return found
 
 
@@ -97,7 +97,7 @@ def scores(verifier: Verifier, pairs: datasets.Pairs, found: dict[str, np.ndarra
     whole = np.array([left in found and right in found for left, right in zip(*sides, strict=True)])
     left, right = ([found[path] for path in side[whole]] for side in sides)
     all_scores = np.empty(len(pairs))
-    all_scores[whole] = evaluation.compare(verifier.model, np.array(left), np.array(right))
+    all_scores[whole] = verifier.comparison.pairs(np.array(left), np.array(right))
     all_scores[~whole] = all_scores[whole].min() - 1
     return all_scores
 

@@ -38,7 +38,8 @@ def main() -> None:
     if seen:
         raise SystemExit(f"The run has seen people of unused/ or test/: {', '.join(seen[:10])}")
     names = np.array(list(photos))
-    first, second = (verifier.embed([own[i % len(own)] for own in photos.values()]) for i in (0, 1))
+    chosen = [[own[i % len(own)] for own in photos.values()] for i in (0, 1)]
+    first, second = (verifier.embed(paths, align=False) for paths in chosen)
     returning = np.array([len(own) > 1 for own in photos.values()])
     print(
         f"{len(names)} people, {returning.sum()} with a second photo. "
