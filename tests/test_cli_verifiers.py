@@ -1,6 +1,7 @@
 """`siamese-nn verifier make`, and the verifier that it leaves."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -30,6 +31,11 @@ def test_a_verifier_is_made_and_used(people, tmp_path, capsys):
     assert cli.main([*words, "--mean", "127", "--cohort"]) == 0
     out = capsys.readouterr().out
     report = json.loads((tmp_path / "own" / "report.json").read_text())
+    page = (tmp_path / "own" / "report.html").read_text()
+    assert f"{report['accuracy']:.1%}" in page and "Wrongly: the worst false accepts" in page
+    assert (
+        "sequential" in page and "NormalizedScores" in page and "http" not in re.sub("xmlns[^ ]*", "", page)
+    )
     assert f"{report['accuracy']:.4f}" in out and "Whom the network was trained on is not known" in out
     pair = [str(path) for path in sorted(photos.glob("*/*.jpg"))[:2]]
     assert cli.main(["verify", str(tmp_path / "own"), *pair, "--json"]) in (0, 3)

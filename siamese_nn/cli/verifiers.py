@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .. import datasets
 from ..files import write_text
+from ..runs.folder import PAGE
 
 REPORT = "report.json"
 
@@ -69,14 +70,15 @@ def _make(options: argparse.Namespace) -> None:
         plda=photos if options.plda else None,
         cohort=photos if options.cohort else None,
     )
-    report = verifier.report(test)
     verifier.save(options.output)
+    report = verifier.report(test, page=options.output / PAGE)
     write_text(options.output / REPORT, json.dumps(report.as_dict(), indent=1) + "\n")
     print(report.table())
     print(
         f"Threshold chosen on {len(validation)} pairs of {len(validation.identities())} other people. Whom "
         "the network was trained on is not known: if they are among these, the figures flatter.\n"
-        f"{options.output}: `siamese-nn verify`, `identify` and `cluster` take it as a run"
+        f"Page: {options.output / PAGE}\n{options.output}: `siamese-nn verify`, `identify` and `cluster` "
+        "take it as a run"
     )
 
 

@@ -2,7 +2,8 @@
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from PIL import Image
 
 from .. import plots
 from ..datasets.images import ImageError, load_image
+from ..evaluation import Calibration, VerificationReport
 from . import html_page
 from .folder import PAGE
 from .html_page import Picture, percent
 from .measured import LEAKS, RunFolder, finishing
-from .results import Figures
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
 _ROW = ["Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%"]
@@ -25,6 +26,21 @@ _DECISIONS = [
 ]
 _SHOWN = 6  # pairs of each kind
 _PHOTO = 144  # pixels of a photo's longer side
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the curves and the pairs of a page are made of, where it is no `RunFolder`: one set of pairs."""
+
+    scores: dict[str, dict[str, list]]
+    best: dict[str, VerificationReport]
+    calibration: Calibration
+    recipe: dict[str, Any]
+    shown: str = "test"
+
+    def probabilities(self, name: str) -> np.ndarray:
+        """Of each pair, that it is of one person."""
+        return self.calibration.probability(np.array(self.scores[name]["best"]))
 
 
 def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
@@ -56,6 +72,7 @@ def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | Non
 
 def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
     """Writes a run's page to `output`, and returns that; see `write_run_report`."""
+    headline, intervals = figures_of(run.best[run.shown])
     with html_page.style():
         return html_page.write_page(
             output,
@@ -70,13 +87,13 @@ def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
                 [_SETS.get(name, name), data["same"], data["different"], data["people"], data["sha256"][:12]]
                 for name, data in run.data.items()
             ],
-            headline=dict(zip(_ROW, _row(run.best[run.shown]), strict=True)),
-            headline_intervals=_intervals([run.best[run.shown]]),
+            headline=headline,
+            headline_intervals=intervals,
             learning=_learning(run),
-            curves=_curves(run),
-            calibration=_calibration(run),
+            curves=shown_curves(run),
+            calibration=shown_calibration(run),
             **_figures(run),
-            **_examples(run),
+            **shown_pairs(run),
         )
 
 
@@ -187,7 +204,8 @@ def _figures(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _curves(run: RunFolder) -> list[Picture]:
+def shown_curves(run: RunFolder | Shown) -> list[Picture]:
+    """ROC and DET of all sets of pairs, and the scores of those that are held out."""
     roc, det = html_page.axes(), html_page.axes()
     names = [name for name in ("test", "validation", "train") if name in run.scores]
     for name in names:
@@ -219,7 +237,8 @@ def _curves(run: RunFolder) -> list[Picture]:
     return pictures
 
 
-def _calibration(run: RunFolder) -> Picture | None:
+def shown_calibration(run: RunFolder | Shown) -> Picture | None:
+    """How often the probabilities are right; `None` where there are none."""
     if run.calibration is None:
         return None
     probabilities, same = run.probabilities(run.shown), run.scores[run.shown]["same"]
@@ -231,7 +250,7 @@ def _calibration(run: RunFolder) -> Picture | None:
     )
 
 
-def _examples(run: RunFolder) -> dict[str, Any]:
+def shown_pairs(run: RunFolder | Shown) -> dict[str, Any]:
     """What the section on single pairs shows: by verdict the worst and the surest."""
     own, threshold = run.scores[run.shown], run.best[run.shown].threshold
     scores, same = np.array(own["best"]), np.array(own["same"]) == 1
@@ -270,7 +289,7 @@ def _examples(run: RunFolder) -> dict[str, Any]:
     return {"examples": examples, "n_missing": len(missing)}
 
 
-def _photo(path: str, name: str, recipe: dict[str, Any]) -> Picture:
+def _photo(path: str, name: str, recipe: Mapping[str, Any]) -> Picture:
     """A photo, small, as the network gets it; where it can't be read, the name of its file."""
     height, width = recipe.get("image_size", (1, 1))
     size = tuple(max(1, round(side * _PHOTO / max(height, width))) for side in (height, width))
@@ -291,7 +310,12 @@ def _as_seen(recipe: dict[str, Any]) -> str:
     return f"{part}, in {'grey' if recipe.get('channels') == 1 else 'colour'}"
 
 
-def _row(figures: Figures) -> list[Any]:
+def figures_of(report: VerificationReport) -> tuple[dict[str, Any], str]:
+    """Returns the figures by their names, each with its interval, and what these are over."""
+    return dict(zip(_ROW, _row(report), strict=True)), _intervals([report])
+
+
+def _row(figures: VerificationReport) -> list[Any]:
     """The figures of `_ROW`, each with its interval; empty where it has none."""
     row: list[Any] = []
     for form, value, interval in (
@@ -306,7 +330,7 @@ def _row(figures: Figures) -> list[Any]:
     return row
 
 
-def _intervals(figures: Iterable[Figures]) -> str:
+def _intervals(figures: Iterable[VerificationReport]) -> str:
     words = {
         "people": "The 95% intervals are over people, since pairs that share somebody are not independent.",
         "pairs": "The 95% intervals are over pairs, as if these were independent; "

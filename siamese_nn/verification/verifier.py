@@ -24,6 +24,7 @@ from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
 from .photos import Align, Photo, Several, Single, listed, vectors_of, where_faces_lie
+from .report_page import write_report_page
 from .safe_loading import read_held_out_scores
 
 
@@ -311,7 +312,9 @@ class Verifier:
         scores = [self.score_pairs(fold, align=align) for fold in folds]
         return evaluation.cross_validate(scores, folds)
 
-    def report(self, pairs: Pairs, *, align: Align = None) -> evaluation.VerificationReport:
+    def report(
+        self, pairs: Pairs, *, align: Align = None, page: str | os.PathLike | None = None
+    ) -> evaluation.VerificationReport:
         """Measures the verifier, at its threshold, on pairs of people who had no part in it.
 
         Whom somebody else's network was trained on is not known, unless `Embedding.trained_on` says it: then
@@ -320,6 +323,8 @@ class Verifier:
         Args:
             pairs: the pairs.
             align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
+            page: an HTML file to write, with curves, figures and the worst mistakes. The photos of these are
+                in it: who gets it, gets them.
 
         Returns:
             The figures, with intervals over people.
@@ -329,12 +334,16 @@ class Verifier:
             ImageError: if a photo cannot be used; it is named.
         """
         fitted.require_apart("The people of the verifier", self.seen_people, pairs)
-        return evaluation.verification_report(
-            self.score_pairs(pairs, align=align),
+        scores = self.score_pairs(pairs, align=align)
+        found = evaluation.verification_report(
+            scores,
             pairs.same,
             threshold=self.threshold,
             identities=(pairs.left_identities, pairs.right_identities),
         )
+        if page is not None:
+            write_report_page(self, pairs, scores, found, page)
+        return found
 
     def score_pairs(self, pairs: Pairs, *, align: Align = None) -> np.ndarray:
         """Scores pairs, `(n,)` float32, higher is more alike; each distinct photo is embedded once.
