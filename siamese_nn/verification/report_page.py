@@ -34,7 +34,8 @@ def write_report_page(
         "frame": "not known" if embedding.frame is None else embedding.frame.points,
         **embedding.as_dict()["source"],
         "compared by": type(verifier.comparison).__name__,
-        **{f"people: {name}": len(names) or "not known" for name, names in people.items()},
+        "people it was trained on": len(people["trained_on"]) or "not known",
+        **{f"people of its {name}": len(people[name]) for name in ("plda", "cohort") if people.get(name)},
         "digest": verifier.digest,
     }
     headline, intervals = figures_of(report)
