@@ -14,7 +14,12 @@ def images():
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("VGG16", "vgg16"), ("ResNet50", "resnet"), ("MobileNetV3Small", "mobilenet_v3")]
+    ("name", "module"),
+    [
+        ("VGG16", "vgg16"),
+        pytest.param("ResNet50", "resnet", marks=pytest.mark.slow),
+        ("MobileNetV3Small", "mobilenet_v3"),
+    ],
 )
 def test_it_is_the_application_after_its_own_preprocessing(name, module, images):
     model = pretrained(name, (32, 32, 3), weights=None)
@@ -55,6 +60,7 @@ def test_resnext_is_torch_normalized(images):
     assert model.output_shape == (None, 2048)
 
 
+@pytest.mark.slow
 def test_resnet101_is_resnet101():
     # The published 44,707,176 weights, moving averages included, less the 1,000-way head.
     assert (

@@ -61,7 +61,10 @@ def test_grouped_convolution_refuses():
 
 @pytest.mark.parametrize(
     ("build", "blocks", "published"),
-    [(resnext50, (3, 4, 6, 3), 25_028_904), (resnext101, (3, 4, 23, 3), 44_177_704)],
+    [
+        (resnext50, (3, 4, 6, 3), 25_028_904),
+        pytest.param(resnext101, (3, 4, 23, 3), 44_177_704, marks=pytest.mark.slow),
+    ],
 )
 def test_weights_are_as_many_as_published(build, blocks, published):
     model = build((32, 32, 3))

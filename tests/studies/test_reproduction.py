@@ -193,7 +193,6 @@ def lacks(*names):
     return damage
 
 
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize(
     ("name", "damage", "unfinished"),
     [
@@ -233,8 +232,16 @@ def test_a_damaged_run_is_passed_over_and_the_others_are_not(
     reproduction.run(runs, toy_pairs, toy_test)
     assert left == (file.read_bytes() if file.exists() else None)
     assert "ours, seed 1, damaged" in str(reproduction.table(rows, 3))
-    assert len(reproduction.draw(runs, tmp_path / "figures")) == 5
-    assert reproduction.draw(runs[:1], tmp_path / "none") == []
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("damage", [writes("epoch,loss\n1,0.5\n2,x\n"), lose])
+def test_a_damaged_run_is_not_drawn_and_the_others_are(done, tmp_path, damage):
+    broken = replace(done[0], run_dir=tmp_path / done[0].run_dir.name)
+    shutil.copytree(done[0].run_dir, broken.run_dir)
+    damage(broken.run_dir / "history.csv")
+    assert len(reproduction.draw([broken, done[1]], tmp_path / "figures")) == 5
+    assert reproduction.draw([broken], tmp_path / "none") == []
 
 
 def test_a_training_that_diverges_is_a_row_with_that_word(toy_pairs, toy_test, tmp_path):

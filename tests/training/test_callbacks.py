@@ -54,7 +54,10 @@ def test_the_folder_holds_best_model_history_and_logs(tmp_path):
     assert not list(tmp_path.glob(".partial*"))
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop", "sgd")]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", *SLOW])
 def test_a_new_process_goes_on_bit_by_bit(tmp_path, optimizer):
     drop_rate = 0.3 if KERAS_3 else 0.0  # Keras 2 keeps no drop-out state
     unbroken = some_model(optimizer, drop_rate)

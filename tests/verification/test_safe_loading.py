@@ -66,6 +66,7 @@ def test_a_whole_file_is_loaded(parts, tmp_path):
     assert "is missing" in outcome(tmp_path / "absent.keras") and "is missing" in outcome(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KERAS_3, reason="Keras 2 builds them of TFOpLambda, which could run code")
 def test_keras_own_networks_are_loaded(tmp_path):
     model = models.cosine_embedding(models.pretrained("ConvNeXtTiny", (32, 32, 3), weights=None))
