@@ -1,13 +1,16 @@
 """Scores, thresholds and figures."""
 
 from .calibration import Calibration, fit_platt
+from .cross_pairs import AllPairsReport, all_pairs
+from .intervals import Rate
 from .metrics import VerificationReport, choose_threshold, equal_error_rate, verification_report
-from .open_set import GalleryThreshold, HeldOutScores, Rate, spread_photos
+from .open_set import GalleryThreshold, HeldOutScores, spread_photos
 from .plda import Plda, fit_plda
 from .protocols import FoldsReport, cross_validate, cross_validate_plda, require_unseen
 from .scoring import compare, compare_all, embed, score_matrix, score_pairs, score_raw_pixels
 
 __all__ = [
+    "AllPairsReport",
     "Calibration",
     "FoldsReport",
     "GalleryThreshold",
@@ -15,6 +18,7 @@ __all__ = [
     "Plda",
     "Rate",
     "VerificationReport",
+    "all_pairs",
     "choose_threshold",
     "compare",
     "compare_all",

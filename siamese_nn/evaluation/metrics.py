@@ -10,7 +10,7 @@ from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals
+from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals, least_count
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,14 @@ def verification_report(
     )
 
 
-def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
-    """Finds the threshold of highest accuracy, to be used on other pairs than these.
+def choose_threshold(scores: ArrayLike, same: ArrayLike, *, fmr: float | None = None) -> float:
+    """Finds the threshold of highest accuracy, or of a wanted false match rate, for other pairs than these.
 
     Args:
         scores: `(n,)` floats of validation pairs, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
+        fmr: the share of different pairs that may be taken for the same person, at most, in (0, 1). The
+            lowest threshold that keeps to it on these pairs is found. `None` asks for the highest accuracy.
 
     Returns:
         The threshold, half-way between two neighbouring scores (the upper one, where no number lies between
@@ -197,11 +199,15 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
         `verification_report` to refuse it on them: all of them in any order, not a part of them.
 
     Raises:
-        ValueError: if the lengths differ, a score is not finite, or only one class is present.
+        ValueError: if the lengths differ, a score is not finite, only one class is present, or `fmr` is out
+            of range or wants more different pairs than there are: 10 / `fmr`, of which 10 would match.
 
     Example:
         >>> choose_threshold([0.0, 0.25, 0.75, 1.0], [0, 0, 1, 1])
         0.5
+        >>> different = np.linspace(0, 0.99, 100)
+        >>> round(choose_threshold([*different, 1.0], [0] * 100 + [1], fmr=0.1), 6)
+        0.895
     """
     scores, same = checked_scores(scores, same)
     distinct, where = np.unique(scores, return_inverse=True)
@@ -209,8 +215,14 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     # same pairs from k on, the others before it.
     gain = np.bincount(where, weights=np.where(same, 1, -1))
     right_from = np.append(np.cumsum(gain[::-1])[::-1], 0)
-    best = np.flatnonzero(right_from == right_from.max())
-    k = int(best[len(best) // 2])
+    if fmr is None:
+        best = np.flatnonzero(right_from == right_from.max())
+        k = int(best[len(best) // 2])
+    else:
+        _require_pairs_for(fmr, int((~same).sum()))
+        different = np.bincount(where, weights=~same)
+        matches = np.append(np.cumsum(different[::-1])[::-1], 0)
+        k = int(np.argmax(matches <= (fmr + 1e-12) * matches[0]))
     if k == len(distinct):  # nothing is right more often than calling all different
         threshold = np.nextafter(distinct[-1], np.inf)
     elif k == 0:
@@ -222,6 +234,17 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     threshold = ChosenThreshold(threshold)
     threshold.chosen_on = _digest(scores, same)
     return threshold
+
+
+def _require_pairs_for(fmr: float, n_different: int) -> None:
+    if isinstance(fmr, bool) or not isinstance(fmr, (int, float, np.number)) or not 0 < fmr < 1:
+        raise ValueError(f"`fmr` must be a rate in (0, 1). Received: fmr={fmr!r}")
+    if n_different < least_count(float(fmr)):
+        raise ValueError(
+            f"`fmr` must be a rate that the pairs can show: {fmr:g} needs at least {least_count(fmr):,} "
+            f"pairs of different people, of which 10 match. Received: {n_different:,}. Give more pairs, or a "
+            "higher `fmr`"
+        )
 
 
 def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:

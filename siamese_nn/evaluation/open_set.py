@@ -6,20 +6,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit, gammaln, logit
-from scipy.stats import t as student_t
+from scipy.special import gammaln
+
+from .intervals import Rate, interval_of_share, jackknife_error
 
 _MOST_PEOPLE, _MOST_PHOTOS = 800, 1000  # held-out: 4 MB of scores
 _LEAST_PAIRS = 10  # of two people, with scores at or above any threshold of which something is said
 _GALLERIES = 8  # with another photo of each person, as far as there are others
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share, in [0, 1], and its 95% interval over people, (low, high); `None` where they show no spread."""
-
-    estimate: float
-    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -253,13 +246,7 @@ def _rate(
     clear = one_other_fewer.sum() - np.bincount(people, one_other_fewer, minlength=m)
     clear += (one_above_fewer - one_other_fewer) @ above
     left_out = 1 - clear / (counted.sum() - counted)
-    error = math.sqrt((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())
-    if error == 0 or not 0 < estimate < 1:
-        return Rate(estimate, None)
-    # By the delta method, the log-odds have the rate's error over estimate * (1 - estimate).
-    reach = student_t.ppf(0.975, m - 1) * error / (estimate * (1 - estimate))
-    low, high = expit(logit(estimate) + np.array([-reach, reach]))
-    return Rate(estimate, (float(low), float(high)))
+    return Rate(estimate, interval_of_share(estimate, jackknife_error(left_out), m - 1))
 
 
 def _none_drawn(n_above: np.ndarray, m: int, n: int) -> np.ndarray:

@@ -245,3 +245,33 @@ def test_names_that_do_not_fit_are_explained(identities, message):
 def test_scores_that_are_no_numbers_are_refused(scores):
     with pytest.raises(ValueError, match="`scores` must be numbers. Received: "):
         evaluation.choose_threshold(scores, [1, 0])
+
+
+@pytest.mark.parametrize("decimals", [2, 9])
+@pytest.mark.parametrize("fmr", [0.02, 0.1, 0.5])
+def test_the_lowest_threshold_that_keeps_to_a_false_match_rate(fmr, decimals):
+    rng = np.random.default_rng(decimals)
+    same = rng.integers(0, 2, 1500)
+    scores = rng.normal(same, 1).round(decimals)
+    threshold = evaluation.choose_threshold(scores, same, fmr=fmr)
+    different = scores[same == 0]
+    assert (different >= threshold).mean() <= fmr
+    assert (different >= scores[scores < threshold].max()).mean() > fmr
+    with pytest.raises(ValueError, match="chosen on these very pairs"):
+        evaluation.verification_report(scores, same, threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("fmr", "message"),
+    [
+        (0, r"`fmr` must be a rate in \(0, 1\). Received: fmr=0"),
+        ("1%", r"`fmr` must be a rate in \(0, 1\). Received: fmr='1%'"),
+        (float("nan"), "`fmr` must be a rate in"),
+        (True, "`fmr` must be a rate in"),
+        (0.01, "0.01 needs at least 1,000 pairs of different people.* Received: 999. Give more pairs"),
+    ],
+)
+def test_a_false_match_rate_that_the_pairs_cannot_show_is_refused(fmr, message):
+    scores, same = np.arange(1000.0), np.arange(1000) == 0
+    with pytest.raises(ValueError, match=message):
+        evaluation.choose_threshold(scores, same, fmr=fmr)
