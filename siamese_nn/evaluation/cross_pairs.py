@@ -128,7 +128,7 @@ def all_pairs(
 
     same, different = np.zeros((n_groups, n_bins)), np.zeros(n_bins)
     touched = np.zeros((n_groups, n_bins))  # what each group has a part in
-    for left, right, scores in _pairs(embeddings, compare):
+    for left, right, scores in pairs_of_photos(embeddings, compare):
         bins = (np.floor(scores / step) - first).astype(np.int64)
         left, right = people[left], people[right]
         own = left == right
@@ -196,7 +196,7 @@ def _blocks(embeddings: np.ndarray, compare: Compare | None) -> Blocks:
             yield start + row, start + column, block
 
 
-def _pairs(
+def pairs_of_photos(
     embeddings: np.ndarray, compare: Compare | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Each pair of photos once: the left ones, the right ones, and their scores."""
@@ -214,3 +214,15 @@ def _fnmr(same: np.ndarray, different: np.ndarray, fmr: float) -> tuple[int, flo
     matches = np.cumsum(different[::-1])[::-1]
     place = int(np.argmax(matches <= (fmr + 1e-12) * matches[0]))
     return place, float(same[:place].sum() / same.sum())
+
+
+def score_square(embeddings: np.ndarray, compare: Compare | None) -> np.ndarray:
+    """All scores among few photos, `(n, n)`, the one that is asked for in rows."""
+    if compare is None:
+        embeddings, compare = unit_length(embeddings.astype(np.float32)), score_blocks
+    scores = np.empty((len(embeddings), len(embeddings)))
+    for row, column, block in compare(embeddings, embeddings):
+        scores[row : row + len(block), column : column + block.shape[1]] = block
+    if not np.isfinite(scores).all():
+        raise ValueError("The scores must be finite. Received: some that are not")
+    return scores

@@ -20,6 +20,11 @@ class Rate:
     estimate: float
     interval: tuple[float, float] | None
 
+    def complement(self) -> "Rate":
+        """Returns the share of all others."""
+        low, high = self.interval or (0.0, 0.0)
+        return Rate(1 - self.estimate, None if self.interval is None else (1 - high, 1 - low))
+
 
 def least_count(rate: float) -> int:
     """How many it takes to show 10 errors at such a rate; of fewer nothing is said about it."""
@@ -43,6 +48,14 @@ def interval_of_share(estimate: float, error: float, degrees: int) -> tuple[floa
     reach = student_t.ppf(0.975, degrees) * error / (estimate * (1 - estimate))
     low, high = expit(logit(estimate) + np.array([-reach, reach]))
     return float(low), float(high)
+
+
+def interval_of_cost(estimate: float, error: float, degrees: int) -> tuple[float, float] | None:
+    """Finds the 95% interval of a cost, or of a ratio, normal in its logarithm: see `interval_of_share`."""
+    if not error > 0 or not estimate > 0:
+        return None
+    reach = student_t.ppf(0.975, degrees) * error / estimate
+    return float(estimate * np.exp(-reach)), float(estimate * np.exp(reach))
 
 
 def jackknife_error(left_out: np.ndarray) -> float:
