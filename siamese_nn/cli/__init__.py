@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from .. import __version__
-from . import cfp, data, sweeps, train, use
+from . import cfp, data, measure, sweeps, train, use
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"siamese_nn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for group in (data, train, sweeps, use, cfp):
+    for group in (data, train, sweeps, use, measure, cfp):
         group.add(commands)
     return parser

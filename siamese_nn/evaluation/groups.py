@@ -15,7 +15,7 @@ from .cross_pairs import Compare, checked_people, in_words, pairs_of_photos
 from .intervals import Rate, interval_of_cost, interval_of_share, jackknife_error, least_count
 from .likelihood import Cost
 
-_LEAST_PEOPLE = 10  # of a group that is judged
+LEAST_PEOPLE = 10  # of a group that is judged
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,9 @@ def rates_by_group(
     for a, b in combinations_with_replacement(range(len(labels)), 2):
         either = np.where(group == a, matches[:, b], matches[:, a])
         pair = str(labels[a]), str(labels[b])
-        found.append(_rates(pair, group == a, group == b, either, missed, twice, report.needed()))
+        found.append(
+            _rates(pair, group == a, group == b, either, missed, twice, report.needed(), LEAST_PEOPLE)
+        )
     ratios = []
     for name in ("fmr", "fnmr"):
         own = [
@@ -232,7 +234,8 @@ def _rates(
     matches: np.ndarray,
     missed: np.ndarray,
     twice: np.ndarray,
-    needed: tuple[int | None, int | None] = (1, 1),
+    needed: tuple[int | None, int | None] = (3, 2),
+    least_people: int = 0,
 ) -> tuple[GroupRates, float, float]:
     """Rates with their errors, of one group (`a` and `b` are the same people) or two.
 
@@ -244,6 +247,7 @@ def _rates(
         missed: of each person, the share of same pairs that don't match.
         twice: who has two photos or more.
         needed: pairs of people, and people with two photos, to be judged by.
+        least_people: of a group.
     """
     one = names[0] == names[1]
     n_a, n_b = int(a.sum()), int(b.sum())
@@ -252,8 +256,7 @@ def _rates(
     fmr = fnmr = None
     fmr_error = fnmr_error = 0.0
     least = min(n_a, n_b)
-    enough = needed == (1, 1) or least >= _LEAST_PEOPLE
-    if enough and needed[0] is not None and n_pairs >= max(needed[0], 3):
+    if least >= least_people and needed[0] is not None and n_pairs >= max(needed[0], 3):
         total = matches[a].sum() / (2 if one else 1)
         sides = [(a, n_b - 1 if one else n_b)] if one else [(a, n_b), (b, n_a)]
         # Without one person, all of that one's pairs are gone.
@@ -265,7 +268,7 @@ def _rates(
         fmr_error = float(np.sqrt(np.square(errors).sum()))
         estimate = float(total / n_pairs)
         fmr = Rate(estimate, interval_of_share(estimate, fmr_error, least - 1))
-    if enough and one and needed[1] is not None and n_twice >= max(needed[1], 2):
+    if least >= least_people and one and needed[1] is not None and n_twice >= max(needed[1], 2):
         own = missed[a & twice]
         estimate, fnmr_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(n_twice))
         fnmr = Rate(estimate, interval_of_share(estimate, fnmr_error, n_twice - 1))

@@ -85,10 +85,10 @@ def test_the_intervals_hold_the_truth():
         fmr = [rates.fmr for rates in report.rates]
         return [*fmr, report.rates[0].fnmr, report.rates[2].fnmr, report.fmr_ratio]
 
-    truth = everything(rates_by_group(*drawn(np.random.default_rng(3), [700, 700]), threshold=0.5))
+    truth = everything(rates_by_group(*drawn(np.random.default_rng(3), [700, 700], noise=1.0), threshold=0.5))
     inside = []
     for seed in range(60):
-        report = rates_by_group(*drawn(np.random.default_rng([3, seed]), [60, 90]), threshold=0.5)
+        report = rates_by_group(*drawn(np.random.default_rng([3, seed]), [60, 90], noise=1.0), threshold=0.5)
         inside.append(
             [
                 rate.interval[0] <= true.estimate <= rate.interval[1]
