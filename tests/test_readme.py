@@ -31,7 +31,16 @@ def test_the_page_on_own_photos_runs(toy_dir, tmp_path, monkeypatch, capsys):
     assert "people to learn from" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", [README, OWN_PHOTOS], ids=["README", "own photos"])
+FAIRNESS = HOME / "docs" / "fairness.md"
+
+
+def test_the_page_on_groups_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", FAIRNESS.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, str(FAIRNESS), "exec"), {})
+    assert "Highest / lowest of a group" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [README, OWN_PHOTOS, FAIRNESS], ids=["README", "own photos", "fairness"])
 def test_the_commands_exist(page):
     from siamese_nn.cli import _parser
 

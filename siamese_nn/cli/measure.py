@@ -31,23 +31,22 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _measure(options: argparse.Namespace) -> None:
     if options.groups is None and (options.column or options.output):
-        raise ValueError(
-            "`--column` and `--output` are of the groups. Received: no `--groups`. Give its file"
-        )
+        raise ValueError("`--column` and `--output` belong to `--groups`. Received: them without it")
     from ..runs.groups_page import write_groups_page
-    from ..verification.measure import measure_people, read_groups
+    from ..verification.measure import measure_people
     from ..verification.verifier import Verifier
 
-    groups = None if options.groups is None else read_groups(options.groups, column=options.column)
-    report, by_group = measure_people(Verifier.load(options.run_dir), options.people, groups)
-    if options.json:
-        found = {"all_pairs": report.as_dict(), "groups": None if by_group is None else by_group.as_dict()}
-        print(json.dumps(found))
-    else:
-        print(report.table())
+    report, by_group = measure_people(
+        Verifier.load(options.run_dir), options.people, groups_file=options.groups, column=options.column
+    )
     if by_group is not None:
         title = f"{options.run_dir.resolve().name}, {options.people.resolve().name}"
         page = write_groups_page(by_group, options.output or Path("groups.html"), title=title)
-        if not options.json:
-            print(by_group.table())
-            print(page)
+    if options.json:
+        groups = None if by_group is None else by_group.as_dict()
+        print(json.dumps({"all_pairs": report.as_dict(), "groups": groups}))
+        return
+    print(report.table())
+    if by_group is not None:
+        print(by_group.table())
+        print(page)

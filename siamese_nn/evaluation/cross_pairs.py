@@ -1,5 +1,6 @@
 """All pairs that the photos of some people form: how many of one person are missed at a false match rate."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -121,10 +122,15 @@ def all_pairs(
     for _, _, block in _blocks(embeddings, compare):
         low, high = min(low, float(block.min())), max(high, float(block.max()))
     # A power of two, by which a division is exact.
-    least = max(abs(low), abs(high)) * np.finfo(np.float32).eps  # of a model that has collapsed
-    step = 2.0 ** np.floor(np.log2(max(high - low, least, np.finfo(np.float32).tiny) / _BINS))
-    first = np.floor(low / step)
-    n_bins = int(np.floor(high / step) - first) + 2  # the last one is above all scores
+    # The second is of a model that has collapsed.
+    extent = max(
+        high - low,
+        max(abs(low), abs(high)) * float(np.finfo(np.float32).eps),
+        float(np.finfo(np.float32).tiny),
+    )
+    step = 2.0 ** math.floor(math.log2(extent / _BINS))
+    first = math.floor(low / step)
+    n_bins = math.floor(high / step) - first + 2  # the last one is above all scores
 
     same, different = np.zeros((n_groups, n_bins)), np.zeros(n_bins)
     touched = np.zeros((n_groups, n_bins))  # what each group has a part in
@@ -140,7 +146,8 @@ def all_pairs(
         apart = group[left] != group[right]
         touched += _counts(group[right[apart]], bins[apart], weights[apart], touched.shape)
 
-    figures, thresholds = {}, {}
+    figures: dict[str, Rate | None] = {}
+    thresholds: dict[str, float | None] = {}
     for fmr in FALSE_MATCH_RATES:
         if n_people * (n_people - 1) // 2 < least_count(fmr):
             figures[str(fmr)] = thresholds[str(fmr)] = None
