@@ -121,13 +121,9 @@ def all_pairs(
     low, high = np.inf, -np.inf
     for _, _, block in _blocks(embeddings, compare):
         low, high = min(low, float(block.min())), max(high, float(block.max()))
+    rounding = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)  # of scores that are all alike
+    extent = max(high - low, rounding, float(np.finfo(np.float32).tiny))
     # A power of two, by which a division is exact.
-    # The second is of a model that has collapsed.
-    extent = max(
-        high - low,
-        max(abs(low), abs(high)) * float(np.finfo(np.float32).eps),
-        float(np.finfo(np.float32).tiny),
-    )
     step = 2.0 ** math.floor(math.log2(extent / _BINS))
     first = math.floor(low / step)
     n_bins = math.floor(high / step) - first + 2  # the last one is above all scores

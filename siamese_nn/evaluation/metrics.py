@@ -12,6 +12,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from .checked import checked_identities, checked_scores
 from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals, least_count
+from .likelihood import min_cllr
+
+_LEAST_FOR_CLLR = 100  # pairs of either kind
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class VerificationReport:
             `"false_accepts"`, `"true_rejects"`.
         best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
         interval_over: `"people"` or `"pairs"`: what the intervals resample.
+        min_cllr: how well the scores tell people apart, from 0 (perfectly) to 1 (not at all), whatever the
+            calibration: see `min_cllr`. `None` with fewer than 100 pairs of either kind, by which it would
+            be too optimistic.
+        min_cllr_interval: over people; `None` without names or spread.
 
     Reference:
         Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
@@ -60,6 +67,8 @@ class VerificationReport:
     confusion: dict[str, int]
     best_accuracy: float
     interval_over: str
+    min_cllr: float | None = None
+    min_cllr_interval: tuple[float, float] | None = None
 
     def as_dict(self) -> dict:
         """Returns the fields as plain numbers, ready for JSON."""
@@ -79,6 +88,10 @@ class VerificationReport:
             few = f"too few different pairs (needs {round(3 / float(rate))})"
             interval = "" if tar is None else _interval(self.tar_intervals.get(rate))
             table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", interval])
+        few = f"too few pairs of either kind (needs {_LEAST_FOR_CLLR})"
+        value = few if self.min_cllr is None else f"{self.min_cllr:.4f}"
+        interval = "" if self.min_cllr is None else _interval(self.min_cllr_interval)
+        table.add_row(["Minimal Cllr", value, interval])
         table.add_row(["Threshold", f"{self.threshold:.6g}", ""])
         for name, count in self.confusion.items():
             table.add_row([name.replace("_", " ").capitalize(), count, ""])
@@ -157,6 +170,9 @@ def verification_report(
         else None
         for rate in FALSE_ACCEPT_RATES
     }
+    least = None
+    if min(n_same, n_different) >= _LEAST_FOR_CLLR:
+        least = min_cllr(scores, same, identities=identities)
     return VerificationReport(
         n_same=n_same,
         n_different=n_different,
@@ -182,6 +198,8 @@ def verification_report(
         },
         best_accuracy=float(np.rint(right_decisions.max()) / len(same)),
         interval_over="pairs" if identities is None else "people",
+        min_cllr=None if least is None else least.estimate,
+        min_cllr_interval=None if least is None else least.interval,
     )
 
 

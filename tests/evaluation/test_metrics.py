@@ -275,3 +275,17 @@ def test_a_false_match_rate_that_the_pairs_cannot_show_is_refused(fmr, message):
     scores, same = np.arange(1000.0), np.arange(1000) == 0
     with pytest.raises(ValueError, match=message):
         evaluation.choose_threshold(scores, same, fmr=fmr)
+
+
+def test_the_minimal_cllr_of_a_report_and_where_it_is_silent():
+    rng = np.random.default_rng(0)
+    same = np.arange(400) % 2
+    scores = rng.normal(same, 1)
+    names = [f"{i // 4}" for i in range(400)], [f"{i // 4}{'' if one else 'x'}" for i, one in enumerate(same)]
+    report = evaluation.verification_report(scores, same, threshold=0.5, identities=names)
+    expected = evaluation.min_cllr(scores, same, identities=names)
+    assert (report.min_cllr, report.min_cllr_interval) == (expected.estimate, expected.interval)
+    assert f"{report.min_cllr:.4f}" in report.table().get_string()
+    few = evaluation.verification_report(scores[:199], same[:199], threshold=0.5)
+    assert few.min_cllr is None and few.min_cllr_interval is None
+    assert "too few pairs of either kind (needs 100)" in few.table().get_string()
