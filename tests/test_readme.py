@@ -43,7 +43,16 @@ def test_the_page_on_any_embedding_runs(tmp_path, monkeypatch, capsys):
     assert "95% interval over people" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", [README, OWN_PHOTOS, ANY_EMBEDDING], ids=lambda page: page.stem)
+FAIRNESS = HOME / "docs" / "fairness.md"
+
+
+def test_the_page_on_groups_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", FAIRNESS.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, str(FAIRNESS), "exec"), {})
+    assert "Highest / lowest of a group" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", [README, OWN_PHOTOS, ANY_EMBEDDING, FAIRNESS], ids=lambda page: page.stem)
 def test_the_commands_exist(page):
     from siamese_nn.cli import _parser
 

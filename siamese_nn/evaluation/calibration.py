@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from .metrics import checked_scores
+from .checked import checked_scores
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,25 @@ class Calibration:
                 f"`scores` must be finite. Received: {(~np.isfinite(scores)).sum()} that are not"
             )
         return expit(self.slope * scores + self.intercept)
+
+    def log_likelihood_ratio(self, scores: ArrayLike, *, share_of_same: float = 0.5) -> np.ndarray:
+        """Returns how much more likely scores are of one person than of two, as natural logarithms.
+
+        Args:
+            scores: numbers, of any shape.
+            share_of_same: the share of same pairs among those that the calibration was fitted on, in (0, 1),
+                whose log-odds are taken off.
+
+        Raises:
+            ValueError: if `share_of_same` is out of range.
+
+        Example:
+            >>> Calibration(slope=2.0, intercept=-1.0).log_likelihood_ratio([0.5, 1.5])
+            array([0., 2.])
+        """
+        if not 0 < share_of_same < 1:
+            raise ValueError(f"`share_of_same` must be in (0, 1). Received: share_of_same={share_of_same}")
+        return self.slope * np.asarray(scores, np.float64) + self.intercept - logit(share_of_same)
 
 
 def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:

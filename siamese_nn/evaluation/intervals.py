@@ -1,6 +1,7 @@
-"""95% intervals of accuracy, AUC, EER and TAR at FAR by a bootstrap over people, since pairs share people."""
+"""95% intervals over people, since pairs share people; those of a report by a bootstrap over them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
@@ -10,6 +11,57 @@ RESAMPLES = 1000
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
 FIGURES = ("accuracy", "auc", "eer", *map(str, FALSE_ACCEPT_RATES))
 _CELLS = 2_000_000  # resamples times pairs held at a time: 16 MB an array
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share, in [0, 1], and its 95% interval over people, (low, high); `None` where they show no spread."""
+
+    estimate: float
+    interval: tuple[float, float] | None
+
+    def complement(self) -> "Rate":
+        """Returns the share of all others."""
+        low, high = self.interval or (0.0, 0.0)
+        return Rate(1 - self.estimate, None if self.interval is None else (1 - high, 1 - low))
+
+
+def least_count(rate: float) -> int:
+    """How many it takes to show 10 errors at such a rate; of fewer nothing is said about it."""
+    return int(np.ceil(10 / rate - 1e-6))
+
+
+def interval_of_share(estimate: float, error: float, degrees: int) -> tuple[float, float] | None:
+    """Finds the 95% interval of a share, normal in its log-odds, so that it stays within 0 and 1.
+
+    Args:
+        estimate: the share.
+        error: its standard error.
+        degrees: of freedom, for the quantile of Student's t: people, less 1.
+
+    Returns:
+        Its ends (low, high); `None` where the error is 0, or the share 0 or 1.
+    """
+    if not error > 0 or not 0 < estimate < 1:
+        return None
+    # By the delta method, the log-odds have the share's error over estimate * (1 - estimate).
+    reach = student_t.ppf(0.975, degrees) * error / (estimate * (1 - estimate))
+    low, high = expit(logit(estimate) + np.array([-reach, reach]))
+    return float(low), float(high)
+
+
+def interval_of_cost(estimate: float, error: float, degrees: int) -> tuple[float, float] | None:
+    """Finds the 95% interval of a cost, or of a ratio, normal in its logarithm: see `interval_of_share`."""
+    if not error > 0 or not estimate > 0:
+        return None
+    reach = student_t.ppf(0.975, degrees) * error / estimate
+    return float(estimate * np.exp(-reach)), float(estimate * np.exp(reach))
+
+
+def jackknife_error(left_out: np.ndarray) -> float:
+    """The standard error of a figure, by its values without each of the people (or groups) in turn."""
+    n = len(left_out)
+    return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
 
 
 def bootstrap_intervals(
@@ -83,17 +135,10 @@ def bootstrap_intervals(
     )
     errors = np.sqrt(np.maximum(by_people - 2 * by_different, by_pairs))
     estimates = weighted_figures(scores, same, np.ones((1, n)), threshold=threshold)[0]
-    quantile = student_t.ppf(0.975, n_people - 1)
-    found: dict[str, tuple[float, float] | None] = {}
-    for name, estimate, error in zip(FIGURES, estimates, errors, strict=True):
-        if error == 0 or not 0 < estimate < 1:
-            found[name] = None
-            continue
-        # By the delta method, the log-odds have the figure's error over estimate * (1 - estimate).
-        reach = quantile * error / (estimate * (1 - estimate))
-        low, high = expit(logit(estimate) + np.array([-reach, reach]))
-        found[name] = (float(low), float(high))
-    return found
+    return {
+        name: interval_of_share(estimate, error, n_people - 1)
+        for name, estimate, error in zip(FIGURES, estimates, errors, strict=True)
+    }
 
 
 def _resample(

@@ -10,7 +10,11 @@ from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals
+from .checked import checked_identities, checked_scores
+from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals, least_count
+from .likelihood import min_cllr
+
+_LEAST_FOR_CLLR = 100  # pairs of either kind
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class VerificationReport:
             `"false_accepts"`, `"true_rejects"`.
         best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
         interval_over: `"people"` or `"pairs"`: what the intervals resample.
+        min_cllr: how well the scores tell people apart, from 0 (perfectly) to 1 (not at all), whatever the
+            calibration: see `min_cllr`. `None` with fewer than 100 pairs of either kind, by which it would
+            be too optimistic.
+        min_cllr_interval: over people; `None` without names or spread.
 
     Reference:
         Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
@@ -59,6 +67,8 @@ class VerificationReport:
     confusion: dict[str, int]
     best_accuracy: float
     interval_over: str
+    min_cllr: float | None = None
+    min_cllr_interval: tuple[float, float] | None = None
 
     def as_dict(self) -> dict:
         """Returns the fields as plain numbers, ready for JSON."""
@@ -78,6 +88,10 @@ class VerificationReport:
             few = f"too few different pairs (needs {round(3 / float(rate))})"
             interval = "" if tar is None else _interval(self.tar_intervals.get(rate))
             table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", interval])
+        few = f"too few pairs of either kind (needs {_LEAST_FOR_CLLR})"
+        value = few if self.min_cllr is None else f"{self.min_cllr:.4f}"
+        interval = "" if self.min_cllr is None else _interval(self.min_cllr_interval)
+        table.add_row(["Minimal Cllr", value, interval])
         table.add_row(["Threshold", f"{self.threshold:.6g}", ""])
         for name, count in self.confusion.items():
             table.add_row([name.replace("_", " ").capitalize(), count, ""])
@@ -141,7 +155,7 @@ def verification_report(
     intervals: dict[str, tuple[float, float] | None] = {}
     n_people = None
     if identities is not None:
-        left, right = _checked_identities(identities, same)
+        left, right = checked_identities(identities, same)
         n_people = len(np.union1d(left, right))
         intervals = bootstrap_intervals(scores, same, (left, right), threshold=threshold, seed=seed)
         # With few errors the bootstrap sees too few of them; Wilson's interval is then the wider one.
@@ -156,6 +170,9 @@ def verification_report(
         else None
         for rate in FALSE_ACCEPT_RATES
     }
+    lowest = None
+    if min(n_same, n_different) >= _LEAST_FOR_CLLR:
+        lowest = min_cllr(scores, same, identities=identities)
     return VerificationReport(
         n_same=n_same,
         n_different=n_different,
@@ -181,15 +198,19 @@ def verification_report(
         },
         best_accuracy=float(np.rint(right_decisions.max()) / len(same)),
         interval_over="pairs" if identities is None else "people",
+        min_cllr=None if lowest is None else lowest.estimate,
+        min_cllr_interval=None if lowest is None else lowest.interval,
     )
 
 
-def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
-    """Finds the threshold of highest accuracy, to be used on other pairs than these.
+def choose_threshold(scores: ArrayLike, same: ArrayLike, *, fmr: float | None = None) -> float:
+    """Finds the threshold of highest accuracy, or of a wanted false match rate, for other pairs than these.
 
     Args:
         scores: `(n,)` floats of validation pairs, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
+        fmr: the share of different pairs that may be taken for the same person, at most, in (0, 1). The
+            lowest threshold that keeps to it on these pairs is found. `None` asks for the highest accuracy.
 
     Returns:
         The threshold, half-way between two neighbouring scores (the upper one, where no number lies between
@@ -197,11 +218,15 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
         `verification_report` to refuse it on them: all of them in any order, not a part of them.
 
     Raises:
-        ValueError: if the lengths differ, a score is not finite, or only one class is present.
+        ValueError: if the lengths differ, a score is not finite, only one class is present, or `fmr` is out
+            of range or wants more different pairs than there are: 10 / `fmr`, of which 10 would match.
 
     Example:
         >>> choose_threshold([0.0, 0.25, 0.75, 1.0], [0, 0, 1, 1])
         0.5
+        >>> different = np.linspace(0, 0.99, 100)
+        >>> round(choose_threshold([*different, 1.0], [0] * 100 + [1], fmr=0.1), 6)
+        0.895
     """
     scores, same = checked_scores(scores, same)
     distinct, where = np.unique(scores, return_inverse=True)
@@ -209,8 +234,14 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     # same pairs from k on, the others before it.
     gain = np.bincount(where, weights=np.where(same, 1, -1))
     right_from = np.append(np.cumsum(gain[::-1])[::-1], 0)
-    best = np.flatnonzero(right_from == right_from.max())
-    k = int(best[len(best) // 2])
+    if fmr is None:
+        best = np.flatnonzero(right_from == right_from.max())
+        k = int(best[len(best) // 2])
+    else:
+        _require_pairs_for(fmr, int((~same).sum()))
+        different = np.bincount(where, weights=~same)
+        matches = np.append(np.cumsum(different[::-1])[::-1], 0)
+        k = int(np.argmax(matches <= (fmr + 1e-12) * matches[0]))
     if k == len(distinct):  # nothing is right more often than calling all different
         threshold = np.nextafter(distinct[-1], np.inf)
     elif k == 0:
@@ -222,6 +253,17 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike) -> float:
     threshold = ChosenThreshold(threshold)
     threshold.chosen_on = _digest(scores, same)
     return threshold
+
+
+def _require_pairs_for(fmr: float, n_different: int) -> None:
+    if isinstance(fmr, bool) or not isinstance(fmr, (int, float, np.number)) or not 0 < fmr < 1:
+        raise ValueError(f"`fmr` must be a rate in (0, 1). Received: fmr={fmr!r}")
+    if n_different < least_count(float(fmr)):
+        raise ValueError(
+            f"`fmr` must be a rate that the pairs can show: {fmr:g} needs at least {least_count(fmr):,} "
+            f"pairs of different people, of which 10 match. Received: {n_different:,}. Give more pairs, or a "
+            "higher `fmr`"
+        )
 
 
 def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
@@ -240,59 +282,6 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
     scores, same = checked_scores(scores, same)
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
     return float(np.interp(0.0, false_positives - (1 - true_positives), false_positives))
-
-
-def checked_scores(scores: ArrayLike, same: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns scores as float64 and labels as booleans; a `ValueError` says what is wrong with them."""
-    try:
-        scores, same = np.asarray(scores), np.asarray(same)
-    except ValueError as error:
-        raise ValueError(
-            f"`scores` and `same` must be of one shape, (n,). Received: lists within a list ({error})"
-        ) from error
-    if scores.dtype.kind not in "fiub":
-        raise ValueError(
-            f"`scores` must be numbers. Received: {scores.dtype}, such as {scores.ravel()[:1].tolist()}"
-        )
-    scores = scores.astype(np.float64)
-    if scores.ndim != 1 or scores.shape != same.shape:
-        raise ValueError(
-            "`scores` and `same` must be of one shape, (n,). Received: "
-            f"shapes {scores.shape} and {same.shape}"
-        )
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
-        raise ValueError(
-            f"`scores` must be finite. Received: {len(bad)} that are not, the first is "
-            f"{scores[bad[0]]} at index {bad[0]}. A model whose training "
-            "diverged scores NaN: look at its loss"
-        )
-    if not np.isin(same, (0, 1)).all() or len(np.unique(same)) != 2:
-        raise ValueError(
-            "`same` must hold both classes, 1 (same person) and 0 (different people). "
-            f"Received: {len(same)} pairs with labels {np.unique(same)[:5]}"
-        )
-    return scores, same == 1
-
-
-def _checked_identities(
-    identities: tuple[Sequence[str] | np.ndarray, Sequence[str] | np.ndarray], same: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    lengths = [len(side) for side in identities]
-    if lengths != [len(same)] * 2:
-        raise ValueError(
-            f"`identities` must be two sequences, left and right, of {len(same)} "
-            f"names each. Received: lengths {lengths}"
-        )
-    left, right = (np.asarray(side, np.str_) for side in identities)
-    wrong = np.flatnonzero((left == right) != same)
-    if len(wrong):
-        raise ValueError(
-            "`identities` must name one person where `same` is 1, and two where it "
-            f"is 0. Received: another label for {len(wrong)} pairs, the first at index {wrong[0]}: "
-            f"{left[wrong[0]]} and {right[wrong[0]]}"
-        )
-    return left, right
 
 
 def _digest(scores: np.ndarray, same: np.ndarray) -> str:

@@ -6,20 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit, gammaln, logit
-from scipy.stats import t as student_t
+from scipy.special import gammaln
+from scipy.stats import hypergeom
+
+from .intervals import Rate, interval_of_share, jackknife_error
 
 _MOST_PEOPLE, _MOST_PHOTOS = 800, 1000  # held-out: 4 MB of scores
 _LEAST_PAIRS = 10  # of two people, with scores at or above any threshold of which something is said
 _GALLERIES = 8  # with another photo of each person, as far as there are others
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share, in [0, 1], and its 95% interval over people, (low, high); `None` where they show no spread."""
-
-    estimate: float
-    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -198,14 +192,62 @@ class HeldOutScores:
         return Rate(estimate, (_of_many(low, n_photos), _of_many(high, n_photos)))
 
     def _fnir(self, n_photos: int, threshold: float) -> Rate | None:
+        if n_photos >= self.n_people or not self._n_twice:
+            return None
+        scores, above, people = self._known
+        return _rate(above, people, n_photos - 1, scores >= threshold)
+
+    @property
+    def _n_twice(self) -> int:
+        return int((np.bincount(self.people, minlength=1) > 1).sum())
+
+    @property
+    def _known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of all photos that can be asked for: their own person's score, who scores as high, who they are."""
         photos = np.arange(len(self.people))
         mates = self._galleries[:, self.people]  # the photo of the same person in each gallery
         others = (mates != photos).ravel()
-        if n_photos >= self.n_people or not others.any():
-            return None
         scores = self.scores[photos, mates].ravel()[others]
-        above = self._meetings[others] >= scores[:, None]
-        return _rate(above, self._probes[others], n_photos - 1, scores >= threshold)
+        return scores, self._meetings[others] >= scores[:, None], self._probes[others]
+
+    def cmc(self, n_photos: int, *, ranks: Sequence[int] = (1, 5, 10, 20)) -> dict[int, Rate]:
+        """Finds how often a known person's own name is among the first ones (the CMC curve).
+
+        A closed set: everybody who is asked for is in the gallery, and there is no threshold. The rates are
+        those of all galleries that the held-out people form with one photo each; a tie counts against.
+
+        Args:
+            n_photos: photos in the gallery, at least 2, and fewer than there are people.
+            ranks: how many of the first names are looked at; rank 1 is the identification rate.
+
+        Returns:
+            For each rank the share of photos whose person is named, with an interval by a jackknife over
+            people.
+
+        Raises:
+            ValueError: if an argument is out of range, or nobody has two photos.
+
+        Reference:
+            ISO/IEC 19795-1:2021 (the true positive identification rate at a rank).
+            Grother and Phillips, CVPR 2004 (its expectation over galleries).
+
+        Example:
+            >>> people = np.repeat(np.arange(50), 2)
+            >>> held_out = HeldOutScores(np.eye(50)[people] @ np.eye(50)[people].T, people)
+            >>> held_out.cmc(20)[1].estimate
+            1.0
+        """
+        if isinstance(n_photos, bool) or not isinstance(n_photos, (int, np.integer)) or n_photos < 2:
+            raise ValueError(f"`n_photos` must be a whole number of at least 2. Received: {n_photos!r}")
+        if not all(isinstance(rank, (int, np.integer)) and rank >= 1 for rank in ranks):
+            raise ValueError(f"`ranks` must be whole numbers of at least 1. Received: {ranks}")
+        if n_photos >= self.n_people or not self._n_twice:
+            raise ValueError(
+                "`n_photos` must be below the number of people, some of whom have two photos. Received: "
+                f"n_photos={n_photos}, {self.n_people} people, {self._n_twice} of them with two photos"
+            )
+        _, above, people = self._known
+        return {rank: _rate(above, people, n_photos - 1, rank=rank).complement() for rank in map(int, ranks)}
 
 
 def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
@@ -226,44 +268,65 @@ def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
 
 
 def _rate(
-    above: np.ndarray, people: np.ndarray, n: int, right: np.ndarray | float = 1.0, *, interval: bool = True
+    above: np.ndarray,
+    people: np.ndarray,
+    n: int,
+    right: np.ndarray | float = 1.0,
+    *,
+    rank: int = 1,
+    interval: bool = True,
 ) -> Rate:
+    """See `share_that_meets`."""
+    estimate, error = share_that_meets(above, people, n, right, rank=rank, with_error=interval)
+    return Rate(estimate, interval_of_share(estimate, error, above.shape[1] - 1))
+
+
+def share_that_meets(
+    above: np.ndarray,
+    people: np.ndarray,
+    n: int,
+    right: np.ndarray | float = 1.0,
+    *,
+    rank: int = 1,
+    with_error: bool = True,
+) -> tuple[float, float]:
     """The share of photos that meet somebody who is `above` among `n` others, or are not `right` themselves.
 
     Args:
         above: `(photos, m)`, whether each of the m people is above; never the photo's own.
         people: who is on the photos, from 0 to m - 1. Each person counts alike, however many photos they
             have.
-        n: people that are drawn from the m - 1 others, without replacement; at most m - 2.
+        n: people that are drawn from the m - 1 others, without replacement.
         right: `(photos,)`, 1 or 0.
-        interval: whether it is wanted.
+        rank: how many who are above it takes.
+        with_error: whether the error is wanted.
+
+    Returns:
+        The share, and its standard error by a jackknife over people; 0 where it isn't wanted or known.
     """
     m = above.shape[1]
     weights = 1 / np.bincount(people, minlength=m)[people]
     counted = np.bincount(people, minlength=m) > 0
     n_above = above.sum(axis=1)
-    estimate = 1 - (weights * right * _none_drawn(n_above, m - 1, n)).sum() / counted.sum()
+    estimate = 1 - (weights * right * _fewer_drawn(n_above, m - 1, n, rank)).sum() / counted.sum()
     estimate = float(np.clip(estimate, 0, 1))  # but for rounding it is
-    if not interval or counted.sum() < 2:
-        return Rate(estimate, None)
+    if not with_error or counted.sum() < 2:
+        return estimate, 0.0
     # Without one person: each photo's others are one fewer, and those above it, too, if that one was among
     # them.
-    one_other_fewer = weights * right * _none_drawn(n_above, m - 2, n)
-    one_above_fewer = weights * right * _none_drawn(n_above - 1, m - 2, n)
+    n = min(n, m - 2)
+    one_other_fewer = weights * right * _fewer_drawn(n_above, m - 2, n, rank)
+    one_above_fewer = weights * right * _fewer_drawn(n_above - 1, m - 2, n, rank)
     clear = one_other_fewer.sum() - np.bincount(people, one_other_fewer, minlength=m)
     clear += (one_above_fewer - one_other_fewer) @ above
     left_out = 1 - clear / (counted.sum() - counted)
-    error = math.sqrt((m - 1) / m * ((left_out - left_out.mean()) ** 2).sum())
-    if error == 0 or not 0 < estimate < 1:
-        return Rate(estimate, None)
-    # By the delta method, the log-odds have the rate's error over estimate * (1 - estimate).
-    reach = student_t.ppf(0.975, m - 1) * error / (estimate * (1 - estimate))
-    low, high = expit(logit(estimate) + np.array([-reach, reach]))
-    return Rate(estimate, (float(low), float(high)))
+    return estimate, jackknife_error(left_out)
 
 
-def _none_drawn(n_above: np.ndarray, m: int, n: int) -> np.ndarray:
-    """The chance that of `n` people, drawn from `m` without replacement, none is among the `n_above`."""
+def _fewer_drawn(n_above: np.ndarray, m: int, n: int, rank: int) -> np.ndarray:
+    """The chance that of `n` people, drawn from `m` without replacement, fewer than `rank` are above."""
+    if rank > 1:
+        return hypergeom.cdf(rank - 1, m, np.clip(n_above, 0, m), n)
     n_below = m - n_above
     ways = (
         gammaln(n_below + 1) - gammaln(np.maximum(n_below - n, 0) + 1) - gammaln(m + 1) + gammaln(m - n + 1)

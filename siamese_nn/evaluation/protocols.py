@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from ..datasets.pairs import Pairs
 from ..datasets.splits import IdentityLeakError, spelling
-from .metrics import checked_scores, choose_threshold, equal_error_rate
+from .checked import checked_scores
+from .metrics import choose_threshold, equal_error_rate
 from .plda import fit_plda
 
 

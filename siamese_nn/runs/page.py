@@ -19,7 +19,7 @@ from .html_page import Picture, percent
 from .measured import LEAKS, RunFolder, finishing
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
-_ROW = ["Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%"]
+_ROW = ["Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%", "Min. Cllr"]
 _DECISIONS = [
     *("True accepts", "False rejects", "False accepts", "True rejects"),
     *("Accuracy", "Fixed threshold", "Hindsight"),
@@ -327,6 +327,8 @@ def _row(figures: VerificationReport) -> list[Any]:
     for far in ("0.1", "0.01", "0.001"):
         interval = figures.tar_intervals.get(far)
         row.append((percent(figures.tar_at_far.get(far)), " to ".join(map(percent, interval or ()))))
+    least = "-" if figures.min_cllr is None else f"{figures.min_cllr:.3f}"
+    row.append((least, " to ".join(map("{:.3f}".format, figures.min_cllr_interval or ()))))
     return row
 
 

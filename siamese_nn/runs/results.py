@@ -182,7 +182,7 @@ class Results:
 
 # These are left out where there is none; all others are null then.
 _LEFT_OUT = {
-    *("loss", "accuracy_at_half", "accuracy_at_half_interval"),
+    *("loss", "accuracy_at_half", "accuracy_at_half_interval", "min_cllr", "min_cllr_interval"),
     *("val_auc_touched", "val_auc_others"),
     *("files", "sha256"),
 }
@@ -237,6 +237,8 @@ _OPTIONAL_FIGURES: dict[str, Fits] = {
     "loss": or_none(_is_loss),
     "accuracy_at_half": or_none(is_number),
     "accuracy_at_half_interval": or_none(is_interval),
+    "min_cllr": or_none(is_number),
+    "min_cllr_interval": or_none(is_interval),
 }
 _RESULTS: dict[str, Fits] = {
     "status": lambda value: value in (Status.FINISHED, Status.INTERRUPTED),

@@ -245,3 +245,47 @@ def test_names_that_do_not_fit_are_explained(identities, message):
 def test_scores_that_are_no_numbers_are_refused(scores):
     with pytest.raises(ValueError, match="`scores` must be numbers. Received: "):
         evaluation.choose_threshold(scores, [1, 0])
+
+
+@pytest.mark.parametrize("decimals", [2, 9])
+@pytest.mark.parametrize("fmr", [0.02, 0.1, 0.5])
+def test_the_lowest_threshold_that_keeps_to_a_false_match_rate(fmr, decimals):
+    rng = np.random.default_rng(decimals)
+    same = rng.integers(0, 2, 1500)
+    scores = rng.normal(same, 1).round(decimals)
+    threshold = evaluation.choose_threshold(scores, same, fmr=fmr)
+    different = scores[same == 0]
+    assert (different >= threshold).mean() <= fmr
+    assert (different >= scores[scores < threshold].max()).mean() > fmr
+    with pytest.raises(ValueError, match="chosen on these very pairs"):
+        evaluation.verification_report(scores, same, threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("fmr", "message"),
+    [
+        (0, r"`fmr` must be a rate in \(0, 1\). Received: fmr=0"),
+        ("1%", r"`fmr` must be a rate in \(0, 1\). Received: fmr='1%'"),
+        (float("nan"), "`fmr` must be a rate in"),
+        (True, "`fmr` must be a rate in"),
+        (0.01, "0.01 needs at least 1,000 pairs of different people.* Received: 999. Give more pairs"),
+    ],
+)
+def test_a_false_match_rate_that_the_pairs_cannot_show_is_refused(fmr, message):
+    scores, same = np.arange(1000.0), np.arange(1000) == 0
+    with pytest.raises(ValueError, match=message):
+        evaluation.choose_threshold(scores, same, fmr=fmr)
+
+
+def test_the_minimal_cllr_of_a_report_and_where_it_is_silent():
+    rng = np.random.default_rng(0)
+    same = np.arange(400) % 2
+    scores = rng.normal(same, 1)
+    names = [f"{i // 4}" for i in range(400)], [f"{i // 4}{'' if one else 'x'}" for i, one in enumerate(same)]
+    report = evaluation.verification_report(scores, same, threshold=0.5, identities=names)
+    expected = evaluation.min_cllr(scores, same, identities=names)
+    assert (report.min_cllr, report.min_cllr_interval) == (expected.estimate, expected.interval)
+    assert f"{report.min_cllr:.4f}" in report.table().get_string()
+    few = evaluation.verification_report(scores[:199], same[:199], threshold=0.5)
+    assert few.min_cllr is None and few.min_cllr_interval is None
+    assert "too few pairs of either kind (needs 100)" in few.table().get_string()

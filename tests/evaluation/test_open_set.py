@@ -61,6 +61,55 @@ def test_both_rates_are_those_of_all_galleries(n):
         )
 
 
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_the_names_at_each_rank_are_those_of_all_galleries(n):
+    held = held_out(1, 7, [1, 2, 3, 1, 2, 2, 1], noise=1.5)
+    found = held.cmc(n, ranks=(1, 2, 5))
+    for rank, rate in found.items():
+        known = [[] for _ in range(held.n_people)]
+        for photos in held._galleries:
+            for probe, person in enumerate(held.people):
+                mate = held.scores[probe, photos[person]]
+                others = [held.scores[probe, photos[other]] for other in range(7) if other != person]
+                if photos[person] != probe:
+                    known[person].append(
+                        np.mean(
+                            [sum(s >= mate for s in drawn) < rank for drawn in combinations(others, n - 1)]
+                        )
+                    )
+        assert rate.estimate == pytest.approx(np.mean([np.mean(own) for own in known if own]), abs=1e-12)
+    assert found[1].estimate < 1 and found[1] == held._fnir(n, -9).complement()
+
+
+def test_the_interval_of_a_rank_is_a_jackknife_over_people():
+    held = held_out(2, 40, 2, noise=1.5)
+    for rank in (1, 2):
+        rate, left_out = held.cmc(10, ranks=[rank])[rank], []
+        for person in range(40):
+            # With the same photos in the galleries, which a new draw would change.
+            rest, gallery = np.flatnonzero(held.people != person), np.delete(held._galleries, person, axis=1)
+            one = HeldOutScores(held.scores[np.ix_(rest, rest)], held.people[rest])
+            vars(one)["_galleries"] = gallery - 2 * (gallery > 2 * person)
+            left_out.append(one.cmc(10, ranks=[rank])[rank].estimate)
+        error = np.sqrt(39 / 40 * ((left_out - np.mean(left_out)) ** 2).sum())
+        reach = student_t.ppf(0.975, 39) * error / (rate.estimate * (1 - rate.estimate))
+        np.testing.assert_allclose(rate.interval, expit(logit(rate.estimate) + reach * np.array([-1, 1])))
+
+
+def test_ranks_that_cannot_be_asked_for_are_refused():
+    held = held_out(3, 30, 2)
+    for arguments, message in (
+        ((1,), "`n_photos` must be a whole number of at least 2. Received: 1"),
+        ((30,), "below the number of people.*Received: n_photos=30, 30 people, 30 of them"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            held.cmc(*arguments)
+    with pytest.raises(ValueError, match="`ranks` must be whole numbers of at least 1"):
+        held.cmc(5, ranks=[0])
+    with pytest.raises(ValueError, match="30 people, 0 of them with two photos"):
+        held_out(3, 30).cmc(5)
+
+
 @pytest.mark.parametrize("n", [1, 4, 20])
 def test_the_interval_is_a_jackknife_over_people(n):
     held, m = held_out(2, 40), 40

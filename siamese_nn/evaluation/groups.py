@@ -1,0 +1,296 @@
+"""False matches and false non-matches by group of people, at one threshold for all."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+from prettytable import PrettyTable
+
+from .cross_pairs import Compare, checked_people, in_words, pairs_of_photos
+from .intervals import Rate, interval_of_cost, interval_of_share, jackknife_error, least_count
+from .likelihood import Cost
+
+LEAST_PEOPLE = 10  # of a group that is judged
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """A group's rates, or those of two groups' people with each other.
+
+    Args:
+        groups: one group's name twice, or those of two groups.
+        n_people: the people of the one group; of two groups those of both.
+        n_people_twice: those of the one group with two photos or more; 0 of two groups.
+        n_pairs: pairs of two people, one of each group.
+        fmr: the share of such pairs that match; `None` where there are too few to judge.
+        fnmr: the share of same pairs that don't match; `None` where there are too few, and of two groups.
+    """
+
+    groups: tuple[str, str]
+    n_people: int
+    n_people_twice: int
+    n_pairs: int
+    fmr: Rate | None
+    fnmr: Rate | None
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """The rates of groups of people at one threshold.
+
+    Args:
+        threshold: the score from which on a pair matches.
+        everybody: the rates of all people together, whatever their group.
+        rates: of each group, and of each two groups.
+        fmr_ratio: the highest FMR of a judged group over the lowest one. `None` with fewer than two judged
+            groups, or where the lowest is 0.
+        fnmr_ratio: likewise of FNMR.
+    """
+
+    threshold: float
+    everybody: GroupRates
+    rates: list[GroupRates]
+    fmr_ratio: Cost | None
+    fnmr_ratio: Cost | None
+
+    def as_dict(self) -> dict:
+        """Returns the fields as plain numbers, ready for JSON."""
+        return asdict(self)
+
+    def needed(self) -> tuple[int | None, int | None]:
+        """The pairs of people that FMR needs, and the people with two photos that FNMR needs, of a group.
+
+        `None` where no number is enough, as there is no error at all.
+        """
+        rates = self.everybody.fmr, self.everybody.fnmr
+        fmr, fnmr = (least_count(rate.estimate) if rate and rate.estimate else None for rate in rates)
+        return fmr, fnmr
+
+    def table(self) -> PrettyTable:
+        """Returns a row a group, then one for each two groups, in words where there is no number."""
+        header = ["Group", "People", "Pairs of people", "FMR", "95% interval", "FNMR", "95% interval "]
+        table = PrettyTable(header, align="l")
+        for row in [self.everybody, *self.rates]:
+            (name, other), people, fnmr = row.groups, f"{row.n_people:,}", ("", "")
+            if name == other:
+                people, fnmr = f"{people}, {row.n_people_twice:,} with two photos", _cells(row.fnmr)
+            names = name if name == other else f"{name} / {other}"
+            table.add_row([names, people, f"{row.n_pairs:,}", *_cells(row.fmr), *fnmr])
+        ratios = *ratio_in_words(self.fmr_ratio), *ratio_in_words(self.fnmr_ratio)
+        table.add_row(["Highest / lowest of a group", "", "", *ratios])
+        return table
+
+
+def rates_by_group(
+    embeddings: ArrayLike,
+    people: Sequence | np.ndarray,
+    groups: Mapping[str, str],
+    *,
+    threshold: float,
+    compare: Compare | None = None,
+) -> GroupReport:
+    """Measures each group of people, and each two groups, at one threshold: all pairs that photos form.
+
+    As in `all_pairs` each person counts alike, and each pair of two people. The intervals are a jackknife
+    over people. A group is judged on a rate only where it would show 10 errors if its rate were that of
+    everybody: it needs 10 / FMR pairs of people, or 10 / FNMR people with two photos, and 10 people in
+    either case. The highest and the lowest rate are chosen by their values, so that their ratio is above 1 by
+    chance alone where groups are alike; its interval doesn't know that.
+
+    Args:
+        embeddings: `(n, d)` finite numbers, the photos' vectors.
+        people: who is on the photos, `n` names.
+        groups: of each person the group, as `read_groups` reads it; others than `people` may be in it.
+        threshold: a pair matches from this score on. Choose it on other people: see `choose_threshold`.
+        compare: as for `all_pairs`; `None` takes the cosine.
+
+    Raises:
+        ValueError: if the shapes don't fit, a number is not finite, fewer than two people have two photos, or
+            somebody has no group.
+
+    Reference:
+        ISO/IEC 19795-10:2024 (differential performance across demographic groups).
+        Grother, Ngan and Hanaoka, "Face recognition vendor test part 3: demographic effects", NISTIR 8280,
+        2019.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> people = np.repeat([f"person {i}" for i in range(200)], 2)
+        >>> photos = np.repeat(rng.normal(size=(200, 8)), 2, axis=0) + 0.5 * rng.normal(size=(400, 8))
+        >>> groups = {name: "ab"[int(name[-1]) % 2] for name in people}
+        >>> report = rates_by_group(photos, people, groups, threshold=0.7)
+        >>> [rates.groups for rates in report.rates]
+        [('a', 'a'), ('a', 'b'), ('b', 'b')]
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float, np.number)):
+        raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold!r}")
+    if not np.isfinite(threshold):
+        raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold}")
+    embeddings, names, people = checked_people(embeddings, people)
+    without = [str(name) for name in names if str(name) not in groups]
+    if without:
+        raise ValueError(
+            f"`groups` must hold everybody. Received: none for {len(without)} of {len(names)} people, "
+            f"{', '.join(without[:5])}{' among them' if len(without) > 5 else ''}"
+        )
+    labels, group = np.unique([groups[str(name)] for name in names], return_inverse=True)
+    photos_each = np.bincount(people)
+    matches = np.zeros((len(names), len(labels)))  # of each person, with those of each group
+    missed = np.zeros(len(names))
+    for left, right, scores in pairs_of_photos(embeddings, compare):
+        above = scores >= threshold
+        left, right = people[left], people[right]
+        own = left == right
+        misses, hits = left[own & ~above], above & ~own
+        missed += np.bincount(misses, minlength=len(names))
+        left, right = left[hits], right[hits]
+        weights = 1 / (photos_each[left] * photos_each[right])
+        for one, other in ((left, right), (right, left)):
+            np.add.at(matches, (one, group[other]), weights)
+    twice = photos_each >= 2
+    missed[twice] /= photos_each[twice] * (photos_each[twice] - 1) / 2
+
+    everyone = np.ones(len(names), bool)
+    whole = _rates(("everybody", "everybody"), everyone, everyone, matches.sum(axis=1), missed, twice)
+    report = GroupReport(float(threshold), whole[0], [], None, None)
+    found = []
+    for a, b in combinations_with_replacement(range(len(labels)), 2):
+        either = np.where(group == a, matches[:, b], matches[:, a])
+        pair = str(labels[a]), str(labels[b])
+        found.append(
+            _rates(pair, group == a, group == b, either, missed, twice, report.needed(), LEAST_PEOPLE)
+        )
+    ratios = []
+    for name in ("fmr", "fnmr"):
+        own = [
+            (getattr(rates, name).estimate, error)
+            for rates, *errors in found
+            for error in [errors[name == "fnmr"]]
+            if rates.groups[0] == rates.groups[1] and getattr(rates, name) is not None
+        ]
+        ratios.append(_ratio(own))
+    return GroupReport(float(threshold), whole[0], [rates for rates, *_ in found], *ratios)
+
+
+def read_groups(path: str | os.PathLike, *, column: str | None = None) -> dict[str, str]:
+    """Reads of each person the group from a CSV file: a header, `person,group,...`, and a line a person.
+
+    Args:
+        path: the file, UTF-8.
+        column: the column that holds the group, where there are several; `None` takes the one behind
+            `person`, which must be the first.
+
+    Returns:
+        The groups by person.
+
+    Raises:
+        ValueError: if the file is no such table; line and remedy are named.
+        OSError: if it can't be read.
+    """
+    path = Path(path)
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} must be a CSV file in UTF-8. Received: {error}") from error
+    header = [name.strip() for name in rows[0]] if rows else []
+    if len(header) < 2 or header[0] != "person" or len(set(header)) < len(header):
+        raise ValueError(
+            f"{path} must begin with the line `person,group`, or more columns, each of another name. "
+            f"Received: {','.join(header) or 'nothing'}"
+        )
+    column = header[1] if column is None else column
+    if column not in header[1:]:
+        raise ValueError(f"{path} must have the column {column!r}. Received: {', '.join(header)}")
+    groups: dict[str, str] = {}
+    for number, row in enumerate(rows[1:], 2):
+        if not row:
+            continue
+        cells = [cell.strip() for cell in row]
+        fault = None
+        if len(cells) != len(header):
+            fault = f"{len(cells)} columns"
+        elif not cells[0] or not cells[header.index(column)]:
+            fault = "an empty one"
+        elif cells[0] in groups:
+            fault = f"{cells[0]} a second time"
+        if fault:
+            raise ValueError(
+                f"{path}, line {number}, must hold {len(header)} columns, with a person who is in no other "
+                f"line and the group. Received: {fault}"
+            )
+        groups[cells[0]] = cells[header.index(column)]
+    return groups
+
+
+def _rates(
+    names: tuple[str, str],
+    a: np.ndarray,
+    b: np.ndarray,
+    matches: np.ndarray,
+    missed: np.ndarray,
+    twice: np.ndarray,
+    needed: tuple[int | None, int | None] = (3, 2),
+    least_people: int = 0,
+) -> tuple[GroupRates, float, float]:
+    """Rates with their errors, of one group (`a` and `b` are the same people) or two.
+
+    Args:
+        names: the groups.
+        a: who is in the first group.
+        b: who is in the second one.
+        matches: of each person, how many people of the other group (or their own) match, in shares.
+        missed: of each person, the share of same pairs that don't match.
+        twice: who has two photos or more.
+        needed: pairs of people, and people with two photos, to be judged by.
+        least_people: of a group.
+    """
+    one = names[0] == names[1]
+    n_a, n_b = int(a.sum()), int(b.sum())
+    n_pairs = n_a * (n_a - 1) // 2 if one else n_a * n_b
+    n_twice = int((a & twice).sum()) if one else 0
+    fmr = fnmr = None
+    fmr_error = fnmr_error = 0.0
+    least = min(n_a, n_b)
+    if least >= least_people and needed[0] is not None and n_pairs >= max(needed[0], 3):
+        total = matches[a].sum() / (2 if one else 1)
+        sides = [(a, n_b - 1 if one else n_b)] if one else [(a, n_b), (b, n_a)]
+        # Without one person, all of that one's pairs are gone.
+        errors = [
+            jackknife_error((total - matches[side]) / (n_pairs - n_others))
+            for side, n_others in sides
+            if n_pairs > n_others
+        ]
+        fmr_error = float(np.sqrt(np.square(errors).sum()))
+        estimate = float(total / n_pairs)
+        fmr = Rate(estimate, interval_of_share(estimate, fmr_error, least - 1))
+    if least >= least_people and one and needed[1] is not None and n_twice >= max(needed[1], 2):
+        own = missed[a & twice]
+        estimate, fnmr_error = float(own.mean()), float(own.std(ddof=1) / np.sqrt(n_twice))
+        fnmr = Rate(estimate, interval_of_share(estimate, fnmr_error, n_twice - 1))
+    n_people = n_a if one else n_a + n_b
+    return GroupRates(names, n_people, n_twice, n_pairs, fmr, fnmr), fmr_error, fnmr_error
+
+
+def _ratio(rates: list[tuple[float, float]]) -> Cost | None:
+    """The highest over the lowest of rates with their errors: of different people, and so independent."""
+    if len(rates) < 2 or min(rates)[0] <= 0:
+        return None
+    (low, low_error), (high, high_error) = min(rates), max(rates)
+    error = high / low * np.hypot(low_error / low, high_error / high)
+    return Cost(high / low, interval_of_cost(high / low, float(error), 10**6))
+
+
+def ratio_in_words(ratio: Cost | None) -> tuple[str, str]:
+    """Shows a ratio and its interval."""
+    if ratio is None:
+        return "not known", ""
+    return f"{ratio.estimate:.2f}", "{:.2f} to {:.2f}".format(*ratio.interval) if ratio.interval else ""
+
+
+def _cells(rate: Rate | None) -> tuple[str, str]:
+    return ("too few", "") if rate is None else (f"{rate.estimate:.4g}", in_words(rate.interval))

@@ -1,0 +1,124 @@
+"""One-shot accuracy: one photo each of some people, and whose is another photo of one of them?"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .cross_pairs import Compare, checked_people, score_square
+from .intervals import Rate, interval_of_share
+from .open_set import share_that_meets
+
+_MOST_PHOTOS_EACH = 8  # in galleries, where drawers don't say which
+
+
+def one_shot_accuracy(
+    embeddings: ArrayLike,
+    people: Sequence | np.ndarray,
+    *,
+    ways: int = 20,
+    alphabets: Sequence | np.ndarray | None = None,
+    drawers: Sequence | np.ndarray | None = None,
+    compare: Compare | None = None,
+    seed: int = 0,
+) -> Rate:
+    """Measures N-way one-shot accuracy, as Koch et al. measure it on Omniglot: of people or of characters.
+
+    In a trial a photo meets `ways` others, one of them of its own person. It is right where the score of that
+    one is above all others; a tie is wrong. Not some trials are drawn: the figure is the expectation over all
+    draws of people, reckoned from the number of others whose score is as high. Each person counts alike.
+
+    Args:
+        embeddings: `(n, d)` finite numbers, the photos' vectors.
+        people: who is on the photos, `n` names; or which character.
+        ways: people in a trial, at least 2.
+        alphabets: of what each photo's person is a part, `n` names. A trial keeps within one alphabet, and
+            each alphabet counts alike. Characters of two alphabets may have one name. `None` makes it one.
+        drawers: who drew each photo, `n` names; each drew each character of an alphabet once. The others
+            of a trial are of one drawer, and the photo of another one. `None` draws a photo of each person.
+        compare: as for `all_pairs`; `None` takes the cosine.
+        seed: of the draw of photos, without `drawers`.
+
+    Returns:
+        The accuracy, with an interval by a jackknife over people, within alphabets.
+
+    Raises:
+        ValueError: if the shapes don't fit, a number is not finite, an alphabet has fewer people than `ways`
+            or than 3, or a drawer lacks one of its characters.
+
+    Reference:
+        Koch, Zemel and Salakhutdinov, "Siamese neural networks for one-shot image recognition", ICML deep
+        learning workshop, 2015, section 4.3.
+        Lake, Salakhutdinov and Tenenbaum, "Human-level concept learning through probabilistic program
+        induction", Science 350, 2015 (20 characters of one alphabet, two drawers).
+
+    Example:
+        >>> characters, drawers = np.repeat(np.arange(25), 4), np.tile(list("abcd"), 25)
+        >>> one_shot_accuracy(np.eye(25)[characters], characters, drawers=drawers).estimate
+        1.0
+    """
+    if isinstance(ways, bool) or not isinstance(ways, (int, np.integer)) or ways < 2:
+        raise ValueError(f"`ways` must be a whole number of at least 2. Received: ways={ways!r}")
+    embeddings, _, _ = checked_people(embeddings, people)
+    people = np.asarray(people)
+    for name, given in (("alphabets", alphabets), ("drawers", drawers)):
+        if given is not None and np.shape(given) != people.shape:
+            raise ValueError(f"`{name}` must be {len(people)} names. Received: shape {np.shape(given)}")
+    within = np.zeros(len(people), int) if alphabets is None else np.asarray(alphabets)
+    found, n_people = [], 0
+    for alphabet in np.unique(within):
+        own = np.flatnonzero(within == alphabet)
+        named = "" if alphabets is None else f" in {alphabet}"
+        vectors, names, numbers = checked_people(embeddings[own], people[own])
+        if len(names) < max(ways, 3):
+            raise ValueError(
+                f"`ways` must be at most the number of people, and these at least 3. Received: ways={ways}, "
+                f"{len(names)} people{named}"
+            )
+        if drawers is None:
+            galleries = _drawn(numbers, seed)
+            asked = galleries[:, numbers] != np.arange(len(own))
+        else:
+            hands, hand = np.unique(np.asarray(drawers)[own], return_inverse=True)
+            galleries = _by_drawer(names, numbers, hands, hand, named)
+            asked = hand != np.arange(len(hands))[:, None]
+        scores = score_square(vectors, compare)
+        met, who = np.nonzero(asked)
+        mates = scores[who, galleries[met, numbers[who]]]
+        above = scores[who[:, None], galleries[met]] >= mates[:, None]
+        above[np.arange(len(who)), numbers[who]] = False
+        found.append(share_that_meets(above, numbers[who], ways - 1))
+        n_people += len(names)
+    missed, errors = np.transpose(found)
+    error = float(np.sqrt((errors**2).sum())) / len(found)
+    estimate = float(missed.mean())
+    return Rate(estimate, interval_of_share(estimate, error, n_people - len(found))).complement()
+
+
+def _drawn(people: np.ndarray, seed: int) -> np.ndarray:
+    """Galleries with a photo of each person, `(g, people)`; a person's photos take turns."""
+    rng = np.random.default_rng(seed)
+    own = [rng.permutation(np.flatnonzero(people == person)) for person in range(people.max() + 1)]
+    n = min(_MOST_PHOTOS_EACH, max(map(len, own)))
+    return np.array([[photos[i % len(photos)] for photos in own] for i in range(n)])
+
+
+def _by_drawer(
+    names: np.ndarray, people: np.ndarray, hands: np.ndarray, hand: np.ndarray, named: str
+) -> np.ndarray:
+    """The photo of each person by each drawer, `(drawers, people)`."""
+    counts = np.zeros((len(hands), len(names)), int)
+    np.add.at(counts, (hand, people), 1)
+    wrong = np.argwhere(counts != 1)
+    if len(wrong) or len(hands) < 2:
+        first = (
+            f"{hands[wrong[0, 0]]} drew {names[wrong[0, 1]]} {counts[tuple(wrong[0])]} times"
+            if len(wrong)
+            else f"one drawer, {hands[0]}"
+        )
+        raise ValueError(
+            f"`drawers` must be at least two, who each drew every character{named} once. Received: {first}"
+        )
+    galleries = np.empty(counts.shape, int)
+    galleries[hand, people] = np.arange(len(people))
+    return galleries
