@@ -124,6 +124,9 @@ def test_the_commands_hand_on_whether_faces_are_to_be_found(tmp_path, monkeypatc
     asked = []
 
     class FakeVerifier:
+        def photo_endings(self, align):
+            return (".png",)
+
         def __getattr__(self, name):
             return lambda *_, align, **__: asked.append((name, align)) or 1 / 0
 

@@ -122,8 +122,9 @@ def _cluster(options: argparse.Namespace) -> None:
     from ..datasets.photo_folders import photos_in
     from ..verification.verifier import Verifier
 
-    photos = photos_in(options.folder)
-    labels = Verifier.load(options.run_dir).cluster(photos, align=options.align).tolist()
+    verifier = Verifier.load(options.run_dir)
+    photos = photos_in(options.folder, verifier.photo_endings(options.align))
+    labels = verifier.cluster(photos, align=options.align).tolist()
     people = [
         [str(photo) for photo, label in zip(photos, labels, strict=True) if label == number]
         for number in range(max(labels) + 1)

@@ -23,10 +23,14 @@ _LFW_NAME = re.compile(rf"(?!(?i:{_CAMERAS.replace(' ', '|')})(?:_[0-9]+)+$)(.*[
 _MOST_NAMED = 10
 
 
-def photos_in(folder: str | os.PathLike) -> list[Path]:
-    """Lists the JPEG and PNG files of a folder and of the folders in it.
+def photos_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
+    """Lists the photos of a folder and of the folders in it.
 
     Hidden files, files of other formats and deeper folders are left out, and named in the log.
+
+    Args:
+        folder: the folder.
+        endings: of the files that are photos; by default of JPEG and PNG files.
 
     Returns:
         The files, sorted.
@@ -42,28 +46,30 @@ def photos_in(folder: str | os.PathLike) -> list[Path]:
         raise FileNotFoundError(
             f"{folder} does not exist. Give a folder with photos, or with folders of them"
         )
-    alone, folders, left_out = _listing(folder)
+    alone, folders, left_out = _listing(folder, endings)
     if left_out:
         logger.warning(
-            "%s: left out, being hidden, deeper, or no JPEG or PNG file: %s",
+            "%s: left out, being hidden, deeper, or no file that ends in %s: %s",
             folder,
+            ", ".join(endings),
             ", ".join(str(path.relative_to(folder)) for path in left_out),
         )
     photos = sorted(chain(alone, *folders.values()))
     if not photos:
         raise ValueError(
-            f"{folder} must be a folder with photos ({', '.join(IMAGE_ENDINGS)}), or with folders of them. "
+            f"{folder} must be a folder with photos ({', '.join(endings)}), or with folders of them. "
             "Received one without"
         )
     return photos
 
 
-def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
+def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS) -> dict[str, list[Path]]:
     """Lists the photos of a folder, person by person.
 
     Args:
         folder: with a folder of photos for each person, named like them. Photos that lie in it directly are
             named in LFW's form, `First_Last_0001.jpg`; or each is of another person, named like the photo.
+        endings: see `photos_in`.
 
     Returns:
         For each person their photos; of a person's folder without any an empty list.
@@ -73,9 +79,9 @@ def people_in(folder: str | os.PathLike) -> dict[str, list[Path]]:
         ValueError: if it is no folder or holds no photo, only some photos outside of people's folders are
             named in LFW's form, or two names differ by letter case, spaces or Unicode form alone.
     """
-    photos_in(folder)  # says what is left out
+    photos_in(folder, endings)  # says what is left out
     folder = Path(folder)
-    alone, folders, _ = _listing(folder)
+    alone, folders, _ = _listing(folder, endings)
     of_lfw = [path for path in alone if person_by_name(path)]
     if 0 < len(of_lfw) < len(alone):
         other = next(path.name for path in alone if path not in of_lfw)
@@ -185,12 +191,14 @@ def is_plain(name: str) -> bool:
     )
 
 
-def _listing(folder: Path) -> tuple[list[Path], dict[str, list[Path]], list[Path]]:
+def _listing(
+    folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS
+) -> tuple[list[Path], dict[str, list[Path]], list[Path]]:
     """What lies in a folder and in the folders in it, sorted.
 
     Returns:
         The photos that lie in it directly; the photos of each folder in it by the folder's name, of one
-        without any an empty list; and what is left out: hidden, deeper, or no JPEG or PNG file.
+        without any an empty list; and what is left out: hidden, deeper, or of another ending.
     """
     alone: list[Path] = []
     folders: dict[str, list[Path]] = {}
@@ -201,7 +209,7 @@ def _listing(folder: Path) -> tuple[list[Path], dict[str, list[Path]], list[Path
         if in_folder:
             photos = folders[entry.name] = []
         for path in sorted(entry.iterdir()) if in_folder else [entry]:
-            fits = path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".") and path.is_file()
+            fits = path.suffix.lower() in endings and not path.name.startswith(".") and path.is_file()
             (photos if fits else left_out).append(path)
     return alone, folders, left_out
 

@@ -73,6 +73,11 @@ def where_faces_lie(embedding: Embedding, paths: Iterable[str], align: Align) ->
     return known_frame(paths) if align is None and embedding.frame is not None else align
 
 
+def finds_faces(embedding: Embedding, align: Align) -> bool:
+    """Says whether faces are looked for in photos that come with this `align`."""
+    return align is True or (align is None and embedding.frame is not None and is_installed())
+
+
 class _Place:
     """Brings photos to the form that an embedding wants, faces to their place included."""
 

@@ -12,7 +12,8 @@ from scipy.spatial.distance import squareform
 
 from .. import evaluation
 from ..datasets.pairs import Pairs
-from ..datasets.photo_folders import people_in, some
+from ..datasets.photo_folders import IMAGE_ENDINGS, people_in, some
+from ..datasets.raw_photos import RAW_ENDINGS
 from ..evaluation.calibration import Calibration
 from ..evaluation.comparison import Comparison, all_scores
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
@@ -23,7 +24,7 @@ from ..runs.folder import digest as file_digest
 from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
-from .photos import Align, Photo, Several, Single, listed, vectors_of, where_faces_lie
+from .photos import Align, Photo, Several, Single, finds_faces, listed, vectors_of, where_faces_lie
 from .report_page import write_report_page
 from .safe_loading import read_held_out_scores
 
@@ -376,6 +377,10 @@ class Verifier:
         """
         return self.comparison.prepare(vectors_of(self.embedding, listed(photos)[0], align))
 
+    def photo_endings(self, align: Align = None) -> tuple[str, ...]:
+        """Returns how files end that it can read: where it finds faces, also WebP, AVIF and HEIC files."""
+        return RAW_ENDINGS if finds_faces(self.embedding, align) else IMAGE_ENDINGS
+
     def gallery(
         self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]], *, align: Align = None
     ) -> Gallery:
@@ -393,7 +398,7 @@ class Verifier:
             ValueError: if there are no photos, or somebody has none.
         """
         if not isinstance(people, Mapping):
-            people = people_in(people)
+            people = people_in(people, self.photo_endings(align))
         nameless = [name for name in people if not isinstance(name, str) or not name.strip()]
         if nameless:
             raise ValueError(f"`people` must be photos by name, a text of letters. Received: {nameless[0]!r}")
@@ -401,7 +406,7 @@ class Verifier:
         without = [name for name, photos in lists.items() if not photos]
         if without or not lists:
             raise ValueError(
-                "`people` must hold at least one photo (JPEG or PNG) of each person. Received none"
+                "`people` must hold at least one photo of each person. Received none"
                 + (f" of {some(without)}. Leave these people out, or give a photo" if without else "")
             )
         names = np.repeat(np.array(list(lists), np.str_), [len(photos) for photos in lists.values()])

@@ -146,3 +146,14 @@ def test_the_photos_folder_says_where_their_faces_lie(model, toy_test, found, mo
     monkeypatch.setattr(photos, "known_frame", lambda paths: None)
     with pytest.raises(ZeroDivisionError):
         verifier.score_pairs(pairs)
+
+
+def test_where_faces_are_found_a_folder_may_hold_photos_of_all_kinds(model, aligned, found, tmp_path):
+    verifier = verifier_of(model)
+    for place in ("Ada/a.webp", "Bo/b.png"):
+        (tmp_path / place).parent.mkdir()
+        Image.open(aligned).save(tmp_path / place, lossless=True)
+    assert verifier.gallery(tmp_path).names.tolist() == ["Ada", "Bo"]
+    with pytest.raises(ValueError, match="at least one photo of each person.*Received none of Ada"):
+        verifier.gallery(tmp_path, align=False)
+    assert verifier_of(model, frame=None).photo_endings() == (".jpg", ".jpeg", ".png")
