@@ -87,13 +87,11 @@ class _Place:
         self._given = align if isinstance(align, Frame) else None
         self._wanted = None if align is False else embedding.frame
         if align and self._wanted is None:
-            if self._given or embedding.photo_size != faces.LFW_A.size:
-                raise ValueError(
-                    f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give "
-                    "photos as those of its training, and no `align`"
-                )
-            logger.warning("where the faces of this run lie is not known: LFW-a's places are taken")
-            self._wanted = faces.LFW_A
+            raise ValueError(
+                f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give photos "
+                "as those of its training, and no `align`. A run of an earlier version learns it where its "
+                "verifier.json is deleted, and the same `siamese-nn train` command is given again"
+            )
         self._doubtful = align is None and self._wanted is not None and not is_installed()
         if self._doubtful:
             logger.warning(
