@@ -88,8 +88,8 @@ class _Place:
         self._wanted = None if align is False else embedding.frame
         if align and self._wanted is None:
             raise ValueError(
-                f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give photos "
-                "as those of its training, and no `align`. A run of an earlier version learns it where its "
+                f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give "
+                "photos as those of its training, and no `align`. A run of an earlier version learns it where its "
                 "verifier.json is deleted, and the same `siamese-nn train` command is given again"
             )
         self._doubtful = align is None and self._wanted is not None and not is_installed()
