@@ -187,7 +187,8 @@ def test_a_label_that_is_nan_is_refused_or_makes_the_loss_nan(loss, function, ta
             except tf.errors.InvalidArgumentError:
                 assert "Face" in loss.__name__ and not jit  # TensorFlow looks for the class on the processor
             else:
-                assert np.isnan(value) and np.isnan(gradient).any()
+                # TensorFlow made deterministic, as by any `train` before, gives these a finite gradient.
+                assert np.isnan(value) and ("Face" in loss.__name__ or np.isnan(gradient).any())
 
 
 @pytest.mark.parametrize("monitor", [losses.ActiveTriplets, losses.PositiveDistance, losses.NegativeDistance])

@@ -54,7 +54,11 @@ QUICK = ("pairs",)
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.once])
+        for name in RECIPES
+    ],
 )
 def test_a_training_decodes_each_photo_once_and_a_finished_run_none(
     name, decoded, toy_dir, toy_pairs, toy_test, tmp_path
@@ -66,6 +70,7 @@ def test_a_training_decodes_each_photo_once_and_a_finished_run_none(
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_what_cannot_be_the_middle_is_decoded_twice(decoded, toy_dir, toy_pairs, toy_test, tmp_path):
     recipe = replace(FACE, crop=(100, 80))  # one pixel is 1.5625 of the photo
     paths = trained(recipe, toy_dir, toy_pairs, toy_test, tmp_path / "run")
@@ -76,6 +81,7 @@ def test_what_cannot_be_the_middle_is_decoded_twice(decoded, toy_dir, toy_pairs,
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["pairs", "classes, augmented with a margin, and PLDA", "triplets"])
 def test_above_the_limit_the_figures_are_the_same(
     name, toy_dir, toy_pairs, toy_test, tmp_path, monkeypatch, decoded
@@ -91,6 +97,7 @@ def test_above_the_limit_the_figures_are_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_the_cache_is_that_of_the_argument(decoded, toy_dir, toy_pairs, toy_test, tmp_path):
     train, val = PAIRS.split_pairs(toy_pairs, exclude=toy_test)
     for run in ("one", "two"):
