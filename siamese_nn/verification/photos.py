@@ -89,8 +89,8 @@ class _Place:
         if align and self._wanted is None:
             raise ValueError(
                 f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give "
-                "photos as those of its training, and no `align`. A run of an earlier version learns it where "
-                "its verifier.json is deleted, and the same `siamese-nn train` command is given again"
+                "photos as those of its training, and no `align`. An older run learns it where its "
+                "verifier.json is deleted, and the same `siamese-nn train` command is given again"
             )
         self._doubtful = align is None and self._wanted is not None and not is_installed()
         if self._doubtful:
