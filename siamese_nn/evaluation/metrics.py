@@ -170,9 +170,9 @@ def verification_report(
         else None
         for rate in FALSE_ACCEPT_RATES
     }
-    least = None
+    lowest = None
     if min(n_same, n_different) >= _LEAST_FOR_CLLR:
-        least = min_cllr(scores, same, identities=identities)
+        lowest = min_cllr(scores, same, identities=identities)
     return VerificationReport(
         n_same=n_same,
         n_different=n_different,
@@ -198,8 +198,8 @@ def verification_report(
         },
         best_accuracy=float(np.rint(right_decisions.max()) / len(same)),
         interval_over="pairs" if identities is None else "people",
-        min_cllr=None if least is None else least.estimate,
-        min_cllr_interval=None if least is None else least.interval,
+        min_cllr=None if lowest is None else lowest.estimate,
+        min_cllr_interval=None if lowest is None else lowest.interval,
     )
 
 
