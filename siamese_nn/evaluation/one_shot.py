@@ -69,7 +69,10 @@ def one_shot_accuracy(
     for alphabet in np.unique(within):
         own = np.flatnonzero(within == alphabet)
         named = "" if alphabets is None else f" in {alphabet}"
-        vectors, names, numbers = checked_people(embeddings[own], people[own])
+        try:
+            vectors, names, numbers = checked_people(embeddings[own], people[own])
+        except ValueError as error:
+            raise ValueError(f"Alphabet {alphabet}: {error}") from error
         if len(names) < max(ways, 3):
             raise ValueError(
                 f"`ways` must be at most the number of people, and these at least 3. Received: ways={ways}, "
