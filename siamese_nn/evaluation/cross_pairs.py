@@ -142,15 +142,16 @@ def all_pairs(
         apart = group[left] != group[right]
         touched += _counts(group[right[apart]], bins[apart], weights[apart], touched.shape)
 
+    all_same = same.sum(axis=0)
     figures: dict[str, Rate | None] = {}
     thresholds: dict[str, float | None] = {}
     for fmr in FALSE_MATCH_RATES:
         if n_people * (n_people - 1) // 2 < least_count(fmr):
             figures[str(fmr)] = thresholds[str(fmr)] = None
             continue
-        place, estimate = _fnmr(same.sum(axis=0), different, fmr)
+        place, estimate = _fnmr(all_same, different, fmr)
         left_out = np.array(
-            [_fnmr(same.sum(axis=0) - same[g], different - touched[g], fmr)[1] for g in range(n_groups)]
+            [_fnmr(all_same - same[g], different - touched[g], fmr)[1] for g in range(n_groups)]
         )
         interval = interval_of_share(estimate, jackknife_error(left_out), min(n_groups, n_twice) - 1)
         figures[str(fmr)], thresholds[str(fmr)] = Rate(estimate, interval), float((first + place) * step)

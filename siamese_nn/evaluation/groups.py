@@ -165,16 +165,10 @@ def rates_by_group(
         found.append(
             _rates(pair, group == a, group == b, either, missed, twice, report.needed(), LEAST_PEOPLE)
         )
-    ratios = []
-    for name in ("fmr", "fnmr"):
-        own = [
-            (getattr(rates, name).estimate, error)
-            for rates, *errors in found
-            for error in [errors[name == "fnmr"]]
-            if rates.groups[0] == rates.groups[1] and getattr(rates, name) is not None
-        ]
-        ratios.append(_ratio(own))
-    return GroupReport(float(threshold), whole[0], [rates for rates, *_ in found], *ratios)
+    own = [row for row in found if row[0].groups[0] == row[0].groups[1]]
+    fmr_ratio = _ratio([(rates.fmr, error, rates.n_people) for rates, error, _ in own])
+    fnmr_ratio = _ratio([(rates.fnmr, error, rates.n_people_twice) for rates, _, error in own])
+    return GroupReport(float(threshold), whole[0], [rates for rates, *_ in found], fmr_ratio, fnmr_ratio)
 
 
 def read_groups(path: str | os.PathLike, *, column: str | None = None) -> dict[str, str]:
@@ -276,13 +270,17 @@ def _rates(
     return GroupRates(names, n_people, n_twice, n_pairs, fmr, fnmr), fmr_error, fnmr_error
 
 
-def _ratio(rates: list[tuple[float, float]]) -> Cost | None:
-    """The highest over the lowest of rates with their errors: of different people, and so independent."""
-    if len(rates) < 2 or min(rates)[0] <= 0:
+def _ratio(rates: list[tuple[Rate | None, float, int]]) -> Cost | None:
+    """The highest over the lowest of judged rates, given with errors and numbers of people.
+
+    The groups hold different people, and so their errors are independent.
+    """
+    judged = [(rate.estimate, error, n) for rate, error, n in rates if rate is not None]
+    if len(judged) < 2 or min(judged)[0] <= 0:
         return None
-    (low, low_error), (high, high_error) = min(rates), max(rates)
-    error = high / low * np.hypot(low_error / low, high_error / high)
-    return Cost(high / low, interval_of_cost(high / low, float(error), 10**6))
+    (low, low_error, n_low), (high, high_error, n_high) = min(judged), max(judged)
+    error = high / low * float(np.hypot(low_error / low, high_error / high))
+    return Cost(high / low, interval_of_cost(high / low, error, min(n_low, n_high) - 1))
 
 
 def ratio_in_words(ratio: Cost | None) -> tuple[str, str]:

@@ -59,7 +59,7 @@ def one_shot_accuracy(
     """
     if isinstance(ways, bool) or not isinstance(ways, (int, np.integer)) or ways < 2:
         raise ValueError(f"`ways` must be a whole number of at least 2. Received: ways={ways!r}")
-    embeddings, _, _ = checked_people(embeddings, people)
+    embeddings = checked_people(embeddings, people)[0]
     people = np.asarray(people)
     for name, given in (("alphabets", alphabets), ("drawers", drawers)):
         if given is not None and np.shape(given) != people.shape:
@@ -69,7 +69,10 @@ def one_shot_accuracy(
     for alphabet in np.unique(within):
         own = np.flatnonzero(within == alphabet)
         named = "" if alphabets is None else f" in {alphabet}"
-        vectors, names, numbers = checked_people(embeddings[own], people[own])
+        try:
+            vectors, names, numbers = checked_people(embeddings[own], people[own])
+        except ValueError as fault:
+            raise ValueError(f"Alphabet {alphabet}: {fault}") from fault
         if len(names) < max(ways, 3):
             raise ValueError(
                 f"`ways` must be at most the number of people, and these at least 3. Received: ways={ways}, "

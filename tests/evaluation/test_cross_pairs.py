@@ -84,7 +84,7 @@ def test_the_interval_is_a_jackknife_over_groups_with_a_threshold_each():
 
 @pytest.mark.slow
 def test_the_intervals_hold_the_truth():
-    photos, people = drawn_photos(np.random.default_rng(3), 1500)
+    photos, people = drawn_photos(np.random.default_rng(3), 1000)
     truth = all_pairs(photos, people).fnmr_at_fmr
     inside = []
     for seed in range(40):

@@ -114,6 +114,22 @@ def test_groups_that_are_too_small_are_named_and_not_judged():
     assert none.fmr_ratio is None and "not known" in none.table().get_string()
 
 
+def test_the_ratio_is_that_of_independent_rates():
+    photos, people, groups = drawn(np.random.default_rng(6), [60, 90], noise=1.0)
+    report = rates_by_group(photos, people, groups, threshold=0.5)
+    a, _, b = report.rates
+    # An interval of log-odds has half the width quantile * error / (p (1 - p)).
+    relative = []
+    for rates in (a, b):
+        odds, p = logit(np.array(rates.fmr.interval)), rates.fmr.estimate
+        quantile = student_t.ppf(0.975, rates.n_people - 1)
+        relative.append(np.ptp(odds) / 2 / quantile * (1 - p))
+    ratio = max(b.fmr.estimate / a.fmr.estimate, a.fmr.estimate / b.fmr.estimate)
+    reach = np.exp(student_t.ppf(0.975, 59) * np.hypot(*relative))
+    assert report.fmr_ratio.estimate == pytest.approx(ratio)
+    np.testing.assert_allclose(report.fmr_ratio.interval, [ratio / reach, ratio * reach])
+
+
 def test_everybody_needs_a_group_and_the_threshold_is_a_number():
     photos, people, groups = drawn(np.random.default_rng(5), [4])
     del groups["p2"]

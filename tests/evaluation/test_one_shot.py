@@ -89,6 +89,10 @@ def test_ties_are_no_answer():
         ({"ways": 26}, "at most the number of people.*Received: ways=26, 25 people"),
         ({"alphabets": [0, 1]}, r"`alphabets` must be 100 names. Received: shape \(2,\)"),
         ({"drawers": np.repeat(np.arange(25), 4)}, "0 drew 0 4 times"),
+        (
+            {"alphabets": np.arange(100) // 99},
+            "Alphabet 1: .*two photos.* Received: 0 among 1",
+        ),
         ({"ways": 13, "alphabets": np.arange(100) // 52}, "Received: ways=13, 12 people in 1"),
     ],
 )

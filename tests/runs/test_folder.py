@@ -127,6 +127,14 @@ def test_figures_that_nothing_vouches_for_are_made_again_from_the_scores(run, fi
         read_results(run)
 
 
+def test_a_minimal_cllr_that_the_scores_do_not_give_is_refused(run):
+    results = make_older(run)
+    results["figures"]["last"]["test"]["min_cllr"] = 0.123
+    (run / "results.json").write_text(json.dumps(results))
+    with pytest.raises(ValueError, match="figures of last on test: min_cllr is not what scores.json gives"):
+        read_results(run)
+
+
 def test_a_threshold_is_that_of_the_validation_scores(run):
     results = make_older(run)
     for figures in results["figures"]["best"].values():
