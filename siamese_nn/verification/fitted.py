@@ -24,11 +24,11 @@ from ..evaluation.comparison import Comparison, LikelihoodRatio, NormalizedScore
 from ..evaluation.scoring import unit_length
 from ..faces import Frame
 from ..files import filling, read_json
+from ..runs.folder import VERIFIER
 from .embedding import Embedding
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = "verifier.json"
 _FORMAT = "embedding 1"
 _ARRAYS, _NETWORK = "arrays.npz", {"onnx": "embedding.onnx", "keras": "embedding.keras"}
 _OF_ONNX = ("colours", "output")
@@ -145,12 +145,12 @@ def save(fitted: Fitted, folder: str | os.PathLike) -> None:
             "arrays_sha256": sha256(content.getvalue()).hexdigest(),
         }
         settings["sha256"] = _seal(settings)
-        (partial / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        (partial / VERIFIER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def is_fitted(folder: str | os.PathLike) -> bool:
     """Whether a folder holds what `save` wrote, and not a run."""
-    path = Path(folder) / SETTINGS
+    path = Path(folder) / VERIFIER
     if not path.is_file():
         return False
     settings = read_json(path)
@@ -160,7 +160,7 @@ def is_fitted(folder: str | os.PathLike) -> bool:
 def load(folder: str | os.PathLike, function: Callable | str | None) -> Fitted:
     """Reads what `save` wrote; see `Verifier.load`."""
     folder = Path(folder)
-    path = folder / SETTINGS
+    path = folder / VERIFIER
     settings = read_json(path)
     if settings.get("format") != _FORMAT:
         raise ValueError(
@@ -251,7 +251,7 @@ def _read_arrays(path: Path, wanted: str) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path} is missing. {_ANEW}")
     content = path.read_bytes()
     if sha256(content).hexdigest() != wanted:
-        raise ValueError(f"{path} is not the one that {SETTINGS} names: it was changed or cut off. {_ANEW}")
+        raise ValueError(f"{path} is not the one that {VERIFIER} names: it was changed or cut off. {_ANEW}")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
 
