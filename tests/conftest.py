@@ -1,4 +1,5 @@
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -10,9 +11,8 @@ import pytest
 from siamese_nn import datasets
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """A picture is the smallest there is: for trainings and studies of which nobody looks at them."""
+@contextmanager
+def _without_pictures():
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -22,7 +22,22 @@ def no_pictures(monkeypatch):
         else:
             Image.new("L", (1, 1)).save(file, format=format)
 
-    monkeypatch.setattr(Figure, "savefig", save)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield
+
+
+@pytest.fixture(scope="session")
+def without_pictures():
+    """A context in which a picture is the smallest there is: for what nobody looks at."""
+    return _without_pictures
+
+
+@pytest.fixture
+def no_pictures():
+    """The same for a whole test."""
+    with _without_pictures():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,12 +33,12 @@ def rows() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def done(toy_pairs, toy_test, tmp_path_factory) -> list[reproduction.ReportRun]:
+def done(toy_pairs, toy_test, tmp_path_factory, without_pictures) -> list[reproduction.ReportRun]:
     """Two experiments, run on drawn faces; once for all of pytest's processes."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduction"
     runs = reproduction.plan(["5.1", "7.1"], folder, split="identities", seeds=[1], changes=SMALL)
-    with FileLock(base.parent / "reproduction.lock"):
+    with FileLock(base.parent / "reproduction.lock"), without_pictures():
         reproduction.run(runs, toy_pairs, toy_test)  # which leaves alone what is finished
     return runs
 

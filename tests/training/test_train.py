@@ -584,6 +584,7 @@ def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monke
 
 
 @pytest.mark.usefixtures("no_pictures")
+@pytest.mark.usefixtures("no_pictures")
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
     folder, _, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
