@@ -17,13 +17,7 @@ SEEDS = range(int(os.environ.get("SIAMESE_NN_SEEDS", "1")))
 # Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron. One
 # is quick; one of each kind is all that there is on the second stack.
 BOTH_STACKS = ("l1_sigmoid", "triplet_semi_hard", "parkhi")
-QUICK = ("triplet_semi_hard",)
-REST = (
-    sorted(set(RECIPES) - {"face-fast", "decision_network", *QUICK})
-    if KERAS_3
-    else sorted({*BOTH_STACKS} - {*QUICK})
-)
-NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in REST)]
+NAMES = sorted(set(RECIPES) - {"face-fast", "decision_network"} if KERAS_3 else BOTH_STACKS)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +51,7 @@ def small(recipe: training.Recipe) -> training.Recipe:
     return replace(recipe, pretraining=recipe.pretraining and replace(recipe.pretraining, epochs=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.usefixtures("no_pictures")

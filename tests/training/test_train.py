@@ -680,6 +680,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     assert not unlike(unbroken, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(run, tmp_path, monkeypatch):
     _, results, (train, val, test) = run
