@@ -12,6 +12,7 @@ from .open_set import GalleryThreshold, HeldOutScores, spread_photos
 from .plda import Plda, fit_plda
 from .protocols import FoldsReport, cross_validate, cross_validate_plda, folds_report, require_unseen
 from .scoring import compare, compare_all, embed, score_matrix, score_pairs, score_raw_pixels
+from .suspects import Suspect, rank_suspects
 
 __all__ = [
     "AllPairsReport",
@@ -29,6 +30,7 @@ __all__ = [
     "NormalizedScores",
     "Plda",
     "Rate",
+    "Suspect",
     "VerificationReport",
     "all_pairs",
     "choose_threshold",
@@ -48,6 +50,7 @@ __all__ = [
     "one_shot_accuracy",
     "rates_by_group",
     "read_groups",
+    "rank_suspects",
     "require_unseen",
     "score_matrix",
     "score_pairs",

@@ -28,8 +28,8 @@ def rank_suspects(embeddings, people, *, block=1024):
         block: int > 0, photos that are compared with all folders at once. It bounds the memory.
 
     Returns:
-        A list of `Suspect`, the highest score first. The score is the mean cosine to the best other folder less
-        the mean cosine to the rest of the own one. A person's only photo is not in it: nothing can be said.
+        A list of `Suspect`, the highest score first. The score is the mean cosine to the best other folder
+        less the mean cosine to the rest of the own one. A person's only photo is not in it.
 
     Raises:
         ValueError: for embeddings and people that do not fit each other.

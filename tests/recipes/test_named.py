@@ -14,8 +14,8 @@ LEAST_ACCURACY, LEAST_AUC = 0.64, 0.65
 # The least that was seen over seeds 0 to 4, with one and two threads, with and without oneDNN, is 0.73 and
 # 0.82 (`sphereface`): `SIAMESE_NN_SEEDS=5 pytest -m "slow or not slow" tests/recipes/test_named.py`.
 SEEDS = range(int(os.environ.get("SIAMESE_NN_SEEDS", "1")))
-# Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron. One
-# is quick; one of each kind is all that there is on the second stack.
+# Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron; one
+# of each kind is all that there is on the second stack.
 BOTH_STACKS = ("l1_sigmoid", "triplet_semi_hard", "parkhi")
 NAMES = sorted(set(RECIPES) - {"face-fast", "decision_network"} if KERAS_3 else BOTH_STACKS)
 
