@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from .. import __version__
-from . import cfp, data, folds, measure, recipes, sweeps, train, use, verifiers
+from . import audit, cfp, data, folds, measure, recipes, sweeps, train, use, verifiers
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"siamese_nn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for group in (data, train, recipes, folds, sweeps, use, verifiers, measure, cfp):
+    for group in (data, audit, train, recipes, folds, sweeps, use, verifiers, measure, cfp):
         group.add(commands)
     return parser

@@ -12,7 +12,7 @@ from .open_set import GalleryThreshold, HeldOutScores, spread_photos
 from .plda import Plda, fit_plda
 from .protocols import FoldsReport, cross_validate, cross_validate_plda, folds_report, require_unseen
 from .scoring import compare, compare_all, embed, score_matrix, score_pairs, score_raw_pixels
-from .suspects import Suspect, rank_suspects
+from .suspects import SamePerson, Suspect, rank_same_people, rank_suspects
 
 __all__ = [
     "AllPairsReport",
@@ -30,6 +30,7 @@ __all__ = [
     "NormalizedScores",
     "Plda",
     "Rate",
+    "SamePerson",
     "Suspect",
     "VerificationReport",
     "all_pairs",
@@ -48,9 +49,10 @@ __all__ = [
     "min_cllr",
     "min_detection_cost",
     "one_shot_accuracy",
+    "rank_same_people",
+    "rank_suspects",
     "rates_by_group",
     "read_groups",
-    "rank_suspects",
     "require_unseen",
     "score_matrix",
     "score_pairs",

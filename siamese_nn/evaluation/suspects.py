@@ -1,13 +1,28 @@
-"""Photos that probably show somebody else than their folder says."""
+"""Which photos probably show somebody else than their folder says, and which folders are one person's."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .plda import Plda, fit_plda
+from .scoring import unit_length
+
+_FEWEST = 10  # people with two photos in a half: with fewer no PLDA is fitted
+_BLOCK = 1024  # photos or folders at a time
+
 
 @dataclass(frozen=True)
 class Suspect:
-    """A photo's score: how much more it is like another folder than like the rest of its own."""
+    """A photo, and how much likelier it is another folder's than its own.
+
+    Args:
+        photo: its number.
+        score: `other - own`; above 0 where the other folder is the likelier.
+        own: the logarithm of p(photo | the rest of its folder shows this person) / p(photo | somebody new).
+        other: the same of the likeliest other folder.
+        other_person: whose that is.
+    """
 
     photo: int
     score: float
@@ -16,60 +31,192 @@ class Suspect:
     other_person: str
 
 
-def rank_suspects(embeddings, people, *, block=1024):
-    """Ranks photos, the least like the rest of their folder first.
+@dataclass(frozen=True)
+class SamePerson:
+    """Two folders that may show one person, and the log-likelihood ratio of that."""
 
-    A photo never judges itself: it is left out of its own folder's mean. The embedding must not have been
-    trained on these people, or labels that it learnt by heart vouch for themselves.
+    one: str
+    other: str
+    score: float
+
+
+def rank_suspects(
+    embeddings: np.ndarray, people: Sequence[str] | np.ndarray, *, seed: int = 0
+) -> list[Suspect]:
+    """Ranks photos: those first that are likelier of another folder than of their own.
+
+    Cross-fitted over people: a draw parts them into two halves, and how far photos of one person lie apart is
+    learnt (PLDA, see `fit_plda`) from the half in which a photo is not. In its own folder a photo is left
+    out, so none judges itself. A folder of many photos counts for more than one of two, as it knows its
+    person better. The network must not have learnt from these people: labels that it knows by heart vouch for
+    themselves.
 
     Args:
-        embeddings: float `(photos, embedding_size)`, finite, no row of zeros.
-        people: `(photos,)` strings, the folder of each photo. At least two folders.
-        block: int > 0, photos that are compared with all folders at once. It bounds the memory.
+        embeddings: `(n, d)` finite numbers, as `Verifier.embed` gives them, no row all zeros.
+        people: `(n,)` names, the folder of each photo.
+        seed: of the halves.
 
     Returns:
-        A list of `Suspect`, the highest score first. The score is the mean cosine to the best other folder
-        less the mean cosine to the rest of the own one. A person's only photo is not in it.
+        The photos of folders that have another one, the highest score first.
 
     Raises:
-        ValueError: for embeddings and people that do not fit each other.
+        ValueError: if shapes don't fit, a row is not finite or zero, or a half has fewer than 10 people with
+            two photos, from whom nothing can be learnt.
 
     Example:
-        >>> [s.photo for s in rank_suspects([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], list("aaabb"))][:1]
-        [2]
+        >>> rng = np.random.default_rng(0)
+        >>> people = np.repeat([f"P{i:02}" for i in range(60)], 4)
+        >>> photos = np.repeat(rng.normal(size=(60, 16)), 4, axis=0) + 0.6 * rng.normal(size=(240, 16))
+        >>> people[17] = "P40"  # P04's second photo is put into P40's folder
+        >>> first = rank_suspects(photos, people)[0]
+        >>> first.photo, first.other_person
+        (17, 'P04')
     """
-    embeddings = np.asarray(embeddings, "float64")
-    names, folder, photos = np.unique(np.asarray(people, str), return_inverse=True, return_counts=True)
-    if embeddings.ndim != 2 or len(embeddings) != len(folder):
+    vectors, names, folder, counts = _checked(embeddings, people)
+    found = []
+    for mine, plda in _halves(vectors, folder, counts, seed):
+        space = _Space(plda, vectors, folder, counts)
+        rows = np.flatnonzero(mine[folder] & (counts[folder] > 1))
+        for start in range(0, len(rows), _BLOCK):
+            some = rows[start : start + _BLOCK]
+            others = space.of_folders(some)
+            others[np.arange(len(some)), folder[some]] = -np.inf
+            own, best = space.of_own_rest(some), others.argmax(axis=1)
+            other = others.max(axis=1)
+            found += [
+                Suspect(*row)
+                for row in zip(
+                    some.tolist(),
+                    (other - own).tolist(),
+                    own.tolist(),
+                    other.tolist(),
+                    names[best].tolist(),
+                    strict=True,
+                )
+            ]
+    return sorted(found, key=lambda suspect: (-suspect.score, suspect.photo))
+
+
+def rank_same_people(
+    embeddings: np.ndarray, people: Sequence[str] | np.ndarray, *, most: int = 100, seed: int = 0
+) -> list[SamePerson]:
+    """Ranks pairs of folders: those first whose photos are likeliest of one person.
+
+    Args:
+        embeddings, people, seed: as in `rank_suspects`.
+        most: pairs to return, at most.
+
+    Returns:
+        Pairs whose ratio is above the logarithm of how many pairs there are, so that chance alone finds about
+        one, the highest first.
+
+    Raises:
+        ValueError: as `rank_suspects`.
+    """
+    vectors, names, folder, counts = _checked(embeddings, people)
+    least = np.log(max(1, len(names) * (len(names) - 1) / 2))
+    scores: dict[tuple[int, int], float] = {}
+    for mine, plda in _halves(vectors, folder, counts, seed):
+        space = _Space(plda, vectors, folder, counts)
+        rows = np.flatnonzero(mine)
+        for start in range(0, len(rows), _BLOCK):
+            some = rows[start : start + _BLOCK]
+            ratios = space.of_pairs(some)
+            ratios[np.arange(len(some)), some] = -np.inf
+            for one, other in zip(*np.nonzero(ratios > least), strict=True):
+                pair = (min(some[one], other), max(some[one], other))
+                # Seen from either half, the lower counts.
+                scores[pair] = min(float(ratios[one, other]), scores.get(pair, np.inf))
+    ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:most]
+    return [SamePerson(str(names[one]), str(names[other]), score) for (one, other), score in ranked]
+
+
+class _Space:
+    """Photos and folders along PLDA's directions, in which one person's photos have variance 1."""
+
+    def __init__(self, plda: Plda, vectors: np.ndarray, folder: np.ndarray, counts: np.ndarray):
+        known = plda.between > 0
+        self.between = plda.between[known]
+        self.photos = ((vectors - plda.mean) @ plda.directions)[:, known]
+        self.folder, self.counts = folder, counts
+        self.sums = np.zeros((len(counts), len(self.between)))
+        np.add.at(self.sums, folder, self.photos)
+
+    def _new(self, photos: np.ndarray) -> np.ndarray:
+        spread = 1 + self.between
+        return -(photos**2 / spread + np.log(spread)).sum(axis=1) / 2
+
+    def of_folders(self, rows: np.ndarray) -> np.ndarray:
+        """The log-likelihood ratios of some photos with all folders, `(photos, folders)`."""
+        photos, b = self.photos[rows], self.between
+        ratios = np.empty((len(rows), len(self.counts)))
+        for count in np.unique(self.counts):
+            own = self.counts == count
+            centre = self.sums[own] * (b / (1 + count * b))
+            spread = 1 + b / (1 + count * b)
+            ratios[:, own] = (
+                (photos / spread) @ centre.T
+                - (photos**2 / spread).sum(axis=1)[:, None] / 2
+                - (centre**2 / spread).sum(axis=1) / 2
+                - np.log(spread).sum() / 2
+            )
+        return ratios - self._new(photos)[:, None]
+
+    def of_own_rest(self, rows: np.ndarray) -> np.ndarray:
+        """Those of some photos with the rest of their own folders, `(photos,)`."""
+        photos, b = self.photos[rows], self.between
+        count = (self.counts[self.folder[rows]] - 1)[:, None]
+        centre = (self.sums[self.folder[rows]] - photos) * (b / (1 + count * b))
+        spread = 1 + b / (1 + count * b)
+        return -((photos - centre) ** 2 / spread + np.log(spread)).sum(axis=1) / 2 - self._new(photos)
+
+    def of_pairs(self, rows: np.ndarray) -> np.ndarray:
+        """Those of some folders with all folders: all photos of both are one person's, or two people's."""
+        b, means = self.between, self.sums / self.counts[:, None]
+        ratios = np.empty((len(rows), len(self.counts)))
+        for one in np.unique(self.counts[rows]):
+            left = np.flatnonzero(self.counts[rows] == one)
+            for other in np.unique(self.counts):
+                right = np.flatnonzero(self.counts == other)
+                v, w = b + 1 / one, b + 1 / other  # variances of the means
+                whole = v * w - b**2
+                x, y = means[rows[left]], means[right]
+                cross = (x * (b / whole)) @ y.T
+                squares = (x**2 @ ((1 / v - w / whole) / 2))[:, None] + y**2 @ ((1 / w - v / whole) / 2)
+                ratios[np.ix_(left, right)] = cross + squares - np.log(whole / (v * w)).sum() / 2
+        return ratios
+
+
+def _checked(
+    embeddings: np.ndarray, people: Sequence[str] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    vectors = np.asarray(embeddings, np.float64)
+    names, folder, counts = np.unique(np.asarray(people, np.str_), return_inverse=True, return_counts=True)
+    if vectors.ndim != 2 or len(vectors) != len(folder):
         raise ValueError(
-            "`embeddings` must be (photos, embedding_size) with one of `people` for each photo. "
-            f"Received: embeddings of shape {embeddings.shape}, {len(folder)} people"
+            "`embeddings` must be (photos, embedding_size), with one of `people` for each photo. "
+            f"Received: embeddings of shape {vectors.shape}, {len(folder)} people"
         )
-    if len(names) < 2:
-        raise ValueError(f"`people` must name at least two folders to compare. Received: {names.tolist()}")
-    if block < 1:
-        raise ValueError(f"`block` must be positive. Received: block={block}")
-    length = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    if not np.all(np.isfinite(length) & (length > 0)):
-        bad = int(np.flatnonzero(~(np.isfinite(length) & (length > 0))[:, 0])[0])
-        raise ValueError(
-            f"`embeddings` must be finite and not zero. Received: row {bad} is not; remove that photo"
-        )
-    embeddings = embeddings / length
-    sums = np.zeros((len(names), embeddings.shape[1]))
-    np.add.at(sums, folder, embeddings)
-    suspects = []
-    for start in range(0, len(folder), block):
-        rows = np.flatnonzero(photos[folder[start : start + block]] > 1) + start
-        likeness = embeddings[rows] @ sums.T
-        here = (np.arange(len(rows)), folder[rows])
-        own = (likeness[here] - 1) / (photos[folder[rows]] - 1)  # the photo's cosine to itself is 1
-        likeness /= photos
-        likeness[here] = -np.inf
-        best = likeness.argmax(axis=1)
-        other = likeness.max(axis=1)
-        suspects += [
-            Suspect(int(r), float(o - w), float(w), float(o), str(names[b]))
-            for r, w, o, b in zip(rows, own, other, best, strict=True)
-        ]
-    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.photo))
+    bad = np.flatnonzero(~(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)))
+    if len(bad):
+        raise ValueError(f"`embeddings` must be finite and not zero. Received: row {bad[0]} is not")
+    return unit_length(vectors), names, folder, counts
+
+
+def _halves(
+    vectors: np.ndarray, folder: np.ndarray, counts: np.ndarray, seed: int
+) -> Iterator[tuple[np.ndarray, Plda]]:
+    """Gives each half of the people, `(people,)` bool, and what the photos of the other have taught."""
+    rng = np.random.default_rng(seed)
+    half = np.zeros(len(counts), bool)
+    for several in (True, False):  # each half has as many with two photos
+        group = rng.permutation(np.flatnonzero((counts > 1) == several))
+        half[group[::2]] = True
+    for mine in (half, ~half):
+        taught = ~mine[folder]
+        if (n := int((counts[~mine] > 1).sum())) < _FEWEST:
+            raise ValueError(
+                f"At least {2 * _FEWEST} people must have two photos or more, to learn how photos of one "
+                f"person differ. Received: a half with {n}"
+            )
+        yield mine, fit_plda(vectors[taught], folder[taught])

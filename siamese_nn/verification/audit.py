@@ -1,0 +1,208 @@
+"""What is wrong with a folder of people: photos twice, unreadable, without a face, or of somebody else."""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from .. import evaluation, faces
+from ..datasets import known_frame
+from ..datasets.images import ImageError
+from ..datasets.photo_folders import people_in, some
+from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
+from ..datasets.splits import IdentityLeakError, spelling
+from ..evaluation.search import score_blocks
+from ..faces.mtcnn import is_installed
+from ..files import write_text
+from .photos import vectors_of
+from .verifier import Verifier
+
+UNREADABLE, NO_FACE, SEVERAL_FACES = "unreadable", "no face", "several faces"
+TWICE, NEARLY_TWICE = "twice", "nearly twice"
+SOMEBODY_ELSE, ONE_PERSON = "somebody else", "one person"
+_SIDE = 24  # pixels of the small photos that are compared
+_ALIKE = 0.985  # correlation of these from which on two photos count as nearly one
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to look at.
+
+    Args:
+        kind: one of `"unreadable"`, `"no face"`, `"several faces"`, `"twice"`, `"nearly twice"`, `"somebody
+            else"` and `"one person"`.
+        photo: the photo, below the folder; of `"one person"` a person.
+        other: another photo or person, if there is one.
+        score: how sure it is, within its kind; higher is surer.
+        reason: in words.
+    """
+
+    kind: str
+    photo: str
+    other: str
+    score: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found, and what was not looked for."""
+
+    folder: Path
+    findings: list[Finding]
+    notes: list[str]
+    n_photos: int
+    n_people: int
+
+    def write_csv(self, path: str | os.PathLike) -> None:
+        """Writes the findings, a line each. No cell is taken for a formula."""
+        buffer = io.StringIO()
+        table = csv.writer(buffer, lineterminator="\n")
+        table.writerow([own.name for own in fields(Finding)])
+        for finding in self.findings:
+            values = asdict(finding).values()
+            table.writerow([_plain(value) if isinstance(value, str) else value for value in values])
+        write_text(path, buffer.getvalue())
+
+
+def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *, seed: int = 0) -> Audit:
+    """Looks for what is wrong in a folder with a folder of photos for each person. It changes nothing.
+
+    Photos that are there twice, byte by byte or nearly, put one photo on two sides of a split. With a verifier
+    it also finds photos that are likelier of somebody else, and people who are probably one: see
+    `evaluation.rank_suspects` and `evaluation.rank_same_people`.
+
+    Args:
+        folder: the people; photos of all kinds that `datasets.open_raw_photo` reads.
+        verifier: of a run, or of any embedding, that has not seen these people.
+        seed: of the halves of people in which photos are judged.
+
+    Returns:
+        The findings, by kind, and within a kind the surest first.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        IdentityLeakError: if the verifier has seen somebody of these people.
+        ValueError: if there are no photos, or too few people to judge by; see `evaluation.rank_suspects`.
+    """
+    folder = Path(folder)
+    people = {name: own for name, own in people_in(folder, RAW_ENDINGS).items() if own}
+    if not people:
+        raise ValueError(f"{folder} must hold a folder of photos for each person. Received: no photos")
+    if verifier is not None:
+        seen = {spelling(name) for name in verifier.seen_people}
+        if known := [name for name in people if spelling(name) in seen]:
+            raise IdentityLeakError(
+                f"{folder} must hold people whom the verifier has not seen: labels that it knows by heart "
+                f"vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take another run"
+            )
+    names = [name for name, own in people.items() for _ in own]
+    paths = [path for own in people.values() for path in own]
+    frame = known_frame(paths)
+    looks = frame is None and is_installed()
+    notes = []
+    if frame is None and not looks:
+        notes.append("Faces were not looked for: pip install 'siamese_nn[faces]'")
+    if verifier is None:
+        notes.append("Photos of somebody else were not looked for: give a verifier, `--run RUN`")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(lambda path: _look(path, looks), paths)
+        seen_photos = list(tqdm(found, total=len(paths), desc="Looking", unit=" photos", disable=None))
+    findings = [
+        Finding(photo.kind, _below(folder, path), "", None, photo.reason)
+        for path, photo in zip(paths, seen_photos, strict=True)
+        if photo.kind
+    ]
+    whole = [i for i, photo in enumerate(seen_photos) if photo.kind not in (UNREADABLE, NO_FACE)]
+    readable = [i for i, photo in enumerate(seen_photos) if photo.small is not None]
+    findings += _duplicates(folder, paths, names, seen_photos, readable)
+    if verifier is not None:
+        kept, who = [paths[i] for i in whole], [names[i] for i in whole]
+        align = frame if verifier.embedding.frame is not None and frame is not None else None
+        vectors = vectors_of(verifier.embedding, kept, align)
+        findings += [
+            Finding(
+                SOMEBODY_ELSE,
+                _below(folder, kept[suspect.photo]),
+                suspect.other_person,
+                suspect.score,
+                f"e^{suspect.score:.1f} times likelier of {suspect.other_person} than of {who[suspect.photo]}",
+            )
+            for suspect in evaluation.rank_suspects(vectors, who, seed=seed)
+            if suspect.score > 0
+        ]
+        findings += [
+            Finding(
+                ONE_PERSON, pair.one, pair.other, pair.score, f"e^{pair.score:.1f} times likelier one person"
+            )
+            for pair in evaluation.rank_same_people(vectors, who, seed=seed)
+        ]
+    return Audit(folder, findings, notes, len(paths), len(people))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    digest: str
+    small: np.ndarray | None
+    kind: str
+    reason: str
+
+
+def _look(path: Path, looks: bool) -> _Seen:
+    """Reads a photo; says what it is, small and without its mean light, and how many faces it has."""
+    try:
+        photo = open_raw_photo(path)
+    except ImageError as error:
+        return _Seen("", None, UNREADABLE, str(error))
+    small = np.asarray(photo.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32).ravel()
+    small -= small.mean()
+    length = float(np.linalg.norm(small))
+    small = small / length if length > 0 else None
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if looks and (n := len(faces.find(photo))) != 1:
+        kind = SEVERAL_FACES if n else NO_FACE
+        return _Seen(digest, small, kind, f"{n} faces" if n else "no face was found")
+    return _Seen(digest, small, "", "")
+
+
+def _duplicates(
+    folder: Path, paths: list[Path], names: list[str], photos: list[_Seen], readable: list[int]
+) -> Iterator[Finding]:
+    pairs: dict[tuple[int, int], tuple[str, float]] = {}
+    by_digest: dict[str, list[int]] = {}
+    for i, photo in enumerate(photos):
+        if photo.digest:
+            by_digest.setdefault(photo.digest, []).append(i)
+    for same in by_digest.values():
+        pairs |= {(same[0], other): (TWICE, 1.0) for other in same[1:]}
+    small = np.array([photos[i].small for i in readable], np.float32).reshape(len(readable), -1)
+    for row, column, block in score_blocks(small, small, upper=True):
+        for one, other in zip(*np.nonzero(block >= _ALIKE), strict=True):
+            first, second = readable[row + one], readable[column + other]
+            if first < second and photos[first].digest != photos[second].digest:
+                pairs.setdefault((first, second), (NEARLY_TWICE, float(block[one, other])))
+    # Across people first: those put one photo on two sides of a split.
+    for (one, other), (kind, score) in sorted(
+        pairs.items(),
+        key=lambda pair: (pair[1][0] != TWICE, names[pair[0][0]] == names[pair[0][1]], -pair[1][1]),
+    ):
+        where = "of two people" if names[one] != names[other] else "of one person"
+        reason = f"the same file, {where}" if kind == TWICE else f"nearly the same picture, {where}"
+        yield Finding(kind, _below(folder, paths[one]), _below(folder, paths[other]), score, reason)
+
+
+def _below(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _plain(text: str) -> str:
+    """A cell that a spreadsheet takes for text."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
