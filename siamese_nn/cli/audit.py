@@ -17,6 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("people", type=Path, metavar="PEOPLE", help="a folder of photos for each person")
     command.add_argument(
         "--run",
+        dest="run_dir",
         type=Path,
         metavar="RUN",
         help="a run, or what verifier make left, that has not seen these people: it judges who is on a photo",
@@ -36,7 +37,7 @@ def _audit(options: argparse.Namespace) -> None:
     output = options.output or folder.with_name(f"{folder.name}-audit")
     if output.resolve().is_relative_to(folder):
         raise ValueError(f"`--output` must lie outside of {folder}, which isn't changed. Received: {output}")
-    verifier = None if options.run is None else Verifier.load(options.run)
+    verifier = None if options.run_dir is None else Verifier.load(options.run_dir)
     audit = audit_people(options.people, verifier)
     audit.write_csv(output / CSV)
     page = write_audit_page(audit, output / PAGE)

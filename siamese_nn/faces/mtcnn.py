@@ -40,7 +40,7 @@ def find_by_mtcnn(pixels: np.ndarray) -> list[Face]:
 
 def is_installed() -> bool:
     """Says whether the extra `faces` is installed."""
-    return find_spec("mtcnn") is not None
+    return all(map(find_spec, ("mtcnn", "joblib", "lz4")))
 
 
 @cache

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,9 @@ from .verifier import Verifier
 UNREADABLE, NO_FACE, SEVERAL_FACES = "unreadable", "no face", "several faces"
 TWICE, NEARLY_TWICE = "twice", "nearly twice"
 SOMEBODY_ELSE, ONE_PERSON = "somebody else", "one person"
+KINDS = (UNREADABLE, NO_FACE, SEVERAL_FACES, TWICE, NEARLY_TWICE, SOMEBODY_ELSE, ONE_PERSON)
 _SIDE = 24  # pixels of the small photos that are compared
+_SHARE = 0.05  # of the photos, the most that are taken for somebody else's
 _ALIKE = 0.985  # correlation of these from which on two photos count as nearly one
 
 
@@ -41,7 +44,8 @@ class Finding:
             else"` and `"one person"`.
         photo: the photo, below the folder; of `"one person"` a person.
         other: another photo or person, if there is one.
-        score: how sure it is, within its kind; higher is surer.
+        score: how sure it is, within its kind; higher is surer. It is no probability: with few people, or a
+            network that was trained on other photos, it promises too much.
         reason: in words.
     """
 
@@ -76,8 +80,8 @@ class Audit:
 def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *, seed: int = 0) -> Audit:
     """Looks for what is wrong in a folder with a folder of photos for each person. It changes nothing.
 
-    Photos that are there twice, byte by byte or nearly, put one photo on two sides of a split. With a verifier
-    it also finds photos that are likelier of somebody else, and people who are probably one: see
+    Photos that are there twice, byte by byte or nearly, put one photo on two sides of a split. With a
+    verifier it also finds photos that are likelier of somebody else, and people who are probably one: see
     `evaluation.rank_suspects` and `evaluation.rank_same_people`.
 
     Args:
@@ -95,14 +99,12 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
     """
     folder = Path(folder)
     people = {name: own for name, own in people_in(folder, RAW_ENDINGS).items() if own}
-    if not people:
-        raise ValueError(f"{folder} must hold a folder of photos for each person. Received: no photos")
     if verifier is not None:
         seen = {spelling(name) for name in verifier.seen_people}
         if known := [name for name in people if spelling(name) in seen]:
             raise IdentityLeakError(
                 f"{folder} must hold people whom the verifier has not seen: labels that it knows by heart "
-                f"vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take another run"
+                f"vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take another"
             )
     names = [name for name, own in people.items() for _ in own]
     paths = [path for own in people.values() for path in own]
@@ -134,17 +136,16 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
                 _below(folder, kept[suspect.photo]),
                 suspect.other_person,
                 suspect.score,
-                f"e^{suspect.score:.1f} times likelier of {suspect.other_person} than of {who[suspect.photo]}",
+                f"more like {suspect.other_person} than like {who[suspect.photo]}",
             )
-            for suspect in evaluation.rank_suspects(vectors, who, seed=seed)
-            if suspect.score > 0
+            for suspect in evaluation.rank_suspects(vectors, who, seed=seed)[: math.ceil(_SHARE * len(who))]
+            if suspect.score > math.log(len(people))  # so many folders have a chance to be the other
         ]
         findings += [
-            Finding(
-                ONE_PERSON, pair.one, pair.other, pair.score, f"e^{pair.score:.1f} times likelier one person"
-            )
+            Finding(ONE_PERSON, pair.one, pair.other, pair.score, "more like one person than like two")
             for pair in evaluation.rank_same_people(vectors, who, seed=seed)
         ]
+    findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Audit(folder, findings, notes, len(paths), len(people))
 
 
@@ -165,12 +166,12 @@ def _look(path: Path, looks: bool) -> _Seen:
     small = np.asarray(photo.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32).ravel()
     small -= small.mean()
     length = float(np.linalg.norm(small))
-    small = small / length if length > 0 else None
+    unit = small / length if length > 0 else None  # of one colour, it is like none
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if looks and (n := len(faces.find(photo))) != 1:
         kind = SEVERAL_FACES if n else NO_FACE
-        return _Seen(digest, small, kind, f"{n} faces" if n else "no face was found")
-    return _Seen(digest, small, "", "")
+        return _Seen(digest, unit, kind, f"{n} faces" if n else "no face was found")
+    return _Seen(digest, unit, "", "")
 
 
 def _duplicates(
@@ -190,10 +191,8 @@ def _duplicates(
             if first < second and photos[first].digest != photos[second].digest:
                 pairs.setdefault((first, second), (NEARLY_TWICE, float(block[one, other])))
     # Across people first: those put one photo on two sides of a split.
-    for (one, other), (kind, score) in sorted(
-        pairs.items(),
-        key=lambda pair: (pair[1][0] != TWICE, names[pair[0][0]] == names[pair[0][1]], -pair[1][1]),
-    ):
+    ranked = sorted(pairs.items(), key=lambda pair: (names[pair[0][0]] == names[pair[0][1]], -pair[1][1]))
+    for (one, other), (kind, score) in ranked:
         where = "of two people" if names[one] != names[other] else "of one person"
         reason = f"the same file, {where}" if kind == TWICE else f"nearly the same picture, {where}"
         yield Finding(kind, _below(folder, paths[one]), _below(folder, paths[other]), score, reason)

@@ -27,9 +27,8 @@ def test_planted_errors_lead_the_list_and_their_own_folder_is_named(seed):
     assert len(found) >= 0.8 * len(wrong) and all(suspect.score > 0 for suspect in found)
     assert np.mean([suspect.other_person == true[suspect.photo] for suspect in found]) > 0.8
     scores = [suspect.score for suspect in ranked]
-    assert scores == sorted(scores, reverse=True) and len({suspect.photo for suspect in ranked}) == len(
-        ranked
-    )
+    assert scores == sorted(scores, reverse=True)
+    assert len({suspect.photo for suspect in ranked}) == len(ranked)
 
 
 def density(photos, b):
