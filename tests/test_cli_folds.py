@@ -6,6 +6,8 @@ from siamese_nn import cli, datasets
 from siamese_nn.recipes.named import RECIPES
 from siamese_nn.studies import folds as study
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def asked(monkeypatch):

@@ -9,6 +9,8 @@ from PIL import Image
 from siamese_nn import cli, datasets, faces, training
 from siamese_nn.recipes.named import RECIPES
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def asked(monkeypatch):

@@ -7,6 +7,8 @@ import pytest
 from siamese_nn import cli, training
 from siamese_nn.training import RECIPES
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def trained(toy_dir, monkeypatch):

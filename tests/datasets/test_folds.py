@@ -13,6 +13,8 @@ from siamese_nn.datasets import (
 )
 from siamese_nn.datasets.own_people import FEWEST
 
+pytestmark = pytest.mark.once
+
 NAMES = ("Ada Lovelace", "Zoë", "李", "Жанна", " J. R. ", "007", "o'Neil", "x_y", "Ünal", "z")
 
 

@@ -7,6 +7,8 @@ from PIL import Image
 from siamese_nn import datasets, faces
 from siamese_nn.datasets import frames, known_frame
 
+pytestmark = pytest.mark.once
+
 HALF = faces.Frame(np.array(faces.LFW_A.points) / 2, (125, 125))
 
 

@@ -6,6 +6,8 @@ import pytest
 from siamese_nn.evaluation import fit_plda
 from siamese_nn.evaluation.comparison import Cosine, Euclidean, LikelihoodRatio, NormalizedScores
 
+pytestmark = pytest.mark.once
+
 RNG = np.random.default_rng(0)
 PEOPLE = np.repeat(np.arange(60), 3)
 EMBEDDINGS = (RNG.normal(size=(60, 8))[PEOPLE] + 0.7 * RNG.normal(size=(180, 8))).astype(np.float32)

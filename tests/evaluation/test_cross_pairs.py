@@ -10,6 +10,8 @@ from scipy.stats import t as student_t
 from siamese_nn.evaluation import all_pairs, cross_pairs
 from siamese_nn.evaluation.search import score_blocks
 
+pytestmark = pytest.mark.once
+
 
 def drawn_photos(rng, n_people, photos_each=2, size=12, noise=0.8):
     """Embeddings of made-up people, some of whom look more like everybody than others."""

@@ -8,6 +8,8 @@ from scipy.stats import t as student_t
 
 from siamese_nn.evaluation import all_pairs, rates_by_group, read_groups
 
+pytestmark = pytest.mark.once
+
 
 def drawn(rng, sizes, photos_each=2, noise=0.7, size=10):
     """Embeddings of the people of some groups, of whom the later ones look more alike."""

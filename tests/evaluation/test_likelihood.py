@@ -6,6 +6,8 @@ from scipy.stats import t as student_t
 
 from siamese_nn import evaluation
 
+pytestmark = pytest.mark.once
+
 
 def some_ratios(seed=18):
     rng = np.random.default_rng(seed)

@@ -3,6 +3,8 @@ import pytest
 
 from siamese_nn.evaluation import one_shot_accuracy
 
+pytestmark = pytest.mark.once
+
 
 def drawn(rng, n_alphabets=1, n_characters=25, n_drawers=4, noise=1.2, size=8):
     """Embeddings of characters, each drawn once by each drawer, and of which alphabet, which, by whom."""

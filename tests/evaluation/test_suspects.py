@@ -7,6 +7,8 @@ from scipy.stats import multivariate_normal
 from siamese_nn.evaluation import suspects
 from siamese_nn.evaluation.suspects import rank_same_people, rank_suspects
 
+pytestmark = pytest.mark.once
+
 
 def planted(seed, n=60, each=5):
     """Embeddings of people with some photos each, 2% of which stand in a wrong folder."""

@@ -8,6 +8,8 @@ from siamese_nn.recipes.measured import read_measured
 from siamese_nn.recipes.recipe_file import as_toml, read_recipe, with_settings
 from siamese_nn.training import CFP_EXPERIMENTS, RECIPES, REPORT_EXPERIMENTS, Recipe
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def written(tmp_path):

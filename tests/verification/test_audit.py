@@ -15,6 +15,8 @@ from siamese_nn.verification import verifier as verifier_module
 from siamese_nn.verification.audit import audit_people
 from siamese_nn.verification.audit_page import write_audit_page
 
+pytestmark = pytest.mark.once
+
 SIDE = 24
 
 
