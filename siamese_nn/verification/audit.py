@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm.auto import tqdm
 
 from .. import evaluation, faces
@@ -20,9 +19,9 @@ from ..datasets.images import ImageError
 from ..datasets.photo_folders import people_in, some
 from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
 from ..datasets.splits import IdentityLeakError, spelling
-from ..evaluation.search import score_blocks
 from ..faces.mtcnn import is_installed
 from ..files import write_text
+from .duplicates import THUMBNAIL, near_duplicates, thumbnail
 from .photos import vectors_of
 from .verifier import Verifier
 
@@ -30,9 +29,7 @@ UNREADABLE, NO_FACE, SEVERAL_FACES = "unreadable", "no face", "several faces"
 TWICE, NEARLY_TWICE = "twice", "nearly twice"
 SOMEBODY_ELSE, ONE_PERSON = "somebody else", "one person"
 KINDS = (UNREADABLE, NO_FACE, SEVERAL_FACES, TWICE, NEARLY_TWICE, SOMEBODY_ELSE, ONE_PERSON)
-_SIDE = 24  # pixels of the small photos that are compared
 _SHARE = 0.05  # of the photos, the most that are taken for somebody else's
-_ALIKE = 0.985  # correlation of these from which on two photos count as nearly one
 
 
 @dataclass(frozen=True)
@@ -158,20 +155,17 @@ class _Seen:
 
 
 def _look(path: Path, looks: bool) -> _Seen:
-    """Reads a photo; says what it is, small and without its mean light, and how many faces it has."""
+    """Reads a photo; says what it is, small, and how many faces it has."""
     try:
         photo = open_raw_photo(path)
     except ImageError as error:
         return _Seen("", None, UNREADABLE, str(error))
-    small = np.asarray(photo.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float32).ravel()
-    small -= small.mean()
-    length = float(np.linalg.norm(small))
-    unit = small / length if length > 0 else None  # of one colour, it is like none
+    small = thumbnail(photo)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if looks and (n := len(faces.find(photo))) != 1:
         kind = SEVERAL_FACES if n else NO_FACE
-        return _Seen(digest, unit, kind, f"{n} faces" if n else "no face was found")
-    return _Seen(digest, unit, "", "")
+        return _Seen(digest, small, kind, f"{n} faces" if n else "no face was found")
+    return _Seen(digest, small, "", "")
 
 
 def _duplicates(
@@ -184,12 +178,11 @@ def _duplicates(
             by_digest.setdefault(photo.digest, []).append(i)
     for same in by_digest.values():
         pairs |= {(same[0], other): (TWICE, 1.0) for other in same[1:]}
-    small = np.array([photos[i].small for i in readable], np.float32).reshape(len(readable), -1)
-    for row, column, block in score_blocks(small, small, upper=True):
-        for one, other in zip(*np.nonzero(block >= _ALIKE), strict=True):
-            first, second = readable[row + one], readable[column + other]
-            if first < second and photos[first].digest != photos[second].digest:
-                pairs.setdefault((first, second), (NEARLY_TWICE, float(block[one, other])))
+    small = np.array([photos[i].small for i in readable], np.uint8).reshape(-1, THUMBNAIL, THUMBNAIL)
+    for one, other, score in near_duplicates(small):
+        first, second = readable[one], readable[other]
+        if photos[first].digest != photos[second].digest:
+            pairs[first, second] = (NEARLY_TWICE, score)
     # Across people first: those put one photo on two sides of a split.
     ranked = sorted(pairs.items(), key=lambda pair: (names[pair[0][0]] == names[pair[0][1]], -pair[1][1]))
     for (one, other), (kind, score) in ranked:

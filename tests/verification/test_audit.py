@@ -70,10 +70,15 @@ def test_photos_that_are_there_twice_those_of_two_people_first(people):
     shutil.copy(people / "Person 03/0.png", people / "Person 09/3.png")
     with Image.open(people / "Person 07/2.png") as image:
         image.resize((40, 40), Image.Resampling.BICUBIC).save(people / "Person 08/large.jpg", quality=95)
+    with Image.open(people / "Person 12/2.png") as image:
+        image.resize((240, 240)).crop((8, 8, 232, 232)).save(people / "Person 12/cropped.jpg", quality=90)
     result = audit_people(people)
     twice = [("Person 03/0.png", "Person 09/3.png"), ("Person 05/1.png", "Person 05/copy.png")]
     assert found(result, "twice") == twice
-    assert found(result, "nearly twice") == [("Person 07/2.png", "Person 08/large.jpg")]
+    assert found(result, "nearly twice") == [
+        ("Person 07/2.png", "Person 08/large.jpg"),
+        ("Person 12/2.png", "Person 12/cropped.jpg"),
+    ]
     reasons = [finding.reason for finding in result.findings]
     assert reasons[:2] == ["the same file, of two people", "the same file, of one person"]
 
