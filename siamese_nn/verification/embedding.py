@@ -24,6 +24,7 @@ _METRICS: dict[str, Comparison] = {"cosine": Cosine(), "euclidean": Euclidean()}
 _LEARNT = "learnt"
 _COLOURS = ("rgb", "bgr")
 _PROBE_SEED, _PROBES = 0, 4
+_MOST_PIXELS = 4096  # a side of what a network sees
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,10 @@ class Embedding:
                 f"`trained_on` must be several names. Received: the one text {self.trained_on!r}"
             )
         object.__setattr__(self, "image_size", self.photo_format.size)
+        if max(self.image_size) > _MOST_PIXELS:
+            raise ValueError(
+                f"`image_size` must be of at most {_MOST_PIXELS} pixels a side. Received: {self.image_size}"
+            )
 
     @property
     def photo_format(self) -> PhotoFormat:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -169,6 +170,13 @@ def load(folder: str | os.PathLike, function: Callable | str | None) -> Fitted:
         )
     if settings.pop("sha256", None) != _seal(settings):
         raise ValueError(f"{path} was changed since it was written. {_ANEW}")
+    try:
+        return _load(folder, settings, function)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:  # of a file that nobody wrote
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). {_ANEW}") from error
+
+
+def _load(folder: Path, settings: dict[str, Any], function: Callable | str | None) -> Fitted:
     arrays = _read_arrays(folder / _ARRAYS, settings["arrays_sha256"])
     embedding = _embedding(folder, settings["embedding"], function)
     embedding = replace(embedding, trained_on=settings["people"]["trained_on"])
@@ -252,8 +260,13 @@ def _read_arrays(path: Path, wanted: str) -> dict[str, np.ndarray]:
     content = path.read_bytes()
     if sha256(content).hexdigest() != wanted:
         raise ValueError(f"{path} is not the one that {VERIFIER} names: it was changed or cut off. {_ANEW}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            if any(member.file_size != member.compress_size for member in arrays.zip.infolist()):
+                raise ValueError("it is compressed, and may be of any size")
+            return dict(arrays)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}). {_ANEW}") from error
 
 
 def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str | None) -> Embedding:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from siamese_nn import Verifier, datasets, evaluation, faces
+from siamese_nn.verification import fitted as fitted_module
 from siamese_nn.verification.embedding import Embedding
 
 FUNCTION = """
@@ -149,6 +150,11 @@ def test_a_changed_folder_is_refused(fitted, tmp_path):
     settings.write_text(whole[:50])
     with pytest.raises(ValueError, match="is damaged"):
         load()
+    for lost in ("embedding", "threshold", "photos_each", "people"):  # with a right seal, as nobody wrote it
+        kept = {name: value for name, value in json.loads(whole).items() if name not in (lost, "sha256")}
+        settings.write_text(json.dumps(kept | {"sha256": fitted_module._seal(kept)}))
+        with pytest.raises(ValueError, match=f"verifier.json is damaged .*{lost}"):
+            load()
     settings.write_text(whole)
     (tmp_path / "own" / "arrays.npz").write_bytes(arrays[:-9])
     with pytest.raises(ValueError, match="arrays.npz is not the one that verifier.json names"):
