@@ -240,7 +240,7 @@ def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys,
     (own / "verifier.json").write_text(json.dumps(settings))
     assert cli.main(["cfp", "measure", str(own), "--data", str(cfp), "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
-    model = Verifier.load(own).model
+    model = Verifier.load(own).comparison.model
     for task, report in figures.items():
         folds = datasets.read_cfp_folds(cfp, task)
         expected = evaluation.cross_validate([evaluation.score_pairs(model, fold) for fold in folds], folds)

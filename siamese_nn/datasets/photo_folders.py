@@ -46,7 +46,7 @@ def photos_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
         raise FileNotFoundError(
             f"{folder} does not exist. Give a folder with photos, or with folders of them"
         )
-    alone, folders, left_out = _listing(folder, endings)
+    alone, folders, left_out = listing(folder, endings)
     if left_out:
         logger.warning(
             "%s: left out, being hidden, deeper, or no file that ends in %s: %s",
@@ -81,7 +81,7 @@ def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
     """
     photos_in(folder, endings)  # says what is left out
     folder = Path(folder)
-    alone, folders, _ = _listing(folder, endings)
+    alone, folders, _ = listing(folder, endings)
     of_lfw = [path for path in alone if person_by_name(path)]
     if 0 < len(of_lfw) < len(alone):
         other = next(path.name for path in alone if path not in of_lfw)
@@ -139,7 +139,7 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
     folder = Path(image_dir)
     if not folder.is_dir():
         raise FileNotFoundError(f"`image_dir` must be an existing folder. Received: {folder}")
-    flat, folders, left_out = _listing(folder)
+    flat, folders, left_out = listing(folder)
     for path in left_out:
         _require_no_photo(path)
     own = {name: photos for name, photos in folders.items() if photos}
@@ -191,7 +191,7 @@ def is_plain(name: str) -> bool:
     )
 
 
-def _listing(
+def listing(
     folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS
 ) -> tuple[list[Path], dict[str, list[Path]], list[Path]]:
     """What lies in a folder and in the folders in it, sorted.

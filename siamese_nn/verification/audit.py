@@ -15,20 +15,22 @@ from tqdm.auto import tqdm
 
 from .. import evaluation, faces
 from ..datasets import known_frame
+from ..datasets.aligned_folder import FRAME, LIST
 from ..datasets.images import ImageError
-from ..datasets.photo_folders import people_in, some
+from ..datasets.photo_folders import listing, people_in, some
 from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
 from ..datasets.splits import IdentityLeakError, spelling
 from ..faces.mtcnn import is_installed
 from ..files import write_text
 from .duplicates import THUMBNAIL, near_duplicates, thumbnail
-from .photos import vectors_of
+from .photos import Place
 from .verifier import Verifier
 
-UNREADABLE, NO_FACE, SEVERAL_FACES = "unreadable", "no face", "several faces"
+LEFT_OUT, UNREADABLE, NO_FACE, SEVERAL_FACES = "left out", "unreadable", "no face", "several faces"
 TWICE, NEARLY_TWICE = "twice", "nearly twice"
 SOMEBODY_ELSE, ONE_PERSON = "somebody else", "one person"
-KINDS = (UNREADABLE, NO_FACE, SEVERAL_FACES, TWICE, NEARLY_TWICE, SOMEBODY_ELSE, ONE_PERSON)
+KINDS = (LEFT_OUT, UNREADABLE, NO_FACE, SEVERAL_FACES, TWICE, NEARLY_TWICE, SOMEBODY_ELSE, ONE_PERSON)
+_CHUNK = 256  # photos in memory at a time
 _SHARE = 0.05  # of the photos, the most that are taken for somebody else's
 
 
@@ -37,10 +39,9 @@ class Finding:
     """Something to look at.
 
     Args:
-        kind: one of `"unreadable"`, `"no face"`, `"several faces"`, `"twice"`, `"nearly twice"`, `"somebody
-            else"` and `"one person"`.
+        kind: one of `KINDS`.
         photo: the photo, below the folder; of `"one person"` a person.
-        other: another photo or person, if there is one.
+        other: another photo or person, if there is one; of `"somebody else"` empty where it is nobody here.
         score: how sure it is, within its kind; higher is surer. It is no probability: with few people, or a
             network that was trained on other photos, it promises too much.
         reason: in words.
@@ -71,7 +72,7 @@ class Audit:
         for finding in self.findings:
             values = asdict(finding).values()
             table.writerow([_plain(value) if isinstance(value, str) else value for value in values])
-        write_text(path, buffer.getvalue())
+        write_text(path, buffer.getvalue().encode("utf-8", "backslashreplace").decode())  # names of no UTF-8
 
 
 def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *, seed: int = 0) -> Audit:
@@ -116,34 +117,76 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
         found = pool.map(lambda path: _look(path, looks), paths)
         seen_photos = list(tqdm(found, total=len(paths), desc="Looking", unit=" photos", disable=None))
     findings = [
+        Finding(LEFT_OUT, _below(folder, path), "", None, "hidden, deeper, or of another ending")
+        for path in listing(folder, RAW_ENDINGS)[2]
+        if path.name not in (LIST, FRAME)
+    ]
+    findings += [
         Finding(photo.kind, _below(folder, path), "", None, photo.reason)
         for path, photo in zip(paths, seen_photos, strict=True)
         if photo.kind
     ]
     whole = [i for i, photo in enumerate(seen_photos) if photo.kind not in (UNREADABLE, NO_FACE)]
     readable = [i for i, photo in enumerate(seen_photos) if photo.small is not None]
-    findings += _duplicates(folder, paths, names, seen_photos, readable)
+    duplicates = list(_duplicates(folder, paths, names, seen_photos, readable))
+    findings += duplicates
     if verifier is not None:
+        # Copies in one folder would vouch for each other: one of them is judged.
+        person = {_below(folder, path): name for path, name in zip(paths, names, strict=True)}
+        copies = {found.other for found in duplicates if person[found.photo] == person[found.other]}
+        whole = [i for i in whole if _below(folder, paths[i]) not in copies]
         kept, who = [paths[i] for i in whole], [names[i] for i in whole]
-        align = frame if verifier.embedding.frame is not None and frame is not None else None
-        vectors = vectors_of(verifier.embedding, kept, align)
-        findings += [
-            Finding(
-                SOMEBODY_ELSE,
-                _below(folder, kept[suspect.photo]),
-                suspect.other_person,
-                suspect.score,
-                f"more like {suspect.other_person} than like {who[suspect.photo]}",
-            )
-            for suspect in evaluation.rank_suspects(vectors, who, seed=seed)[: math.ceil(_SHARE * len(who))]
-            if suspect.score > math.log(len(people))  # so many folders have a chance to be the other
-        ]
+        vectors, refused = _vectors(verifier, kept, frame)
+        for i, reason in refused.items():
+            findings.append(Finding(UNREADABLE, _below(folder, kept[i]), "", None, reason))
+        kept = [path for i, path in enumerate(kept) if i not in refused]
+        who = [name for i, name in enumerate(who) if i not in refused]
+        by_chance = math.log(len(people))  # so many folders have a chance to be the other
+        for suspect in evaluation.rank_suspects(vectors, who, seed=seed)[: math.ceil(_SHARE * len(who))]:
+            if suspect.score > by_chance:
+                other = suspect.other_person if suspect.other > by_chance else ""
+                reason = f"more like {other or 'nobody here'} than like {who[suspect.photo]}"
+                place = _below(folder, kept[suspect.photo])
+                findings.append(Finding(SOMEBODY_ELSE, place, other, suspect.score, reason))
         findings += [
             Finding(ONE_PERSON, pair.one, pair.other, pair.score, "more like one person than like two")
             for pair in evaluation.rank_same_people(vectors, who, seed=seed)
         ]
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Audit(folder, findings, notes, len(paths), len(people))
+
+
+def _vectors(
+    verifier: Verifier, paths: list[Path], frame: faces.Frame | None
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The vectors of the photos that have one, and of the others by their numbers the reasons."""
+    place = Place(verifier.embedding, frame if verifier.embedding.frame is not None else None)
+    vectors: list[np.ndarray] = []
+    refused: dict[int, str] = {}
+
+    def pixels(i: int) -> np.ndarray | None:
+        try:
+            image = place.pixels(paths[i], i)
+        except ImageError as error:
+            refused[i] = str(error)
+            return None
+        if place.n_faces.get(i) == 0:
+            refused[i] = "no face was found"
+        return None if i in refused else image
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), _CHUNK):
+            images = list(pool.map(pixels, range(start, min(start + _CHUNK, len(paths)))))
+            numbers = [start + i for i, image in enumerate(images) if image is not None]
+            if not numbers:
+                continue
+            found = verifier.embedding(np.stack([image for image in images if image is not None]))
+            for i, vector in zip(numbers, found, strict=True):
+                if vector.any():
+                    vectors.append(vector)
+                else:
+                    refused[i] = f"{paths[i]}: the network sees nothing in it"
+    return np.array(vectors), dict(sorted(refused.items()))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ..datasets.photo_folders import people_in
 from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
 from ..runs import html_page
 from ..runs.html_page import Picture
-from .audit import NEARLY_TWICE, ONE_PERSON, SOMEBODY_ELSE, TWICE, Audit, Finding
+from .audit import LEFT_OUT, NEARLY_TWICE, ONE_PERSON, SOMEBODY_ELSE, TWICE, Audit, Finding
 
 _PHOTO = 96  # pixels of a side
 _MOST = 60  # findings of a kind that are shown
@@ -37,6 +37,8 @@ def write_audit_page(audit: Audit, output: str | os.PathLike) -> Path:
 
 def _photos(folder: Path, people: dict[str, list[Path]], finding: Finding) -> list[tuple[str, list[Picture]]]:
     """Groups of photos, each with what it is."""
+    if finding.kind == LEFT_OUT:
+        return [(finding.photo, [])]
     if finding.kind == ONE_PERSON:
         return [(name, _of(folder, people[name])) for name in (finding.photo, finding.other)]
     own = [(finding.photo, _of(folder, [folder / finding.photo]))]
@@ -45,7 +47,9 @@ def _photos(folder: Path, people: dict[str, list[Path]], finding: Finding) -> li
     if finding.kind == SOMEBODY_ELSE:
         person = next(name for name, photos in people.items() if folder / finding.photo in photos)
         rest = [path for path in people[person] if path != folder / finding.photo]
-        own += [(person, _of(folder, rest)), (finding.other, _of(folder, people[finding.other]))]
+        own.append((person, _of(folder, rest)))
+        if finding.other:
+            own.append((finding.other, _of(folder, people[finding.other])))
     return own
 
 

@@ -56,7 +56,7 @@ def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = Non
         raise ValueError("`photos` must hold at least one photo. Received none")
     if not isinstance(align, bool | Frame | None):
         raise ValueError(f"`align` must be True, False, None or a `faces.Frame`. Received: align={align!r}")
-    place = _Place(embedding, align)
+    place = Place(embedding, align)
     vectors = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(photos), _CHUNK):
@@ -78,7 +78,7 @@ def finds_faces(embedding: Embedding, align: Align) -> bool:
     return align is True or (align is None and embedding.frame is not None and is_installed())
 
 
-class _Place:
+class Place:
     """Brings photos to the form that an embedding wants, faces to their place included."""
 
     def __init__(self, embedding: Embedding, align: Align):
@@ -101,6 +101,7 @@ class _Place:
             self._given = self._wanted
 
     def pixels(self, photo: Photo, i: int) -> np.ndarray:
+        """Returns what the network sees of a photo; `n_faces` tells where there was no face to see."""
         if not isinstance(photo, Photo):
             raise TypeError(
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "

@@ -1,6 +1,7 @@
 """`audit_people`, its CSV, its page and the command, over a made folder with all that can be wrong in it."""
 
 import csv
+import os
 import re
 import shutil
 from types import SimpleNamespace
@@ -95,6 +96,39 @@ def test_photos_of_somebody_else_and_people_under_two_names(people):
     assert audit_people(people, VERIFIER).findings == result.findings
 
 
+def test_copies_do_not_vouch_for_a_wrong_photo(people):
+    with Image.open(people / "Person 30/0.png") as wrong:
+        for quality in (95, 90, 85):
+            wrong.save(people / f"Person 31/{quality}.jpg", quality=quality)
+    result = audit_people(people, VERIFIER)
+    listed = [photo for photo, other in found(result, "somebody else") if other == "Person 30"]
+    assert listed and all(photo.startswith("Person 31/") and photo.endswith(".jpg") for photo in listed)
+    assert not [photo for photo, _ in found(result, "somebody else") if photo.startswith("Person 31/0")]
+
+
+def test_a_stranger_is_nobody_here(people):
+    rng = np.random.default_rng(5)
+    pixels = np.kron(128 + 30 * rng.normal(size=(6, 6)), np.ones((4, 4))).clip(0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(people / "Person 40/stranger.png")
+    (finding,) = (one for one in audit_people(people, VERIFIER).findings if "stranger" in one.photo)
+    assert (finding.kind, finding.other) == ("somebody else", "")
+    assert finding.reason == "more like nobody here than like Person 40"
+
+
+def test_a_photo_that_the_network_cannot_judge_is_named_and_stops_nothing(people):
+    Image.new("L", (SIDE, SIDE), 128).save(people / "Person 50/grey.png")  # a vector of zeros
+    (people / "Person 51" / "notes.txt").write_text("no photo")
+    (people / "Person 52" / "deeper").mkdir()
+    result = audit_people(people, VERIFIER)
+    assert found(result, "unreadable") == [("Person 50/grey.png", "")]
+    assert found(result, "left out") == [("Person 51/notes.txt", ""), ("Person 52/deeper", "")]
+    strict = Embedding(flat, (SIDE, SIDE), "pixels", 1, crop=(SIDE, SIDE), photo_size=(SIDE, SIDE))
+    Image.new("L", (9, 40), 3).save(people / "Person 53/long.png")  # of another shape than its photos
+    verifier = SimpleNamespace(embedding=strict, seen_people=frozenset(["Somebody Else"]))
+    named = found(audit_people(people, verifier), "unreadable")
+    assert named == [("Person 50/grey.png", ""), ("Person 53/long.png", "")]
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_judged(people):
     whole = (people / "Person 00/0.png").read_bytes()
     (people / "Person 00/0.png").write_bytes(whole[: len(whole) // 2])
@@ -137,6 +171,10 @@ def test_hostile_names_are_text_in_the_table_and_on_the_page(people, tmp_path):
         (row,) = csv.DictReader(file)
     assert row["kind"] == "twice" and "<script>alert(1)<!--/9.png" in (row["photo"], row["other"])
     assert "'=HYPERLINK(1)/0.png" in (row["photo"], row["other"])
+    broken = os.fsdecode(os.fsencode(str(people)) + b"/Person 22/\xff.png")
+    shutil.copy(people / "Person 22/0.png", broken)  # no UTF-8
+    result = audit_people(people)
+    result.write_csv(tmp_path / "audit.csv")
     page = write_audit_page(result, tmp_path / "audit.html").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;alert(1)&lt;!--/9.png" in page
     assert not re.search('(src|href)=(?!"data:)', page)
