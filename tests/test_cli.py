@@ -76,7 +76,7 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
     [
         (
             ["train", "--data", "nowhere"],
-            "nowhere must be a folder that `organize_lfw_a` made, and does not exist",
+            "`--data` must be a folder with a folder of photos for each person, or an organised LFW-a",
         ),
         (["train", "--data", "nowhere", "--recipe", "no"], "`--recipe` must be one of face, face-fast"),
         (["train", "--data", "nowhere", "--recipe", "fcae"], "`--recipe` must be one of face, "),

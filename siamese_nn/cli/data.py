@@ -99,8 +99,11 @@ def align_folder(source: Path, output: Path, face: str) -> None:
     for row in rows:
         if row["reason"]:
             print(f"{row['photo']}: {row['result']}: {row['reason']}")
-    aligned = sum(row["result"] == "aligned" for row in rows)
-    print(f"{output}: {aligned} of {len(rows)} photos are aligned; photos.csv says what became of each")
+    photos = [row for row in rows if row["result"] != "left out"]
+    aligned = sum(row["result"] == "aligned" for row in photos)
+    if not aligned:
+        raise ValueError(f"{output}: of {len(photos)} photos none could be aligned; photos.csv says why")
+    print(f"{output}: {aligned} of {len(photos)} photos are aligned; photos.csv says what became of each")
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -83,8 +83,8 @@ def _recipes(options: argparse.Namespace) -> None:
     from ..recipes.recipe_file import as_toml
 
     if options.recipe:
-        print("# siamese-nn train --recipe THIS_FILE.toml\n")
-        print(as_toml(recipe_named(options.recipe)), end="")
+        text = as_toml(recipe_named(options.recipe))
+        print(f"# siamese-nn train --recipe THIS_FILE.toml\n\n{text}", end="")
     else:
         print(_table())
 

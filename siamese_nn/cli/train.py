@@ -94,8 +94,11 @@ def _train(options: argparse.Namespace) -> None:
     if by_letters:
         options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
-    if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
-        logger.info("this machine computes faster with --precision %s", faster)
+    if options.data != "toy" and not Path(options.data).exists():
+        raise FileNotFoundError(
+            "`--data` must be a folder with a folder of photos for each person, or an organised LFW-a, which "
+            f"`siamese-nn organize SOURCE {options.data}` makes. Received: {options.data}, which is not there"
+        )
     _require_fitting(options, own, by_letters, recipe)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
     split = "letters" if by_letters else recipe.split
@@ -105,6 +108,8 @@ def _train(options: argparse.Namespace) -> None:
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
     run_dir = options.run_dir or Path("runs") / title
+    if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
+        logger.info("this machine computes faster with --precision %s", faster)
     if options.folds is not None:
         train_folds(recipe, data_dir, options.folds, run_dir)
         return

@@ -9,22 +9,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
 from .. import faces
 from ..files import locked, read_json, replacing, write_text
 from .photo_files import ImageError, read_photo
+from .photo_folders import is_plain, listing, require_different_names, some
 from .raw_photos import RAW_ENDINGS, open_raw_photo
 
 logger = logging.getLogger(__name__)
 
 LIST, FRAME = "photos.csv", "frame.json"
-ALIGNED, NO_FACE, UNREADABLE = "aligned", "no face", "unreadable"
+ALIGNED, NO_FACE, UNREADABLE, LEFT_OUT = "aligned", "no face", "unreadable", "left out"
 _TAKEN = {"middle": "one nearest the middle", "largest": "largest"}
 _COLUMNS = ("photo", "sha256", "result", "faces", "aligned", "reason")
 
@@ -58,7 +61,7 @@ def align_folder(
 
     Returns:
         The lines of `photos.csv`, sorted by photo: `photo` (its path in `source`), `sha256` of the file,
-        `result` (`"aligned"`, `"no face"` or `"unreadable"`), `faces` (how many were found),
+        `result` (`"aligned"`, `"no face"`, `"unreadable"` or `"left out"`), `faces` (how many were found),
         `aligned` (the path in `output`) and `reason`.
 
     Raises:
@@ -72,7 +75,7 @@ def align_folder(
         raise ValueError(f"`face` must be one of {tuple(_TAKEN)}. Received: face={face!r}")
     source, output = Path(source), Path(output)
     finder = finder and _one_at_a_time(finder)
-    names = _files(source, output)
+    names, people, left_out = _files(source, output)
     choice = json.loads(json.dumps({"face": face, "points": frame.points, "size": frame.size}))
     _require_own(output, choice)
     busy = AlignedFolderInUse(
@@ -104,7 +107,13 @@ def align_folder(
                     rows.append(row)
             finally:
                 pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is begun
+        empty = dict.fromkeys(_COLUMNS, "")
+        rows += [empty | {"photo": name, "result": LEFT_OUT, "reason": why} for name, why in left_out.items()]
+        rows.sort(key=lambda row: row["photo"])
         write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows]))
+    kept = {PurePosixPath(row["photo"]).parts[0] for row in rows if row["result"] == ALIGNED}
+    if lost := [name for name in people if name not in kept]:
+        logger.warning("%s: no photo is left of %s", output, some(lost))
     counts = Counter(row["result"] for row in rows)
     logger.info("%s: %s", output, ", ".join(f"{count} {result}" for result, count in counts.items()))
     return rows
@@ -150,8 +159,8 @@ def aligned_name(name: str) -> str:
     return name if name.endswith(".jpg") else name + ".jpg"
 
 
-def _files(source: Path, output: Path) -> list[str]:
-    """The photos of a folder and of the folders in it, by their paths; the log names what is left out."""
+def _files(source: Path, output: Path) -> tuple[list[str], list[str], dict[str, str]]:
+    """The photos of a folder and of the folders in it, by their paths; these folders; what is left out."""
     if not source.is_dir():
         raise FileNotFoundError(
             f"{source} must be a folder with photos, or with folders of them. There is none"
@@ -160,15 +169,21 @@ def _files(source: Path, output: Path) -> list[str]:
         raise ValueError(
             f"The folder of aligned photos must not lie in that of the photos. Received: {output}"
         )
-    photos: list[str] = []
-    left_out: list[str] = []
-    for entry in sorted(source.iterdir()):
-        person = entry.is_dir() and not entry.name.startswith(".")
-        for path in sorted(entry.iterdir()) if person else [entry]:
-            fits = path.suffix.lower() in RAW_ENDINGS and not path.name.startswith(".") and path.is_file()
-            (photos if fits else left_out).append(path.relative_to(source).as_posix())
-    if left_out:
-        logger.warning("%s: left out, being hidden, deeper, or no photo: %s", source, ", ".join(left_out))
+    alone, people, others = listing(source, RAW_ENDINGS)
+    require_different_names(people)
+    if strange := [name for name in people if not is_plain(name)]:
+        raise ValueError(
+            "A person's name holds no backslash, tab, line break or other control character. Received: "
+            f"{strange[0]!r} in {source}. Rename the folder"
+        )
+    photos = sorted(path.relative_to(source).as_posix() for path in chain(alone, *people.values()))
+    left_out = {
+        path.relative_to(source).as_posix(): "a folder in a person's folder, or a broken link"
+        if path.is_dir() or not path.exists()
+        else f"no photo, by its ending {path.suffix}"
+        for path in others
+        if not path.name.startswith(".")
+    }
     if not photos:
         raise ValueError(
             f"{source} must hold photos ({', '.join(RAW_ENDINGS)}), or folders of them. Received one without"
@@ -176,7 +191,7 @@ def _files(source: Path, output: Path) -> list[str]:
     names = [aligned_name(name) for name in photos]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{source}: two photos would both become {twice[0]}. Rename one of them")
-    return photos
+    return photos, list(people), left_out
 
 
 def _require_own(output: Path, choice: dict[str, Any]) -> None:
@@ -199,7 +214,14 @@ def _is_current(source: Path, output: Path, row: dict[str, str]) -> bool:
         same = row["sha256"] == sha256(read_photo(source / row["photo"])).hexdigest()
     except ImageError:
         return False
-    return same and (row["result"] != ALIGNED or (output / row["aligned"]).is_file())
+    if not same or row["result"] != ALIGNED:
+        return same
+    try:
+        with Image.open(output / row["aligned"]) as aligned:
+            aligned.load()  # whole, and not only there
+    except OSError:
+        return False
+    return True
 
 
 def _lines(rows: Sequence[Mapping[str, str]]) -> str:
@@ -224,4 +246,4 @@ def _read_list(output: Path) -> dict[str, dict[str, str]]:
         for row in rows
     ):
         raise ValueError(f"{output / LIST} is damaged. Remove {output}, and the same call aligns all anew")
-    return {row["photo"]: row for row in rows}
+    return {row["photo"]: row for row in rows if row["result"] != LEFT_OUT}

@@ -187,8 +187,9 @@ def named_faults(path: str | os.PathLike) -> Iterator[None]:
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"{path}: not a whole JPEG or PNG image. If it is of another format (WebP, HEIC, GIF, BMP, "
-            "TIFF), convert it to JPEG or PNG; otherwise replace it"
+            f"{path}: not a whole JPEG or PNG image. `siamese-nn align` reads WebP and AVIF, too, and HEIC "
+            "after pip install pillow-heif. If it is of another format (GIF, BMP, TIFF), convert it to JPEG "
+            "or PNG; otherwise replace it"
         ) from error
     except _PILLOWS_ERRORS as error:
         fault = str(error) or type(error).__name__

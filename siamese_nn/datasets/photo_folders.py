@@ -93,7 +93,7 @@ def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
     people = dict(folders)
     for path in alone:
         people.setdefault(person_by_name(path) or path.stem, []).append(path)
-    _require_different_names(people)
+    require_different_names(people)
     if alone:
         rule = "by their names in LFW's form" if of_lfw else "each of one person, named like the file"
         logger.warning("%s: %d photos outside of people's folders are taken %s", folder, len(alone), rule)
@@ -166,7 +166,7 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
                 f"Received: {path}. Rename or remove it, or make a folder for each person"
             )
         people.setdefault(name, []).append(str(path))
-    _require_different_names(people)
+    require_different_names(people)
     if not people:
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {folder}")
     if len(flat) > 1 and len(people) == 1 and "_" not in min(people):  # one that numbers files, and no person
@@ -220,7 +220,8 @@ def _require_no_photo(path: Path) -> None:
         return
     if path.suffix.lower() in IMAGE_ENDINGS + OTHER_IMAGE_ENDINGS and not path.is_dir():
         raise ValueError(
-            f"A photo must be a JPEG or a PNG file. Received: {path}. Convert it to JPEG or remove it"
+            f"A photo must be a JPEG or a PNG file. Received: {path}. Let `siamese-nn align` read the "
+            "folder, or `train --align`; or convert the photo to JPEG"
         )
     for below, _, names in os.walk(path):
         if any(name.lower().endswith(IMAGE_ENDINGS + OTHER_IMAGE_ENDINGS) for name in names):
@@ -230,7 +231,7 @@ def _require_no_photo(path: Path) -> None:
             )
 
 
-def _require_different_names(names: Iterable[str]) -> None:
+def require_different_names(names: Iterable[str]) -> None:
     """Refuses two names that a reader, or another system, takes for one: they'd be two people, unnoticed."""
     first: dict[str, str] = {}
     for name in names:

@@ -50,7 +50,10 @@ def read_recipe(path: str | os.PathLike) -> Recipe:
             f"`siamese-nn recipes face > {path}` writes one"
         )
     try:
-        return Recipe(**_checked(tomllib.loads(path.read_text(encoding="utf-8")), _FIELDS, {}))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if not values:
+            raise ValueError(f"It must name a field at least. `siamese-nn recipes face > {path}` writes all")
+        return Recipe(**_checked(values, _FIELDS, {}))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -113,8 +116,9 @@ def _require_known(name: str, names: list[str]) -> None:
         return
     if name in _SHARED:
         raise ValueError(f"`{name}` is for the main recipe, whose pretraining takes it over. Set it there")
-    nearest = get_close_matches(name, names, n=1, cutoff=0.5) or names
-    raise ValueError(f"A recipe has no field `{name}`. Did you mean {', '.join(nearest)}?")
+    nearest = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {nearest[0]}?" if nearest else f"It has {', '.join(names)}"
+    raise ValueError(f"A recipe has no field `{name}`. {hint}")
 
 
 def _stands_for_none(name: str, value: Any) -> bool:

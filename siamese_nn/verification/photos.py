@@ -125,8 +125,8 @@ class Place:
                 name = source if isinstance(source, (str, os.PathLike)) else "the photo"
                 raise ImageError(
                     f"{name}: an aligned photo must be of {given.size} pixels (height, width). Received: "
-                    f"{raw.height} x {raw.width}. Install siamese_nn[faces], which finds faces, or say "
-                    "`align=False` (`--no-align`)"
+                    f"{raw.height} x {raw.width}. Install siamese_nn[faces], which finds faces, or give "
+                    "photos that `siamese-nn align` made"
                 )
             if given == wanted:
                 return self._load_or(source, raw)

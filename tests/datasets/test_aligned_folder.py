@@ -40,10 +40,11 @@ def test_each_photo_is_aligned_or_listed_with_its_reason(people, tmp_path, caplo
         ("Ada Lovelace/a.jpg", "aligned", "1"),
         ("Ada Lovelace/b.png", "aligned", "2"),
         ("Bo/dark.jpg", "no face", "0"),
+        ("Bo/notes.txt", "left out", ""),
         ("Bo/torn.jpg", "unreadable", ""),
     ]
     assert "several faces" in rows[1]["reason"] and all(row["reason"] for row in rows[1:])
-    assert "Bo/notes.txt" in caplog.text
+    assert rows[3]["reason"] == "no photo, by its ending .txt" and "no photo is left of Bo" in caplog.text
     with (tmp_path / "out" / "photos.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == rows
     found = sorted(
@@ -71,7 +72,7 @@ def test_the_same_call_takes_up_only_what_is_new_or_changed(people, tmp_path):
     (people / "Ada Lovelace/b.png").unlink()
     rows = align_folder(people, tmp_path / "out", finder=counted)
     assert len(seen) == 1 and not list((tmp_path / "out").rglob("*.jpg"))
-    assert [row["result"] for row in rows] == ["no face", "no face", "unreadable"]
+    assert [row["result"] for row in rows] == ["no face", "no face", "left out", "unreadable"]
 
 
 def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
@@ -94,6 +95,7 @@ def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
         "aligned",
         "aligned",
         "no face",
+        "left out",
         "unreadable",
     ]
 
@@ -146,9 +148,28 @@ def test_another_choice_or_folder_is_refused(people, tmp_path):
 def test_the_command_says_what_became_of_which_photo(people, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(aligned_folder.faces.alignment, "find", lambda photo, finder=None: [])
     monkeypatch.setattr(aligned_folder.faces, "find", lambda photo, finder=None: [])
-    assert cli.main(["align", str(people), str(tmp_path / "out")]) == 0
-    out = capsys.readouterr().out
-    assert "Bo/dark.jpg: no face: No face was found" in out and "0 of 4 photos are aligned" in out
+    assert cli.main(["align", str(people), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert "Bo/dark.jpg: no face: No face was found" in said.out
+    assert "of 4 photos none could be aligned" in said.err
+
+
+def test_a_damaged_aligned_photo_is_made_again(people, tmp_path):
+    align_folder(people, tmp_path / "out", finder=finder)
+    aligned = tmp_path / "out/Ada Lovelace/a.jpg"
+    whole = aligned.read_bytes()
+    aligned.write_bytes(whole[:300])
+    align_folder(people, tmp_path / "out", finder=finder)
+    assert aligned.read_bytes() == whole
+
+
+def test_names_that_no_training_takes_are_refused_before_faces_are_looked_for(people, tmp_path):
+    Image.new("L", (9, 9)).save(people / "Ada Lovelace/c.png")
+    for name, message in (("ada lovelace", "Two people must have two names"), ("Bo\\x", "no backslash")):
+        (people / name).mkdir()
+        with pytest.raises(ValueError, match=message):
+            align_folder(people, tmp_path / "out", finder=lambda pixels: 1 / 0)
+        (people / name).rmdir()
 
 
 @pytest.mark.parametrize("line", ["../people/Bo/dark.jpg,,no face,,,\n", "a,b\n"])

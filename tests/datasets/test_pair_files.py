@@ -198,8 +198,8 @@ def test_in_folders_a_photos_person_is_its_folder(tmp_path):
         (["Ada_0001.jpg", "Bob/1.jpg"], r"not both. Received: .*Ada_0001.jpg beside .*Bob"),
         (["Ada/1.jpg", "Bob/2023/May/1.jpg"], r"not deeper. Received some in .*Bob/2023/May. Move them up"),
         (["Ada_0001.jpg", "2023/May/1.heic"], r"not deeper. Received some in .*2023/May"),
-        (["Ada/1.jpg", "Ada/2.HEIC"], r"Received: .*2.HEIC. Convert it to JPEG or remove it"),
-        (["Ada_0001.jpg", "Bob_0001.webp"], r"Received: .*Bob_0001.webp. Convert it"),
+        (["Ada/1.jpg", "Ada/2.HEIC"], r"Received: .*2.HEIC. Let `siamese-nn align` read"),
+        (["Ada_0001.jpg", "Bob_0001.webp"], r"Received: .*Bob_0001.webp. Let `siamese-nn align`"),
         (["Ada/1.jpg", "Bob/notes.txt"], r"must hold photos. Received one without: .*Bob. Remove it"),
     ],
 )

@@ -50,7 +50,8 @@ def test_a_pretraining_is_checked_with_what_it_takes_over(written):
     ("text", "message"),
     [
         ("learning_rte = 1", "no field `learning_rte`. Did you mean learning_rate?"),
-        ("xyz = 1", "no field `xyz`. Did you mean model, margin,"),
+        ("xyz = 1", "no field `xyz`. It has model, margin,"),
+        ("# only a comment", "must name a field at least. `siamese-nn recipes face > "),
         ('model = "cosfase"', "`model` must be one of .*Did you mean 'cosface'?"),
         ("epochs = 0", "`epochs` must be a whole number of at least 1"),
         ("epochs = 1\nepochs = 2", "overwrite"),
