@@ -266,6 +266,7 @@ def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys,
     assert seen in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_recipe", "no_pictures")
 def test_excluded_people_are_neither_trained_nor_validated_on(toy_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

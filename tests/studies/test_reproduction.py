@@ -123,6 +123,7 @@ def test_plan_gives_each_training_one_folder(tmp_path):
         reproduction.plan(["5.1"], tmp_path, changes={"fliters": 4})
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_runs(done):
     rows = reproduction.collect(done)
     assert [(row["name"], row["seed"], row["status"]) for row in rows] == [
@@ -147,6 +148,7 @@ def test_figures_are_those_of_the_runs(done):
     assert "DEPART from the report's settings: units 8" in reproduction.describe(rows)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_run_again(done, toy_pairs, toy_test):
     files = [file for run in done for file in run.run_dir.rglob("*") if file.is_file() and file.suffix]
     before = {file: file.stat().st_mtime_ns for file in files}
@@ -154,6 +156,7 @@ def test_what_is_finished_is_not_run_again(done, toy_pairs, toy_test):
     assert {file: file.stat().st_mtime_ns for file in files} == before and len(before) > 10
 
 
+@pytest.mark.slow
 def test_the_figures_are_drawn(done, tmp_path):
     paths = reproduction.draw(done, tmp_path / "figures")
     assert [path.name for path in paths] == [f"figure_{number}.png" for number in range(5, 10)]
@@ -162,6 +165,7 @@ def test_the_figures_are_drawn(done, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_experiments_that_share_a_run_are_drawn_once(done, tmp_path, monkeypatch):
     names = []
     draw = reproduction.plots.all_curves
@@ -234,6 +238,7 @@ def test_a_damaged_run_is_passed_over_and_the_others_are_not(
     assert "ours, seed 1, damaged" in str(reproduction.table(rows, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("damage", [writes("epoch,loss\n1,0.5\n2,x\n"), lose])
 def test_a_damaged_run_is_not_drawn_and_the_others_are(done, tmp_path, damage):
@@ -244,6 +249,7 @@ def test_a_damaged_run_is_not_drawn_and_the_others_are(done, tmp_path, damage):
     assert reproduction.draw([broken], tmp_path / "none") == []
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_is_a_row_with_that_word(toy_pairs, toy_test, tmp_path):
     runs = reproduction.plan(["5.1"], tmp_path, split="identities", changes={**SMALL, "learning_rate": 1e30})
     for _ in range(2):
@@ -253,6 +259,7 @@ def test_a_training_that_diverges_is_a_row_with_that_word(toy_pairs, toy_test, t
     assert "ours, seed 0, diverged" in str(reproduction.table(rows, 3))
 
 
+@pytest.mark.slow
 def test_any_other_error_is_not_passed_over(done, toy_pairs, toy_test):
     with pytest.raises(ValueError, match="the run of another data"):
         reproduction.run(done, toy_pairs[:-1], toy_test)
@@ -281,6 +288,7 @@ def test_a_folder_in_use_is_looked_at_again_at_the_end(toy_pairs, toy_test, tmp_
     assert seen == [f"{name}-identities-0" for name in names]
 
 
+@pytest.mark.slow
 def test_the_tables_say_what_the_photos_are(done, organized, tmp_path, monkeypatch):
     rows = reproduction.collect(done, organized)
     words = "faces, 120 training and 24 test pairs"

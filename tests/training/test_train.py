@@ -542,6 +542,7 @@ def test_a_finished_run_with_a_changed_file_is_refused(run, tmp_path):
     assert again() == results  # the figures are whole, and there is nothing to measure anew
 
 
+@pytest.mark.slow
 def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch, caplog):
     folder, results, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
