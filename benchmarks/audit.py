@@ -5,7 +5,7 @@ folder, by five draws. Counted is which share of them is among the first 5% of `
 how often the likeliest other folder is the right one. LFW-a's own errors count as false finds. Only people
 with as many photos as the table says take part.
 
-    siamese-nn train --data data/lfw-a --recipe face --run-dir runs/face
+    siamese-nn train --data data/lfw-a --recipe face --precision mixed_bfloat16 --run-dir runs/face
     python benchmarks/audit.py runs/face --data data/lfw-a
 """
 

@@ -308,7 +308,9 @@ class Verifier:
         evaluation.require_unseen(folds, self.seen_people)
         if photos is not None:
             paths = sorted({str(path) for own in photos.values() for path in own})
-            vectors = unit_length(self.embed(paths, align=where_faces_lie(self.embedding, paths, align)))
+            align = where_faces_lie(self.embedding, paths, align)
+            # The network's own: what a back-end of `fit` has prepared is no embedding to fit another to.
+            vectors = unit_length(vectors_of(self.embedding, paths, align))
             return evaluation.cross_validate_plda(dict(zip(paths, vectors, strict=True)), photos, folds)
         scores = [self.score_pairs(fold, align=align) for fold in folds]
         return evaluation.cross_validate(scores, folds)

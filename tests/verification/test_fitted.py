@@ -102,6 +102,17 @@ def test_it_identifies_and_clusters_and_reports_in_folds(fitted, sides):
     assert report.threshold == fitted.threshold and report.n_people == len(sides[0].identities())
 
 
+def test_a_refit_in_folds_begins_with_the_networks_own_vectors(fitted, sides, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluation, "cross_validate_plda", lambda vectors, *_: seen.append(vectors))
+    for verifier in (fitted, Verifier.fit(embedding_of(), sides[1], plda=sides[2])):
+        monkeypatch.setattr(verifier, "seen_people", frozenset(["Somebody Else"]))
+        verifier.cross_validate([sides[0]], photos=dict(list(sides[2].items())[:3]))
+    plain, with_plda = seen
+    for path, vector in plain.items():
+        np.testing.assert_array_equal(vector, with_plda[path])
+
+
 @pytest.mark.parametrize("group", ["plda", "cohort", "trained_on"])
 def test_nobody_is_on_two_sides(sides, group):
     first = sides[1].left_identities[0].upper().replace("_", " ")
