@@ -35,7 +35,7 @@ _ARRAYS, _NETWORK = "arrays.npz", {"onnx": "embedding.onnx", "keras": "embedding
 _OF_ONNX = ("colours", "output")
 _LEAST = 10  # people with a pair of their own, and pairs of two people: with fewer a threshold says nothing
 _TOP = 200  # scores with a cohort
-_ALIKE = 0.999  # the cosine of the vectors that one network gives on two machines, at least
+_APART = 0.04  # of its length, at most: the vectors that one network gives on two machines
 _ANEW = "Copy the folder anew, or make it again by `Verifier.fit` and `save`"
 
 Photos = Mapping[str, Sequence[str]]
@@ -323,8 +323,8 @@ def _require_same_network(embedding: Embedding, probe: np.ndarray, folder: Path)
     """Raises where the network gives other vectors than when its threshold was chosen."""
     found = embedding.probe()
     if found.shape == probe.shape:
-        lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(probe, axis=1)
-        if (np.einsum("ij,ij->i", found, probe) >= _ALIKE * lengths).all():
+        # Not by the cosine: a network of other lengths has other distances.
+        if (np.linalg.norm(found - probe, axis=1) <= _APART * np.linalg.norm(probe, axis=1)).all():
             return
     raise ValueError(
         f"{embedding.name} gives other vectors than when the threshold in {folder} was chosen: it is another "

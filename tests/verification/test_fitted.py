@@ -135,6 +135,8 @@ def test_the_function_is_asked_for_and_another_one_is_told(fitted, tmp_path):
         Verifier.load(tmp_path / "own")
     with pytest.raises(ValueError, match="small photos gives other vectors than when the threshold"):
         Verifier.load(tmp_path / "own", function=lambda images: small(images[:, ::-1]))  # noqa: F821
+    with pytest.raises(ValueError, match="small photos gives other vectors than when the threshold"):
+        Verifier.load(tmp_path / "own", function=lambda images: 2 * small(images))  # noqa: F821
     with pytest.raises(ValueError, match="must be 'module:function'"):
         Verifier.load(tmp_path / "own", function="mine.small")
     with pytest.raises(ValueError, match="can be imported. Received: no_module:small"):
