@@ -322,10 +322,10 @@ def _imported(path: str) -> Callable:
 def _require_same_network(embedding: Embedding, probe: np.ndarray, folder: Path) -> None:
     """Raises where the network gives other vectors than when its threshold was chosen."""
     found = embedding.probe()
-    if found.shape == probe.shape:
-        # Not by the cosine: a network of other lengths has other distances.
-        if (np.linalg.norm(found - probe, axis=1) <= _APART * np.linalg.norm(probe, axis=1)).all():
-            return
+    lengths = np.linalg.norm(probe, axis=1)
+    # Not by the cosine: a network of other lengths has other distances.
+    if found.shape == probe.shape and (np.linalg.norm(found - probe, axis=1) <= _APART * lengths).all():
+        return
     raise ValueError(
         f"{embedding.name} gives other vectors than when the threshold in {folder} was chosen: it is another "
         "network, or photos go in otherwise. Bring the one of then back, or fit anew"
