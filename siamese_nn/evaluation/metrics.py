@@ -10,11 +10,13 @@ from prettytable import PrettyTable
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from .checked import checked_identities, checked_scores
+from .checked import Identities, checked_identities, checked_scores
 from .intervals import FALSE_ACCEPT_RATES, bootstrap_intervals, least_count
-from .likelihood import min_cllr
+from .likelihood import Cost, cllr, detection_cost, min_cllr, min_detection_cost
 
+COSTS = {"cllr": "Cllr", "min_cllr": "Minimal Cllr", "dcf": "DCF", "min_dcf": "Minimal DCF"}
 _LEAST_FOR_CLLR = 100  # pairs of either kind
+_PRIOR = 0.01  # the share of same pairs in use, for the detection costs
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class VerificationReport:
             calibration: see `min_cllr`. `None` with fewer than 100 pairs of either kind, by which it would
             be too optimistic.
         min_cllr_interval: over people; `None` without names or spread.
+        cllr: the same with the calibration: see `cllr`. What it is above `min_cllr`, the calibration loses.
+            `None` likewise, and where no likelihood ratios were given.
+        cllr_interval: as `min_cllr_interval`.
+        min_dcf: the detection cost where one pair in a hundred is of one person and both errors cost alike,
+            at the threshold that is best on these very pairs: see `min_detection_cost`. `None` with fewer
+            than 1,000 different pairs, which cannot show so few false matches.
+        min_dcf_interval: as `min_cllr_interval`.
+        dcf: the same by likelihood ratios: see `detection_cost`. `None` likewise, and without them.
+        dcf_interval: as `min_cllr_interval`.
 
     Reference:
         Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
@@ -69,6 +80,12 @@ class VerificationReport:
     interval_over: str
     min_cllr: float | None = None
     min_cllr_interval: tuple[float, float] | None = None
+    cllr: float | None = None
+    cllr_interval: tuple[float, float] | None = None
+    min_dcf: float | None = None
+    min_dcf_interval: tuple[float, float] | None = None
+    dcf: float | None = None
+    dcf_interval: tuple[float, float] | None = None
 
     def as_dict(self) -> dict:
         """Returns the fields as plain numbers, ready for JSON."""
@@ -88,10 +105,16 @@ class VerificationReport:
             few = f"too few different pairs (needs {round(3 / float(rate))})"
             interval = "" if tar is None else _interval(self.tar_intervals.get(rate))
             table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", interval])
-        few = f"too few pairs of either kind (needs {_LEAST_FOR_CLLR})"
-        value = few if self.min_cllr is None else f"{self.min_cllr:.4f}"
-        interval = "" if self.min_cllr is None else _interval(self.min_cllr_interval)
-        table.add_row(["Minimal Cllr", value, interval])
+        few = {
+            "cllr": f"too few pairs of either kind (needs {_LEAST_FOR_CLLR})",
+            "dcf": f"too few different pairs (needs {least_count(_PRIOR):,})",
+        }
+        for name, words in COSTS.items():
+            cost, interval = getattr(self, name), _interval(getattr(self, f"{name}_interval"))
+            if cost is None:
+                kind = name.removeprefix("min_")
+                silent = few[kind] if getattr(self, f"min_{kind}") is None else "not calibrated"
+            table.add_row([words, *((silent, "") if cost is None else (f"{cost:.4f}", interval))])
         table.add_row(["Threshold", f"{self.threshold:.6g}", ""])
         for name, count in self.confusion.items():
             table.add_row([name.replace("_", " ").capitalize(), count, ""])
@@ -114,6 +137,7 @@ def verification_report(
     *,
     threshold: float,
     identities: tuple[Sequence[str] | np.ndarray, Sequence[str] | np.ndarray] | None = None,
+    log_likelihood_ratios: ArrayLike | None = None,
     seed: int = 0,
 ) -> VerificationReport:
     """Measures scores against labels.
@@ -126,6 +150,8 @@ def verification_report(
             pairs.right_identities`), for intervals over people: pairs share people, so that
             intervals over pairs are too narrow. `None` gives accuracy its interval over pairs
             (Wilson), and the other figures none.
+        log_likelihood_ratios: `(n,)` natural logarithms, by a calibration that other people gave, for what
+            the calibrated answers cost: see `Calibration.log_likelihood_ratio`.
         seed: of the intervals over people: see `evaluation.intervals`.
 
     Raises:
@@ -170,9 +196,7 @@ def verification_report(
         else None
         for rate in FALSE_ACCEPT_RATES
     }
-    lowest = None
-    if min(n_same, n_different) >= _LEAST_FOR_CLLR:
-        lowest = min_cllr(scores, same, identities=identities)
+    costs = _costs(scores, same, identities, log_likelihood_ratios)
     return VerificationReport(
         n_same=n_same,
         n_different=n_different,
@@ -198,9 +222,25 @@ def verification_report(
         },
         best_accuracy=float(np.rint(right_decisions.max()) / len(same)),
         interval_over="pairs" if identities is None else "people",
-        min_cllr=None if lowest is None else lowest.estimate,
-        min_cllr_interval=None if lowest is None else lowest.interval,
+        **{name: cost.estimate for name, cost in costs.items()},
+        **{f"{name}_interval": cost.interval for name, cost in costs.items()},
     )
+
+
+def _costs(
+    scores: np.ndarray, same: np.ndarray, identities: Identities | None, ratios: ArrayLike | None
+) -> dict[str, Cost]:
+    costs = {}
+    n_different = int((~same).sum())
+    if min(n_different, len(same) - n_different) >= _LEAST_FOR_CLLR:
+        costs["min_cllr"] = min_cllr(scores, same, identities=identities)
+        if ratios is not None:
+            costs["cllr"] = cllr(ratios, same, identities=identities)
+    if n_different >= least_count(_PRIOR):
+        costs["min_dcf"] = min_detection_cost(scores, same, prior=_PRIOR, identities=identities)
+        if ratios is not None:
+            costs["dcf"] = detection_cost(ratios, same, prior=_PRIOR, identities=identities)
+    return costs
 
 
 def choose_threshold(scores: ArrayLike, same: ArrayLike, *, fmr: float | None = None) -> float:

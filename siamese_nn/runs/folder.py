@@ -221,7 +221,8 @@ def _require_made_from_scores(run_dir: Path, results: Results) -> None:
             report = verification_report(own, same, threshold=figures.threshold).as_dict()
             if name == "validation":
                 report["threshold"] = float(choose_threshold(own, same))
-            later = [] if figures.min_cllr is None else ["min_cllr"]  # which older versions did not write
+            # Older versions did not write these.
+            later = [name for name in ("min_cllr", "min_dcf") if getattr(figures, name) is not None]
             for figure in [*FIGURES, *later]:
                 if "interval" not in figure and not _agree(report[figure], getattr(figures, figure)):
                     raise damaged(

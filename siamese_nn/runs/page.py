@@ -13,13 +13,17 @@ from PIL import Image
 from .. import plots
 from ..datasets.images import ImageError, load_image
 from ..evaluation import Calibration, VerificationReport
+from ..evaluation.metrics import COSTS
 from . import html_page
 from .folder import PAGE
 from .html_page import Picture, percent
 from .measured import LEAKS, RunFolder, finishing
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
-_ROW = ["Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%", "Min. Cllr"]
+_ROW = [
+    *("Accuracy", "AUC", "EER", "TAR at FAR 10%", "TAR at FAR 1%", "TAR at FAR 0.1%"),
+    *(words.replace("Minimal", "Min.") for words in COSTS.values()),
+]
 _DECISIONS = [
     *("True accepts", "False rejects", "False accepts", "True rejects"),
     *("Accuracy", "Fixed threshold", "Hindsight"),
@@ -327,8 +331,11 @@ def _row(figures: VerificationReport) -> list[Any]:
     for far in ("0.1", "0.01", "0.001"):
         interval = figures.tar_intervals.get(far)
         row.append((percent(figures.tar_at_far.get(far)), " to ".join(map(percent, interval or ()))))
-    least = "-" if figures.min_cllr is None else f"{figures.min_cllr:.3f}"
-    row.append((least, " to ".join(map("{:.3f}".format, figures.min_cllr_interval or ()))))
+    for name in COSTS:
+        cost, interval = getattr(figures, name), getattr(figures, f"{name}_interval")
+        row.append(
+            ("-" if cost is None else f"{cost:.3f}", " to ".join(map("{:.3f}".format, interval or ())))
+        )
     return row
 
 

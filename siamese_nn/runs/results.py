@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from ..evaluation import VerificationReport
+from ..evaluation.metrics import COSTS
 from .checks import (
     Fits,
     fault,
@@ -182,7 +183,9 @@ class Results:
 
 # These are left out where there is none; all others are null then.
 _LEFT_OUT = {
-    *("loss", "accuracy_at_half", "accuracy_at_half_interval", "min_cllr", "min_cllr_interval"),
+    *("loss", "accuracy_at_half", "accuracy_at_half_interval"),
+    *COSTS,
+    *(f"{name}_interval" for name in COSTS),
     *("val_auc_touched", "val_auc_others"),
     *("files", "sha256"),
 }
@@ -237,8 +240,8 @@ _OPTIONAL_FIGURES: dict[str, Fits] = {
     "loss": or_none(_is_loss),
     "accuracy_at_half": or_none(is_number),
     "accuracy_at_half_interval": or_none(is_interval),
-    "min_cllr": or_none(is_number),
-    "min_cllr_interval": or_none(is_interval),
+    **dict.fromkeys(COSTS, or_none(is_number)),
+    **{f"{name}_interval": or_none(is_interval) for name in COSTS},
 }
 _RESULTS: dict[str, Fits] = {
     "status": lambda value: value in (Status.FINISHED, Status.INTERRUPTED),

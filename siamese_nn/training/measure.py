@@ -19,6 +19,7 @@ from .. import __version__
 from ..datasets import DecodedPhotos, Pairs, known_frame
 from ..datasets.pipelines import pair_batches
 from ..evaluation import (
+    Calibration,
     choose_threshold,
     embed,
     fit_platt,
@@ -99,7 +100,9 @@ def measure(
                 with replacing(run_dir / FINISHED) as partial:
                     model.save(partial)
         scores[which] = {name: score_pairs(model, pairs, photos=decoded) for name, pairs in sets.items()}
-        figures[which] = _figures(sets, scores[which])
+        if which == "best":
+            calibration = fit_platt(scores[which]["validation"], sets["validation"].same)
+        figures[which] = _figures(sets, scores[which], calibration if which == "best" else None)
         if recipe.kind == "pairs" and not recipe.finishes:
             figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
     if has_collapsed(scores["best"]["validation"]):
@@ -133,7 +136,8 @@ def measure(
     write_verifier_settings(
         run_dir,
         _verifier_settings(
-            run_dir, recipe, sets, photos, scores["best"]["validation"], claim, trained_on, decoded
+            *(run_dir, recipe, sets, photos, scores["best"]["validation"], calibration),
+            *(claim, trained_on, decoded),
         ),
     )
     return results
@@ -161,15 +165,21 @@ def _best_epoch(values: list[float], monitor: str) -> int:
     return int(best(values)) + 1
 
 
-def _figures(sets: dict[str, Pairs], scores: dict[str, np.ndarray]) -> dict[str, Figures]:
+def _figures(
+    sets: dict[str, Pairs], scores: dict[str, np.ndarray], calibration: Calibration | None = None
+) -> dict[str, Figures]:
     # As a plain number: on the validation pairs themselves it is optimistic, and so described.
-    threshold = float(choose_threshold(scores["validation"], sets["validation"].same))
+    validation = sets["validation"].same
+    threshold = float(choose_threshold(scores["validation"], validation))
+    share = float(validation.mean())
     reports = {
         name: verification_report(
             scores[name],
             sets[name].same,
             threshold=threshold,
             identities=(sets[name].left_identities, sets[name].right_identities),
+            log_likelihood_ratios=calibration
+            and calibration.log_likelihood_ratio(scores[name], share_of_same=share),
         )
         for name in scores
     }
@@ -182,6 +192,7 @@ def _verifier_settings(
     sets: Mapping[str, Pairs],
     photos: Mapping[str, Sequence[str]],
     scores: np.ndarray,
+    calibration: Calibration,
     claim: dict[str, Any],
     trained_on: Collection[str],
     decoded: DecodedPhotos,
@@ -192,7 +203,6 @@ def _verifier_settings(
     learnt = chain(sets["train"].distinct_images()[0], *photos.values())
     photo_size = common_photo_size(recipe, val.distinct_images()[0])
     frame = known_frame([*learnt, *val.distinct_images()[0]])
-    calibration = fit_platt(scores, val.same)
     model = FINISHED if recipe.finishes else _WHICH["best"]
     return {
         "siamese_nn": __version__,

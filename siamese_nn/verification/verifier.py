@@ -338,11 +338,14 @@ class Verifier:
         """
         fitted.require_apart("The people of the verifier", self.seen_people, pairs)
         scores = self.score_pairs(pairs, align=align)
+        chosen_on = self.provenance["chosen_on"]
+        share = chosen_on["same"] / (chosen_on["same"] + chosen_on["different"])
         found = evaluation.verification_report(
             scores,
             pairs.same,
             threshold=self.threshold,
             identities=(pairs.left_identities, pairs.right_identities),
+            log_likelihood_ratios=self.calibration.log_likelihood_ratio(scores, share_of_same=share),
         )
         if page is not None:
             write_report_page(self, pairs, scores, found, page)

@@ -277,15 +277,35 @@ def test_a_false_match_rate_that_the_pairs_cannot_show_is_refused(fmr, message):
         evaluation.choose_threshold(scores, same, fmr=fmr)
 
 
-def test_the_minimal_cllr_of_a_report_and_where_it_is_silent():
+def test_the_costs_of_a_report_and_where_it_is_silent():
     rng = np.random.default_rng(0)
-    same = np.arange(400) % 2
+    same = np.arange(2000) % 2
     scores = rng.normal(same, 1)
-    names = [f"{i // 4}" for i in range(400)], [f"{i // 4}{'' if one else 'x'}" for i, one in enumerate(same)]
-    report = evaluation.verification_report(scores, same, threshold=0.5, identities=names)
-    expected = evaluation.min_cllr(scores, same, identities=names)
-    assert (report.min_cllr, report.min_cllr_interval) == (expected.estimate, expected.interval)
-    assert f"{report.min_cllr:.4f}" in report.table().get_string()
-    few = evaluation.verification_report(scores[:199], same[:199], threshold=0.5)
-    assert few.min_cllr is None and few.min_cllr_interval is None
-    assert "too few pairs of either kind (needs 100)" in few.table().get_string()
+    people = [f"{i // 4}" for i in range(2000)]
+    names = people, [f"{person}{'' if one else 'x'}" for person, one in zip(people, same, strict=True)]
+    ratios = 0.8 * scores - 0.5  # of a calibration that is a little off
+    report = evaluation.verification_report(
+        scores, same, threshold=0.5, identities=names, log_likelihood_ratios=ratios
+    )
+    expected = {
+        "cllr": evaluation.cllr(ratios, same, identities=names),
+        "min_cllr": evaluation.min_cllr(scores, same, identities=names),
+        "dcf": evaluation.detection_cost(ratios, same, prior=0.01, identities=names),
+        "min_dcf": evaluation.min_detection_cost(scores, same, prior=0.01, identities=names),
+    }
+    for name, cost in expected.items():
+        assert (getattr(report, name), getattr(report, f"{name}_interval")) == (cost.estimate, cost.interval)
+        assert f"{cost.estimate:.4f}" in report.table().get_string()
+    assert report.min_cllr < report.cllr and report.min_dcf <= report.dcf
+    uncalibrated = evaluation.verification_report(scores, same, threshold=0.5)
+    assert uncalibrated.cllr is uncalibrated.dcf is None
+    assert uncalibrated.table().get_string().count("not calibrated") == 2
+    few = evaluation.verification_report(
+        scores[:199], same[:199], threshold=0.5, log_likelihood_ratios=ratios[:199]
+    )
+    assert {getattr(few, f"{name}{end}") for name in expected for end in ("", "_interval")} == {None}
+    words = few.table().get_string()
+    assert words.count("too few pairs of either kind (needs 100)") == 2
+    assert words.count("too few different pairs (needs 1,000)") == 2
+    with pytest.raises(ValueError, match="one shape"):
+        evaluation.verification_report(scores, same, threshold=0.5, log_likelihood_ratios=ratios[:5])

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from siamese_nn import faces
-from siamese_nn.evaluation import choose_threshold
+from siamese_nn.evaluation import Calibration, choose_threshold, cllr
 from siamese_nn.runs import folder
 from siamese_nn.runs.results import Results, Status
 from siamese_nn.training import Recipe
@@ -88,6 +88,18 @@ def test_the_verifier_is_told_where_the_faces_lie_if_that_is_known(make, sets, m
     assert (held and faces.Frame(**held)) == (frame if frame == faces.LFW_A else None)
     learnt = [path for name in ("train", "validation") for path in sets[name].distinct_images()[0]]
     assert set(asked) == {*learnt, "Ada_0001.jpg"}
+
+
+def test_the_best_epochs_cllr_is_by_the_calibration_that_its_verifier_gets(make, sets, monkeypatch):
+    monkeypatch.setattr("siamese_nn.evaluation.metrics._LEAST_FOR_CLLR", 1)
+    run_dir, decoded = make(best_epoch=1), run_photos(RECIPE, sets, [])
+    results = measure(run_dir, RECIPE, sets, {}, decoded, "a device", Status.FINISHED)
+    calibration = Calibration(**folder.read_verifier_settings(run_dir)["calibration"])
+    scores = np.array(folder.read_scores(run_dir)["test"]["best"])
+    share = sets["validation"].same.mean()
+    ratios = calibration.log_likelihood_ratio(scores, share_of_same=share)
+    assert results.best["test"].cllr == cllr(ratios, sets["test"].same).estimate
+    assert results.figures["last"]["test"].cllr is results.raw_pixels["test"].cllr is None
 
 
 def test_the_last_epoch_that_is_the_best_is_scored_once(make, sets, monkeypatch):

@@ -86,7 +86,7 @@ def test_saved_verifiers_give_the_same_answers_in_a_fresh_process(sides, tmp_pat
     assert done.stdout.splitlines() == wanted and len({line.split()[-1] for line in wanted}) == 4
 
 
-def test_it_identifies_and_clusters_and_reports_in_folds(fitted, sides):
+def test_it_identifies_and_clusters_and_reports_in_folds(fitted, sides, monkeypatch):
     people = dict(list(sides[2].items())[:5])
     gallery = fitted.gallery({name: photos[:1] for name, photos in people.items()})
     found = fitted.identify([photos[0] for photos in people.values()], gallery, threshold=0.99)
@@ -96,8 +96,11 @@ def test_it_identifies_and_clusters_and_reports_in_folds(fitted, sides):
         fitted.cross_validate([sides[1]])
     with pytest.raises(datasets.IdentityLeakError, match="The people of the verifier and `pairs` must share"):
         fitted.report(sides[1])
+    monkeypatch.setattr("siamese_nn.evaluation.metrics._LEAST_FOR_CLLR", 1)
     report = fitted.report(sides[0])
     scores = fitted.score_pairs(sides[0])
+    ratios = fitted.calibration.log_likelihood_ratio(scores, share_of_same=sides[1].same.mean())
+    assert report.cllr == evaluation.cllr(ratios, sides[0].same).estimate
     assert report.accuracy == np.mean((scores >= fitted.threshold) == sides[0].same)
     assert report.threshold == fitted.threshold and report.n_people == len(sides[0].identities())
 
