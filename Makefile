@@ -19,7 +19,7 @@ test: .venv/installed
 	$(BIN)/python $(PYTEST) -m "not slow"
 
 # What is killed, what takes several processes, and most trainings.
-test-slow: .venv/installed
+test-slow: .venv/installed .venv-runtime/installed
 	$(BIN)/python $(PYTEST) -m slow
 
 # All at once, with the lines that no test runs.
@@ -50,6 +50,12 @@ CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
 	$*/bin/pip install --quiet --no-compile $(CONSTRAINED) --editable '.[$(EXTRAS)]'
 	touch $@
 
+# The verifier without TensorFlow, in an environment without it.
+.venv-runtime/installed: $(addprefix siamese_nn/,$(shell cat runtime/shared.txt)) $(wildcard runtime/*.* runtime/*/*.py)
+	$(PYTHON) -m venv .venv-runtime
+	.venv-runtime/bin/pip install --quiet --no-compile --constraint constraints.txt './runtime[onnx]'
+	touch $@
+
 # Writes down the newest versions. They are committed once `.ci/run` has passed with them.
 constraints: clean
 	$(MAKE) .venv/installed .venv-addons/installed CONSTRAINED=
@@ -57,4 +63,4 @@ constraints: clean
 	$(ADDONS_BIN)/pip freeze --exclude-editable >constraints-addons.txt
 
 clean:
-	rm -rf .venv .venv-addons build *.egg-info
+	rm -rf .venv .venv-addons .venv-runtime build runtime/build *.egg-info runtime/*.egg-info

@@ -1,5 +1,6 @@
 """Files that are whole or absent: a killed process leaves the old one or the new one, never half of one."""
 
+import hashlib
 import json
 import os
 import re
@@ -10,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 try:
     import fcntl
@@ -123,6 +122,8 @@ def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
 
     The lock goes with the process, however it ends. The file stays, for to remove it would let two in.
     """
+    from filelock import FileLock, Timeout
+
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file, timeout=0)
     try:
@@ -151,3 +152,11 @@ def read_json(path: str | os.PathLike) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}). Remove it, or the folder that it is in") from error
+
+
+def digest(path: str | os.PathLike) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal digits; what is no file is a `ValueError`."""
+    if not os.path.isfile(path):  # to open a pipe would wait for its writer
+        raise ValueError(f"{path} must be a file. Received: a folder, a pipe or the like. Remove it")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

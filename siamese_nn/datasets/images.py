@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
 
 from ..files import replacing
 from .photo_files import ImageError, read_photo, require_photo_file, require_whole, scan_ends
@@ -345,6 +344,8 @@ def _decode(
         done = pool.map(load, range(0, len(paths), _TASK))
         hide = None if progress and len(paths) >= 500 else True  # None: hidden where there is no terminal
         try:
+            from tqdm.auto import tqdm
+
             with tqdm(total=len(paths), desc="decoding", unit="photo", leave=False, disable=hide) as bar:
                 for count in done:
                     bar.update(count)

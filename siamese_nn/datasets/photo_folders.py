@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unicodedata import category, normalize
 
-from .pairs import Pairs
+if TYPE_CHECKING:
+    from .pairs import Pairs
 
 logger = logging.getLogger(__name__)
 
@@ -243,7 +245,7 @@ def require_different_names(names: Iterable[str]) -> None:
             )
 
 
-def training_photos(image_dir: str | os.PathLike, pairs: Pairs, val: Pairs) -> dict[str, list[str]]:
+def training_photos(image_dir: str | os.PathLike, pairs: "Pairs", val: "Pairs") -> dict[str, list[str]]:
     """Lists the photos to learn people from: all of those in the training file who are not held out.
 
     Args:

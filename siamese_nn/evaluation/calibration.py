@@ -1,12 +1,11 @@
 """From scores to probabilities: Platt scaling, fitted on validation pairs."""
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from .checked import checked_scores
 
@@ -40,7 +39,7 @@ class Calibration:
             raise ValueError(
                 f"`scores` must be finite. Received: {(~np.isfinite(scores)).sum()} that are not"
             )
-        return expit(self.slope * scores + self.intercept)
+        return np.exp(-np.logaddexp(0, -(self.slope * scores + self.intercept)))
 
     def log_likelihood_ratio(self, scores: ArrayLike, *, share_of_same: float = 0.5) -> np.ndarray:
         """Returns how much more likely scores are of one person than of two, as natural logarithms.
@@ -59,7 +58,7 @@ class Calibration:
         """
         if not 0 < share_of_same < 1:
             raise ValueError(f"`share_of_same` must be in (0, 1). Received: share_of_same={share_of_same}")
-        return self.slope * np.asarray(scores, np.float64) + self.intercept - logit(share_of_same)
+        return self.slope * np.asarray(scores, np.float64) + self.intercept - _logit(share_of_same)
 
 
 def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
@@ -85,6 +84,10 @@ def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
         Platt, "Probabilistic outputs for support vector machines",
         Advances in Large Margin Classifiers, 1999.
     """
+    from sklearn.linear_model import (
+        LogisticRegression,  # takes a second, and to use a calibration needs it not
+    )
+
     scores, same = checked_scores(scores, same)
     n, n_same = len(same), int(same.sum())
     targets = np.where(same, (n_same + 1) / (n_same + 2), 1 / (n - n_same + 2))
@@ -104,5 +107,9 @@ def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
             "probability, the share of same pairs",
             n,
         )
-        return Calibration(0.0, float(logit(targets.mean())))
+        return Calibration(0.0, _logit(float(targets.mean())))
     return Calibration(slope, float(intercept - slope * centre))
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from sklearn.metrics.pairwise import euclidean_distances
 
-from .plda import Plda
-from .scoring import cosines, unit_length
 from .search import score_blocks
+from .vectors import cosines, unit_length
+
+if TYPE_CHECKING:
+    from .plda import Plda
 
 _BLOCK = 2**20  # scores at a time where each is computed on its own
 
@@ -69,7 +70,7 @@ class Euclidean:
         for row in range(0, len(left), rows):
             for column in range(0, len(right), columns):
                 some, others = left[row : row + rows], right[column : column + columns]
-                yield row, column, -euclidean_distances(some, others).astype(np.float32)
+                yield row, column, -_distances(some, others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class LikelihoodRatio:
     score = `A . A' - q - q'`, where `A = z sqrt(b / (1 + 2 b))`.
     """
 
-    plda: Plda
+    plda: "Plda"
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
         """Returns `A`, and as last column `q`."""
@@ -166,3 +167,10 @@ def all_scores(comparison: Comparison, prepared: np.ndarray) -> np.ndarray:
     for row, column, block in comparison.blocks(prepared, prepared):
         scores[row : row + len(block), column : column + block.shape[1]] = block
     return scores
+
+
+def _distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Euclidean distances of all of `left` to all of `right`, float32."""
+    left, right = left.astype(np.float64), right.astype(np.float64)
+    squares = (left**2).sum(axis=1)[:, None] - 2 * left @ right.T + (right**2).sum(axis=1)
+    return np.sqrt(np.maximum(squares, 0)).astype(np.float32)

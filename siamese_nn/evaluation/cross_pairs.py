@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 
 from .intervals import Rate, interval_of_share, jackknife_error, least_count
-from .scoring import unit_length
 from .search import score_blocks
+from .vectors import unit_length
 
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001, 0.0001)
 _GROUPS = 32  # of people, each left out in turn

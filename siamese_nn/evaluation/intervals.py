@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student_t
 
 RESAMPLES = 1000
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
@@ -45,7 +43,9 @@ def interval_of_share(estimate: float, error: float, degrees: int) -> tuple[floa
     if not error > 0 or not 0 < estimate < 1:
         return None
     # By the delta method, the log-odds have the share's error over estimate * (1 - estimate).
-    reach = student_t.ppf(0.975, degrees) * error / (estimate * (1 - estimate))
+    from scipy.special import expit, logit
+
+    reach = _student_t(degrees) * error / (estimate * (1 - estimate))
     low, high = expit(logit(estimate) + np.array([-reach, reach]))
     return float(low), float(high)
 
@@ -54,8 +54,15 @@ def interval_of_cost(estimate: float, error: float, degrees: int) -> tuple[float
     """Finds the 95% interval of a cost, or of a ratio, normal in its logarithm: see `interval_of_share`."""
     if not error > 0 or not estimate > 0:
         return None
-    reach = student_t.ppf(0.975, degrees) * error / estimate
+    reach = _student_t(degrees) * error / estimate
     return float(estimate * np.exp(-reach)), float(estimate * np.exp(reach))
+
+
+def _student_t(degrees: int) -> float:
+    """Its quantile for an interval of 95%."""
+    from scipy.stats import t  # takes half a second to import
+
+    return t.ppf(0.975, degrees)
 
 
 def jackknife_error(left_out: np.ndarray) -> float:

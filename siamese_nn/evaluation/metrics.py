@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -105,7 +106,7 @@ class VerificationReport:
             few = f"too few different pairs (needs {round(3 / float(rate))})"
             interval = "" if tar is None else _interval(self.tar_intervals.get(rate))
             table.add_row([f"TAR at FAR {rate}", few if tar is None else f"{tar:.4f}", interval])
-        few = {
+        needed = {
             "cllr": f"too few pairs of either kind (needs {_LEAST_FOR_CLLR})",
             "dcf": f"too few different pairs (needs {least_count(_PRIOR):,})",
         }
@@ -113,7 +114,7 @@ class VerificationReport:
             cost, interval = getattr(self, name), _interval(getattr(self, f"{name}_interval"))
             if cost is None:
                 kind = name.removeprefix("min_")
-                silent = few[kind] if getattr(self, f"min_{kind}") is None else "not calibrated"
+                silent = needed[kind] if getattr(self, f"min_{kind}") is None else "not calibrated"
             table.add_row([words, *((silent, "") if cost is None else (f"{cost:.4f}", interval))])
         table.add_row(["Threshold", f"{self.threshold:.6g}", ""])
         for name, count in self.confusion.items():
@@ -196,7 +197,9 @@ def verification_report(
         else None
         for rate in FALSE_ACCEPT_RATES
     }
-    costs = _costs(scores, same, identities, log_likelihood_ratios)
+    costs: dict[str, Any] = {}
+    for name, cost in _costs(scores, same, identities, log_likelihood_ratios).items():
+        costs |= {name: cost.estimate, f"{name}_interval": cost.interval}
     return VerificationReport(
         n_same=n_same,
         n_different=n_different,
@@ -222,8 +225,7 @@ def verification_report(
         },
         best_accuracy=float(np.rint(right_decisions.max()) / len(same)),
         interval_over="pairs" if identities is None else "people",
-        **{name: cost.estimate for name, cost in costs.items()},
-        **{f"{name}_interval": cost.interval for name, cost in costs.items()},
+        **costs,
     )
 
 

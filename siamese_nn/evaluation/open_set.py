@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import hypergeom
 
 from .intervals import Rate, interval_of_share, jackknife_error
 
@@ -326,7 +324,11 @@ def share_that_meets(
 def _fewer_drawn(n_above: np.ndarray, m: int, n: int, rank: int) -> np.ndarray:
     """The chance that of `n` people, drawn from `m` without replacement, fewer than `rank` are above."""
     if rank > 1:
+        from scipy.stats import hypergeom
+
         return hypergeom.cdf(rank - 1, m, np.clip(n_above, 0, m), n)
+    from scipy.special import gammaln
+
     n_below = m - n_above
     ways = (
         gammaln(n_below + 1) - gammaln(np.maximum(n_below - n, 0) + 1) - gammaln(m + 1) + gammaln(m - n + 1)

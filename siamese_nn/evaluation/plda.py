@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
-from sklearn.covariance import shrunk_covariance
 
 _MOST_PHOTOS = 20  # whoever has more weighs as much as with these in the within-person covariance
 
@@ -119,6 +117,9 @@ def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrin
         )
     if not 0 <= shrinkage <= 1:
         raise ValueError(f"`shrinkage` must be from 0 to 1. Received: shrinkage={shrinkage}")
+    from scipy.linalg import eigh
+    from sklearn.covariance import shrunk_covariance
+
     names, person, photos = np.unique(identities, return_inverse=True, return_counts=True)
     if len(names) < 2 or photos.max() < 2:
         raise ValueError(

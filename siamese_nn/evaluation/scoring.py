@@ -10,6 +10,7 @@ from ..datasets.decoded import DecodedPhotos
 from ..datasets.pairs import Pairs
 from ..datasets.photo_format import PhotoFormat
 from .search import score_blocks
+from .vectors import cosines, unit_length
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -132,13 +133,6 @@ def compare(
     return scores if sign < 0 else np.clip(scores, -1, 1)  # of probabilities it changes none
 
 
-def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Returns the cosines of `(n, d)` embeddings, row by row, `(n,)`; 0 where one is all zeros."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    found = np.einsum("ij,ij->i", left, right) / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return np.clip(found, -1, 1)  # rounded, they may be a little more
-
-
 def compare_all(
     model: "tf.keras.Model", left: np.ndarray, right: np.ndarray, *, memory_limit: int = 2**28
 ) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -225,9 +219,3 @@ def _tower(model: "tf.keras.Model") -> "tf.keras.Model":
     if not hasattr(model, "inputs"):
         raise TypeError(f"`model` must be a Keras model. Received: {type(model).__name__}")
     return embedding_model(model)
-
-
-def unit_length(embeddings: np.ndarray) -> np.ndarray:
-    """Scales embeddings `(n, d)` to length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return embeddings / np.maximum(lengths, np.finfo(np.float32).tiny)

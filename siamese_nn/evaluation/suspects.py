@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .plda import Plda, fit_plda
-from .scoring import unit_length
+from .vectors import unit_length
 
 _FEWEST = 10  # people with two photos in a half: with fewer no PLDA is fitted
 _BLOCK = 1024  # photos or folders at a time

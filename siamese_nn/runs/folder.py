@@ -18,7 +18,7 @@ import numpy as np
 
 from .. import faces
 from ..evaluation import choose_threshold, verification_report
-from ..files import read_json, write_text
+from ..files import digest, read_json, write_text
 from .checks import Fits, column_of, fault, is_number, is_table, is_text
 from .results import FIGURES, Results, results_fault
 
@@ -190,14 +190,6 @@ def changed_files(run_dir: str | os.PathLike, results: Mapping[str, Any]) -> dic
         elif digest(path) != sha256:
             found[name] = CHANGED
     return found
-
-
-def digest(path: str | os.PathLike) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal digits; what is no file is a `ValueError`."""
-    if not os.path.isfile(path):  # to open a pipe would wait for its writer
-        raise ValueError(f"{path} must be a file. Received: a folder, a pipe or the like. Remove it")
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _own_digest(results: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from .. import models
 from ..datasets import DecodedPhotos
 from ..evaluation import embed, fit_plda
-from ..evaluation.scoring import unit_length
+from ..evaluation.vectors import unit_length
 from ..recipes.recipe import Recipe
 
 

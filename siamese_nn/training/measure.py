@@ -178,8 +178,9 @@ def _figures(
             sets[name].same,
             threshold=threshold,
             identities=(sets[name].left_identities, sets[name].right_identities),
-            log_likelihood_ratios=calibration
-            and calibration.log_likelihood_ratio(scores[name], share_of_same=share),
+            log_likelihood_ratios=None
+            if calibration is None
+            else calibration.log_likelihood_ratio(scores[name], share_of_same=share),
         )
         for name in scores
     }

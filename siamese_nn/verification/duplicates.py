@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from ..evaluation.scoring import unit_length
 from ..evaluation.search import score_blocks
+from ..evaluation.vectors import unit_length
 
 THUMBNAIL = 64  # pixels of a side
 _COARSE = 16

@@ -13,8 +13,7 @@ import numpy as np
 from ..datasets.photo_format import PhotoFormat
 from ..evaluation.comparison import Comparison, Cosine, Euclidean
 from ..faces import ARCFACE, Frame
-from ..runs.folder import VERIFIER, read_verifier_settings
-from ..runs.folder import digest as file_digest
+from ..files import digest as file_digest
 
 if TYPE_CHECKING:
     from .keras_network import KerasNetwork
@@ -316,6 +315,7 @@ class Embedding:
             ValueError: if a part is damaged or could run code, or the model is another than the one that the
                 run's threshold was chosen for.
         """
+        from ..runs.folder import VERIFIER, read_verifier_settings
         from .keras_network import KerasNetwork, LearntComparison
 
         settings = read_verifier_settings(run_dir)

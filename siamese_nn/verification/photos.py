@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from .. import faces
-from ..datasets import known_frame
 from ..datasets.images import ImageError, load_image
 from ..datasets.photo_folders import some
 from ..datasets.raw_photos import open_raw_photo
@@ -70,7 +69,11 @@ def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = Non
 
 def where_faces_lie(embedding: Embedding, paths: Iterable[str], align: Align) -> Align:
     """Returns `align`; for `None` the frame that the photos' folders say, if the embedding wants one."""
-    return known_frame(paths) if align is None and embedding.frame is not None else align
+    if align is not None or embedding.frame is None:
+        return align
+    from ..datasets import known_frame
+
+    return known_frame(paths)
 
 
 def finds_faces(embedding: Embedding, align: Align) -> bool:

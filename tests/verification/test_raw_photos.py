@@ -134,14 +134,14 @@ def test_where_the_frame_is_not_known_photos_are_taken_as_they_are(model, raw, f
 def test_the_photos_folder_says_where_their_faces_lie(model, toy_test, found, monkeypatch):
     verifier, pairs = verifier_of(model), toy_test[:4]
     monkeypatch.setattr(faces, "find", lambda photo, finder=None: 1 / 0)
-    monkeypatch.setattr(photos, "known_frame", lambda paths: faces.LFW_A)
+    monkeypatch.setattr("siamese_nn.datasets.known_frame", lambda paths: faces.LFW_A)
     as_they_are = verifier.score_pairs(pairs, align=False)
     assert np.array_equal(verifier.score_pairs(pairs), as_they_are)
     half = faces.Frame(POINTS / 2, (125, 125))
-    monkeypatch.setattr(photos, "known_frame", lambda paths: half)
+    monkeypatch.setattr("siamese_nn.datasets.known_frame", lambda paths: half)
     with pytest.raises(ImageError, match=r"must be of \(125, 125\) pixels .* Received: 250 x 250"):
         verifier.score_pairs(pairs)
-    monkeypatch.setattr(photos, "known_frame", lambda paths: None)
+    monkeypatch.setattr("siamese_nn.datasets.known_frame", lambda paths: None)
     with pytest.raises(ZeroDivisionError):
         verifier.score_pairs(pairs)
 

@@ -1,0 +1,6 @@
+"""Verifiers of siamese_nn without TensorFlow; see `siamese_nn.verification`."""
+
+from .verification import Embedding, Gallery, Verifier
+
+__version__ = "0.1.0"
+__all__ = ["Embedding", "Gallery", "Verifier"]

@@ -1,0 +1,1 @@
+"""As `siamese_nn.datasets`, of which photo files are here."""

@@ -1,0 +1,1 @@
+"""As `siamese_nn.evaluation`, of which scores and thresholds are here."""

@@ -1,0 +1,32 @@
+"""How a command runs: what it logs, and how it ends."""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+
+
+def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
+    """Runs one command; see `cli.main`."""
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}"
+    # TensorFlow's own messages drown ours; whoever wants them sets the variable.
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        print(
+            f"\n{parser.prog}: interrupted. The same command goes on after the last thing that was done.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # as in `siamese-nn pairs DATA | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError, ImportError) as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1

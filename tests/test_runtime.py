@@ -1,0 +1,163 @@
+"""The verifier without TensorFlow: what `runtime/` takes from this package, and whether it answers alike."""
+
+import ast
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from siamese_nn import Verifier, __version__
+from siamese_nn.cli import main
+from siamese_nn.verification import Embedding
+
+pytestmark = pytest.mark.once
+ROOT = Path(__file__).parents[1]
+RUNTIME, PACKAGE = ROOT / "runtime", ROOT / "siamese_nn"
+SETUP = runpy.run_path(str(RUNTIME / "setup.py"))
+OWN_FOLDER = RUNTIME / "siamese_nn_runtime"
+OWN = {str(path.relative_to(OWN_FOLDER)) for path in OWN_FOLDER.rglob("*.py")}
+# What the answers may not need; SciPy may be needed by `identify` and `cluster`.
+HEAVY = ["tensorflow", "keras", "sklearn", "matplotlib", "pandas", "h5py", "prettytable", "tqdm"]
+HEAVY += ["requests", "pooch", "filelock", "jinja2"]
+
+
+def imported(path):
+    """The files of the package, one of each several, that a file imports when it is imported itself."""
+    room = path.relative_to(PACKAGE).parent
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = (PACKAGE / room).parents[node.level - 2] if node.level > 1 else PACKAGE / room
+            base = base.joinpath(*(node.module or "").split("."))
+            if base.is_dir():
+                yield {base / name for alias in node.names for name in (alias.name + ".py", "__init__.py")}
+            else:
+                yield {base.with_suffix(".py")}
+
+
+def test_what_the_runtime_takes_imports_nothing_that_it_lacks():
+    there = {PACKAGE / name for name in (*SETUP["NAMES"], *OWN)}
+    for name in SETUP["NAMES"]:
+        for files in imported(PACKAGE / name):
+            assert files & there, f"runtime/shared.txt has {name}, and lacks what it imports: {files}"
+
+
+def test_both_have_one_version():
+    (line,) = [
+        line
+        for line in (RUNTIME / "siamese_nn_runtime/__init__.py").read_text().splitlines()
+        if "__version__" in line
+    ]
+    assert ast.literal_eval(line.split(" = ")[1]) == __version__
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """The package as its build makes it, on a path of its own, and a start that forbids heavy imports."""
+    folder = tmp_path_factory.mktemp("runtime")
+    shutil.copytree(RUNTIME / "siamese_nn_runtime", folder / "siamese_nn_runtime")
+    SETUP["take"](SETUP["NAMES"], folder / "siamese_nn_runtime")
+    (folder / "mine.py").write_text(
+        "import numpy as np\n\n\ndef small(images):\n"
+        "    small = images[:, ::5, ::5].reshape(len(images), -1).astype(float)\n"
+        "    return small - small.mean(axis=1, keepdims=True)\n"
+    )
+    (folder / "light.py").write_text(
+        "import sys\n\n\ndef forbid(*names):\n    for name in names:\n        sys.modules[name] = None\n"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(runtime, toy_pairs):
+    """A verifier's folder, and the verifier."""
+    sys.path.insert(0, str(runtime))
+    try:
+        from mine import small
+    finally:
+        sys.path.pop(0)
+    embedding = Embedding(small, (80, 80), "small photos", 1, crop=(200, 200))
+    verifier = Verifier.fit(embedding, toy_pairs)
+    verifier.save(runtime / "saved")
+    return verifier
+
+
+def in_runtime(runtime, code):
+    """Runs code where neither TensorFlow nor this package can be imported."""
+    forbid = f"import light; light.forbid('siamese_nn', *{HEAVY})\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"import sys; sys.path[:0] = [{str(runtime)!r}]\n{forbid}{code}"],
+        cwd=runtime,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_it_answers_as_the_whole_library(runtime, saved, toy_test):
+    left, right = toy_test.left.tolist(), toy_test.right.tolist()
+    people = {"a": left[:2], "b": right[:1]}
+    (found,) = in_runtime(
+        runtime,
+        "import json\nlight.forbid('scipy')\nfrom siamese_nn_runtime import Verifier\n"
+        "v = Verifier.load('saved', function='mine:small')\n"
+        f"answers = [[a.same, a.score, a.threshold, a.probability] for a in v.verify({left}, {right})]\n"
+        "[sys.modules.pop(name) for name in list(sys.modules) if name.split('.')[0] == 'scipy']\n"
+        f"gallery = v.gallery({people})\n"
+        f"who = v.identify({right[:3]}, gallery, threshold=0.5, k=2)\n"
+        "names = [[w.name, [c.name for c in w.candidates], w.fpir.estimate] for w in who]\n"
+        f"print(json.dumps([answers, names, v.cluster({left}).tolist(), gallery.embeddings.tolist()]))",
+    )
+    answers = [[a.same, a.score, a.threshold, a.probability] for a in saved.verify(left, right)]
+    gallery = saved.gallery(people)
+    who = saved.identify(right[:3], gallery, threshold=0.5, k=2)
+    names = [[w.name, [c.name for c in w.candidates], w.fpir.estimate] for w in who]
+    assert found == [answers, names, saved.cluster(left).tolist(), gallery.embeddings.tolist()]
+
+
+@pytest.fixture(scope="module")
+def flat(runtime, toy_pairs):
+    """The folder of a verifier over an ONNX file, which flattens photos."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    info, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    node = onnx.helper.make_node("Flatten", ["photos"], ["vectors"])
+    photos, vectors = info("photos", floats, ("n", 20, 20, 1)), info("vectors", floats, ("n", 400))
+    graph = onnx.helper.make_graph([node], "g", [photos], [vectors])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, runtime / "flat.onnx")
+    embedding = Embedding.of_onnx(runtime / "flat.onnx", mean=128, std=64, crop=(200, 200))
+    Verifier.fit(embedding, toy_pairs).save(runtime / "flat")
+    return runtime / "flat"
+
+
+def test_its_command_answers_as_siamese_nn(runtime, flat, toy_test, capsys):
+    for folder, a in ((flat, toy_test.left[0]), (flat, runtime / "none.jpg"), (runtime, toy_test.left[0])):
+        words = ["verify", str(folder), str(a), str(toy_test.right[0]), "--json"]
+        code = f"from siamese_nn_runtime.cli import main\nlight.forbid('scipy')\nprint(main({words}))"
+        *said, ended = in_runtime(runtime, code)
+        assert ended == main(words)
+        assert said == [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.slow
+def test_it_answers_in_an_environment_without_tensorflow(flat, toy_test, tmp_path, capsys):
+    command = ROOT / ".venv-runtime/bin/siamese-nn-runtime"
+    if not command.exists():
+        pytest.skip("there is no such environment: make .venv-runtime/installed")
+    for person, photo in zip(("Ada", "Bob"), toy_test.left, strict=False):
+        (tmp_path / person).mkdir()
+        shutil.copy(photo, tmp_path / person / "a.jpg")
+    left, right = str(toy_test.left[0]), str(toy_test.right[0])
+    for words in (
+        ["verify", str(flat), left, right],
+        ["identify", str(flat), left, "--gallery", str(tmp_path), "--threshold", "0.5"],
+        ["cluster", str(flat), str(tmp_path)],
+    ):
+        done = subprocess.run([command, *words, "--json"], capture_output=True, text=True)
+        assert done.returncode == (main([*words, "--json"]) or 0), done.stderr
+        assert json.loads(done.stdout) == json.loads(capsys.readouterr().out)
