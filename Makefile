@@ -53,14 +53,15 @@ CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
 # The verifier without TensorFlow, in an environment without it.
 .venv-runtime/installed: $(addprefix siamese_nn/,$(shell cat runtime/shared.txt)) $(wildcard runtime/*.* runtime/*/*.py)
 	$(PYTHON) -m venv .venv-runtime
-	.venv-runtime/bin/pip install --quiet --no-compile --constraint constraints.txt './runtime[onnx]'
+	.venv-runtime/bin/pip install --quiet --no-compile $(if $(CONSTRAINED),--constraint constraints-runtime.txt) './runtime[onnx,app]'
 	touch $@
 
 # Writes down the newest versions. They are committed once `.ci/run` has passed with them.
 constraints: clean
-	$(MAKE) .venv/installed .venv-addons/installed CONSTRAINED=
+	$(MAKE) .venv/installed .venv-addons/installed .venv-runtime/installed CONSTRAINED=
 	$(BIN)/pip freeze --exclude-editable >constraints.txt
 	$(ADDONS_BIN)/pip freeze --exclude-editable >constraints-addons.txt
+	.venv-runtime/bin/pip freeze --exclude siamese_nn_runtime >constraints-runtime.txt
 
 clean:
 	rm -rf .venv .venv-addons .venv-runtime build runtime/build *.egg-info runtime/*.egg-info

@@ -2,8 +2,11 @@
 
 import ast
 import json
+import os
 import runpy
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -161,3 +164,65 @@ def test_it_answers_in_an_environment_without_tensorflow(flat, toy_test, tmp_pat
         done = subprocess.run([command, *words, "--json"], capture_output=True, text=True)
         assert done.returncode == (main([*words, "--json"]) or 0), done.stderr
         assert json.loads(done.stdout) == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_its_page_answers_and_keeps_nothing(flat, runtime, toy_test, tmp_path):
+    folder = ROOT / ".venv-runtime/bin"
+    if not (folder / "siamese-nn-runtime").exists():
+        pytest.skip("there is no such environment: make .venv-runtime/installed")
+    left, right = str(toy_test.left[0]), str(toy_test.right[0])
+    people, uploads = tmp_path / "people" / "Ada <b>", tmp_path / "uploads"
+    people.mkdir(parents=True)
+    uploads.mkdir()
+    shutil.copy(left, people)
+    whole = Path(left).read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["app", str(flat), "--gallery", str(people.parent), "--port", str(port)]
+    server = subprocess.Popen(
+        [folder / "siamese-nn-runtime", *words],
+        env={**os.environ, "TMPDIR": str(uploads)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = server.stdout.readline().split()[0]
+        assert address == f"http://127.0.0.1:{port}/"
+        code = f"""
+import json
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+client = Client({address!r}, verbose=False)
+def ask(api, *photos):
+    try:
+        return client.predict(*(photo and handle_file(photo) for photo in photos), api_name=api)[:2]
+    except AppError as error:
+        return str(error)
+asked = [("/verify", {left!r}, {right!r}), ("/identify", {left!r}), ("/verify", {left!r}, None)]
+print(json.dumps([ask(*words) for words in (*asked, ("/verify", {left!r}, {str(tmp_path / "cut.jpg")!r}))]))
+"""
+        done = subprocess.run([folder / "python", "-c", code], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (verdict, _), (name, table), missing, damaged = json.loads(done.stdout.splitlines()[-1])
+        if chromium := shutil.which("chromium"):
+            browse = [
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--virtual-time-budget=20000",
+                "--dump-dom",
+            ]
+            page = subprocess.run([chromium, *browse, address], capture_output=True, text=True, timeout=300)
+            assert "Same person?" in page.stdout and "Who is it?" in page.stdout
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=300)
+    answer = Verifier.load(flat).verify(left, right)
+    assert ("The same person" in verdict) == answer.same and f"Score {answer.score:.4f}" in verdict
+    assert "Ada &lt;b&gt;" in name and table["data"][0][0] == "Ada <b>"
+    assert missing == "Give a photo in each place."
+    assert damaged.startswith("photo 2") and str(tmp_path) not in damaged
+    assert not list(uploads.rglob("*.jpg")), "what was uploaded lies there still"

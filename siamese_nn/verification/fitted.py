@@ -26,7 +26,7 @@ _FORMAT = "embedding 1"
 _ARRAYS, _NETWORK = "arrays.npz", {"onnx": "embedding.onnx", "keras": "embedding.keras"}
 _OF_ONNX = ("colours", "output")
 TOP = 200  # scores with a cohort
-VERIFIER = "verifier.json"  # as of a run, whose format is another
+VERIFIER, PAGE = "verifier.json", "report.html"  # as of a run, whose format is another
 _APART = 0.04  # of its length, at most: the vectors that one network gives on two machines
 _ANEW = "Copy the folder anew, or make it again by `Verifier.fit` and `save`"
 

@@ -16,7 +16,7 @@ from ..evaluation.search import top_scores
 from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
-from .photos import Align, Photo, Several, Single, finds_faces, listed, vectors_of
+from .photos import Align, Photo, Several, Single, finds_faces, images_of, listed, vectors_of
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,16 @@ class LoadedVerifier:
             ValueError: if there are none.
         """
         return self.comparison.prepare(vectors_of(self.embedding, listed(photos)[0], align))
+
+    def seen(self, photos: Photo | Sequence[Photo], *, align: Align = None) -> np.ndarray:
+        """Returns what the network sees of photos: found, put in place, cut and scaled.
+
+        Args, and what is raised: as of `embed`.
+
+        Returns:
+            uint8 `(n, height, width, channels)`.
+        """
+        return np.concatenate([*images_of(self.embedding, listed(photos)[0], align)])
 
     def photo_endings(self, align: Align = None) -> tuple[str, ...]:
         """Returns how files end that it can read: where it finds faces, also WebP, AVIF and HEIC files."""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -51,20 +51,26 @@ def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = Non
         TypeError: if it is no photo at all.
         ValueError: if there are none, or they can't be aligned, as it is not known to what.
     """
+    return np.concatenate([embedding(images) for images in images_of(embedding, photos, align)])
+
+
+def images_of(embedding: Embedding, photos: Sequence[Photo], align: Align = None) -> Iterator[np.ndarray]:
+    """Gives what an embedding's network sees of photos, uint8 `(n, height, width, channels)`, some at a time.
+
+    Args, and what is raised: as of `vectors_of`.
+    """
     if not photos:
         raise ValueError("`photos` must hold at least one photo. Received none")
     if not isinstance(align, bool | Frame | None):
         raise ValueError(f"`align` must be True, False, None or a `faces.Frame`. Received: align={align!r}")
     place = Place(embedding, align)
-    vectors = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(photos), _CHUNK):
             chunk = photos[start : start + _CHUNK]
             images = list(pool.map(place.pixels, chunk, range(start, start + len(chunk))))
             if all(place.n_faces.values()):  # else the rest is looked at to name all photos without a face
-                vectors.append(embedding(np.stack(images)))
+                yield np.stack(images)
     place.tell(photos)
-    return np.concatenate(vectors)
 
 
 def where_faces_lie(embedding: Embedding, paths: Iterable[str], align: Align) -> Align:

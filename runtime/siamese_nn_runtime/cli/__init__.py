@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import use
+from . import app, use
 from .running import run
 
 
@@ -12,5 +12,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="siamese-nn-runtime",
         description="Verifiers of siamese_nn, without TensorFlow: RUN is what `siamese-nn export` wrote.",
     )
-    use.add(parser.add_subparsers(title="commands", required=True, metavar="COMMAND"))
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for group in (use, app):
+        group.add(commands)
     return run(parser, arguments)
