@@ -14,7 +14,12 @@ WORDS = re.compile(r"[A-Za-z0-9._-]+")
 
 
 # Where what an extra brings is imported.
-OF_EXTRAS = {"sweep": {"studies"}, "faces": {"faces", "datasets"}, "onnx": {"verification"}}
+OF_EXTRAS = {
+    "sweep": {"studies"},
+    "faces": {"faces", "datasets"},
+    "onnx": {"verification"},
+    "app": {"verification"},
+}
 
 
 def declared() -> dict[str, set[str]]:

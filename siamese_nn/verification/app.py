@@ -57,21 +57,21 @@ def make_app(
     def seen(label: str) -> "gradio.Image":
         return gradio.Image(label=label, interactive=False, height=160, buttons=[], format="png")
 
-    error = partial(gradio.Error, title="No answer", duration=None, print_exception=False)
+    refusal = partial(gradio.Error, title="No answer", duration=None, print_exception=False)
 
     def answered(answer: Callable[..., Any]) -> Callable[..., Any]:
         """Shows the library's errors as they are."""
 
         def shown(*photos: str | None) -> Any:
             if None in photos:
-                raise error("Give a photo in each place.")
+                raise refusal("Give a photo in each place.")
             try:
                 return answer(*photos)
             except (ValueError, OSError) as fault:
                 words = str(fault)
                 for number, path in enumerate(photos, 1):
                     words = words.replace(str(path), f"photo {number}")
-                raise error(html.escape(words)) from fault
+                raise refusal(html.escape(words)) from fault
 
         return shown
 
