@@ -4,10 +4,13 @@ import os
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..evaluation.search import top_scores
 from ..files import replacing
 
 _FORMAT = 1
@@ -50,6 +53,36 @@ class Gallery:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many photos each person has, by name."""
+        return dict(zip(*map(np.ndarray.tolist, self._counted), strict=True))
+
+    @property
+    def n_people(self) -> int:
+        """How many people it holds."""
+        return len(self._counted[0])
+
+    @cached_property
+    def _counted(self) -> tuple[np.ndarray, np.ndarray]:
+        names, counts = np.unique(self.names, return_counts=True)
+        return names, counts
+
+    def nearest(self, comparison: Any, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Finds who is most alike.
+
+        Args:
+            comparison: the verifier's.
+            embeddings: prepared for it, `(q, d)`.
+            k: people to find, at least 1, and at most as many as there are.
+
+        Returns:
+            For each of the `q` the names on the most alike photos, and their scores, `(q, m)`, highest first:
+            as many as it takes to be of `k` people. A name may come several times.
+        """
+        blocks = comparison.blocks(embeddings, self.embeddings)
+        scores, where = top_scores(blocks, len(embeddings), k_photos(k, self._counted[1]))
+        return self.names[where], scores
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes the gallery to `path`, which must end in `.npz`.
@@ -96,3 +129,9 @@ class Gallery:
             raise ValueError(
                 f"{path} is no gallery ({error}). Make it anew, with `Verifier.gallery`"
             ) from error
+
+
+def k_photos(k: int, counts: np.ndarray) -> int:
+    """Returns how many photos are of at least `k` people, who have `counts` photos each."""
+    # Even if all photos of those with the most come first, one more is of another person.
+    return int(np.sort(counts)[::-1][: k - 1].sum()) + 1

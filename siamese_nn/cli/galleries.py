@@ -1,0 +1,95 @@
+"""The command that keeps a gallery in a folder that grows."""
+
+import argparse
+import json
+from pathlib import Path
+
+from .use import add_align, add_run
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Adds it to the parser."""
+    command = commands.add_parser("gallery", help="keep known people in a folder that grows")
+    actions = command.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    action = actions.add_parser("add", help="add people, by a trained run; the folder is made where missing")
+    add_run(action)
+    _add_gallery(action)
+    action.add_argument(
+        "people", type=Path, metavar="PEOPLE", help="a folder with a folder of photos for each person"
+    )
+    add_align(action)
+    action.set_defaults(run=_add)
+
+    action = actions.add_parser("remove", help="remove people; see compact")
+    _add_gallery(action)
+    action.add_argument("names", nargs="+", metavar="NAME", help="a person's name")
+    action.set_defaults(run=_remove)
+
+    action = actions.add_parser("list", help="who is in it, with how many photos")
+    _add_gallery(action)
+    action.add_argument("--json", action="store_true", help="print the answer as JSON")
+    action.set_defaults(run=_list)
+
+    action = actions.add_parser("compact", help="erase the vectors of those who were removed")
+    _add_gallery(action)
+    action.set_defaults(run=_compact)
+
+    action = actions.add_parser("index", help="make an approximate index, for millions of photos")
+    _add_gallery(action)
+    action.set_defaults(run=_make_index)
+
+
+def _add_gallery(action: argparse.ArgumentParser) -> None:
+    action.add_argument("gallery", type=Path, metavar="GALLERY", help="the folder of the gallery")
+
+
+def _add(options: argparse.Namespace) -> None:
+    from ..verification.stored_gallery import LOG, StoredGallery
+    from ..verification.verifier import Verifier
+
+    stored = StoredGallery(options.gallery) if (options.gallery / LOG).exists() else None
+    people = Verifier.load(options.run_dir).gallery(options.people, align=options.align)
+    if stored is None:
+        stored = StoredGallery.create(options.gallery, people)
+    else:
+        stored.add(people)
+    counts = stored.view().counts()
+    if options.json:
+        print(json.dumps({"added": people.counts(), "photos": sum(counts.values()), "people": len(counts)}))
+    else:
+        print(f"added {len(people)} photos of {len(people.counts())} people")
+        print(f"{options.gallery} holds {sum(counts.values())} photos of {len(counts)} people")
+
+
+def _remove(options: argparse.Namespace) -> None:
+    from ..verification.stored_gallery import StoredGallery
+
+    StoredGallery(options.gallery).remove(options.names)
+    print("removed; their vectors are erased by `siamese-nn gallery compact`")
+
+
+def _list(options: argparse.Namespace) -> None:
+    from ..verification.stored_gallery import StoredGallery
+
+    counts = StoredGallery(options.gallery).view().counts()
+    if options.json:
+        print(json.dumps(counts))
+    else:
+        for name, count in sorted(counts.items()):
+            print(f"{count}\t{name}")
+
+
+def _compact(options: argparse.Namespace) -> None:
+    from ..verification.stored_gallery import StoredGallery
+
+    StoredGallery(options.gallery).compact()
+
+
+def _make_index(options: argparse.Namespace) -> None:
+    from ..verification.stored_gallery import StoredGallery
+
+    recall = StoredGallery(options.gallery).make_index()
+    print(
+        f"recall at 1 {recall:.4f}: of photos, themselves left out, the share whose nearest the index finds"
+    )

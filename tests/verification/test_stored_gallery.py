@@ -1,0 +1,296 @@
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+import unicodedata
+
+import numpy as np
+import pytest
+
+from siamese_nn.evaluation.comparison import Cosine, Euclidean
+from siamese_nn.verification.gallery import Gallery
+from siamese_nn.verification.stored_gallery import LOG, GalleryInUse, StoredGallery
+
+pytestmark = pytest.mark.once
+
+# The gallery's own modules, without the package that imports TensorFlow: such a process starts at once.
+ALONE = """
+    import importlib, sys, types
+    from pathlib import Path
+    package = Path(sys.argv[1])
+    for name in ("", ".evaluation", ".verification"):
+        module = types.ModuleType("siamese_nn" + name)
+        module.__path__ = [str(package.joinpath(*name.split(".")))]
+        sys.modules[module.__name__] = module
+    from siamese_nn.verification.gallery import Gallery
+    from siamese_nn.verification.stored_gallery import StoredGallery
+    import numpy as np
+"""
+ADDING = (
+    ALONE
+    + """
+    stored = StoredGallery(sys.argv[2])
+    for i in range(int(sys.argv[3]), 10**6):
+        stored.add(Gallery(np.full(3, f"person {i}"), np.full((3, 4), i, np.float32), "m"))
+        if i % 7 == 0:
+            stored.remove(f"person {i - 3}") if f"person {i - 3}" in stored.view().counts() else None
+        if i % 11 == 0:
+            stored.compact()
+        print(i, flush=True)
+"""
+)
+
+
+def made(names, value=1.0, model="m", size=4):
+    return Gallery(np.array(names), np.full((len(names), size), value, np.float32), model)
+
+
+def started(code, *words):
+    package = os.path.dirname(sys.modules["siamese_nn"].__file__)
+    command = [sys.executable, "-c", textwrap.dedent(code), package, *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def content(stored):
+    """Each person's vectors, sorted, by the view's own rows."""
+    view = stored._refresh().view
+    rows = [
+        (view.people[owner], row.tolist())
+        for owner, row in zip(view.owners, view.embeddings, strict=True)
+        if owner >= 0
+    ]
+    return sorted(rows)
+
+
+def test_random_changes_leave_what_a_dict_holds(tmp_path):
+    draw = random.Random(0)
+    for trial in range(3):
+        folder, names = tmp_path / str(trial), ["Ada", "Bo", "José", "李", "a b", "\udcff"]
+        stored = StoredGallery.create(folder, made(["Ada"], 0.0))
+        reader, model = StoredGallery(folder), {"Ada": [[0.0] * 4]}
+        for step in range(1, 40):
+            what = draw.choice(["add", "add", "remove", "open", "compact"])
+            if what == "add":
+                some = draw.choices(names, k=draw.randint(1, 4))
+                stored.add(made(some, float(step)))
+                for name in some:
+                    model.setdefault(name, []).append([float(step)] * 4)
+            elif what == "remove" and model:
+                name = draw.choice(sorted(model))
+                stored.remove(name)
+                del model[name]
+            elif what == "open":
+                stored = StoredGallery(folder)
+            elif what == "compact":
+                stored.compact()
+                assert len(list(folder.glob("vectors-*"))) == 1
+                assert next(folder.glob("vectors-*")).stat().st_size == 16 * sum(map(len, model.values()))
+            expected = sorted((name, row) for name, rows in model.items() for row in rows)
+            assert content(stored) == content(reader) == expected
+
+
+def test_people_are_found_as_in_a_gallery_of_the_same(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = Cosine().prepare(rng.normal(size=(600, 8)))
+    names = np.array([f"person {i}" for i in rng.integers(0, 90, 600)])
+    stored = StoredGallery.create(tmp_path / "door", Gallery(names[:200], vectors[:200], "m"))
+    stored.add(Gallery(names[200:], vectors[200:], "m"))
+    gone = sorted(set(names))[::3]
+    stored.remove(gone)
+    left = ~np.isin(names, gone)
+    view, whole = stored.view(), Gallery(names[left], vectors[left], "m")
+    assert len(view) == len(whole) and view.counts() == whole.counts()
+    queries = np.concatenate([vectors[~left][:20], vectors[left][:20]])
+    for k in (1, 4):
+        for ours, theirs in zip(
+            view.nearest(Cosine(), queries, k), whole.nearest(Cosine(), queries, k), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_index_finds_nearly_what_the_exact_search_does(tmp_path):
+    pytest.importorskip("usearch")
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(500, 32))
+    who = rng.integers(0, 500, 2000)
+    vectors = Cosine().prepare(people[who] + 0.5 * rng.normal(size=(2000, 32)))
+    names, folder = np.array([f"person {i}" for i in who]), tmp_path / "door"
+    stored = StoredGallery.create(folder, Gallery(names[:1800], vectors[:1800], "m"))
+    with pytest.raises(FileNotFoundError, match=r"door has no index"):
+        StoredGallery(folder, index="usearch")
+    assert 0.95 < stored.make_index() <= 1
+    stored.add(Gallery(names[1800:], vectors[1800:], "m"))
+    stored.remove(sorted(set(names))[::3])
+    indexed, queries = StoredGallery(folder, index="usearch"), Cosine().prepare(people)
+    for k in (1, 3):
+        approximate = indexed.view().nearest(Cosine(), queries, k)
+        exact = stored.view().nearest(Cosine(), queries, k)
+        assert approximate[0].shape == exact[0].shape
+        assert (approximate[0][:, 0] == exact[0][:, 0]).mean() > 0.98
+        off = np.abs(approximate[1][:, 0] - exact[1][:, 0])
+        assert (off < 1e-6).mean() > 0.98  # the scores are exact, though the index holds 8 bits a number
+    exact = stored.view().nearest(Cosine(), queries, 1)
+    gone = set(names) - set(stored.view().counts())
+    assert not gone & set(approximate[0].ravel().tolist())
+    with pytest.raises(ValueError, match=r"`index` must be None for a verifier that .* Euclidean"):
+        indexed.view().nearest(Euclidean(), queries, 1)
+    stored.compact()
+    np.testing.assert_array_equal(indexed.view().nearest(Cosine(), queries, 1)[0][:, 0], exact[0][:, 0])
+    with pytest.raises(ValueError, match=r"older than the gallery, which was compacted"):
+        StoredGallery(folder, index="usearch")
+    stored.make_index()
+    whole = (folder / "index.usearch").read_bytes()
+    (folder / "index.usearch").write_bytes(whole[:900] + bytes([whole[900] ^ 1]) + whole[901:])
+    with pytest.raises(ValueError, match=r"index.usearch is damaged"):
+        StoredGallery(folder, index="usearch")
+    with pytest.raises(ValueError, match=r"`index` must be None or one of"):
+        StoredGallery(folder, index="other")
+    unequal = StoredGallery.create(tmp_path / "other", made(["Ada", "Bo"]))
+    with pytest.raises(ValueError, match=r"An index is for vectors of length 1"):
+        unequal.make_index()
+
+
+def test_names(tmp_path):
+    stored = StoredGallery.create(tmp_path / "door", made(["José", "Ada Lovelace"]))
+    stored.add(made([unicodedata.normalize("NFD", "José")]))
+    assert stored.view().counts() == {"José": 2, "Ada Lovelace": 1}
+    with pytest.raises(ValueError, match=r"Received: 'Ada Lovelac'. Did you mean 'Ada Lovelace'\?"):
+        stored.remove(["José", "Ada Lovelac"])
+    assert len(stored.view()) == 3  # all or none
+    with pytest.raises(ValueError, match=r"Received: '  '"):
+        stored.add(made(["  "]))
+    stored.remove(["José", "Ada Lovelace"])
+    with pytest.raises(ValueError, match=r"door holds nobody"):
+        stored.view()
+    stored.compact()
+    stored.add(made(["Bo"]))
+    assert StoredGallery(tmp_path / "door").view().counts() == {"Bo": 1}
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    stored = StoredGallery.create(tmp_path / "door", made(["Ada"]))
+    for other in (made(["Bo"], model="n"), made(["Bo"], size=5)):
+        with pytest.raises(ValueError, match=r"must be of the model that .*door was made with"):
+            stored.add(other)
+    with pytest.raises(ValueError, match=r"`folder` must be a new folder"):
+        StoredGallery.create(tmp_path / "door", made(["Bo"]))
+    with pytest.raises(ValueError, match=r"make it with `verifier.gallery\(people\)`. Received: dict"):
+        stored.add({"Bo": 1})
+    with pytest.raises(FileNotFoundError, match=r"nowhere is no gallery"):
+        StoredGallery(tmp_path / "nowhere")
+    assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in (tmp_path / "door").glob("[!.]*"))
+
+
+def test_a_torn_end_is_cut_off_at_the_next_writing(tmp_path, caplog):
+    stored = StoredGallery.create(tmp_path / "door", made(["Ada"]))
+    log = tmp_path / "door" / LOG
+    whole = log.read_bytes()
+    stored.add(made(["Bo"]))
+    line = log.read_bytes()[len(whole) :]
+    for cut in range(len(line)):
+        log.write_bytes(whole + line[:cut])
+        again = StoredGallery(tmp_path / "door")
+        assert again.view().counts() == {"Ada": 1}
+        caplog.clear()
+        again.add(made(["Cy"], 2.0))
+        assert content(StoredGallery(tmp_path / "door")) == [("Ada", [1.0] * 4), ("Cy", [2.0] * 4)]
+        assert bool(cut) == (f"cut off {cut} bytes" in caplog.text)
+
+
+def test_a_changed_byte_is_refused_or_cut_off(tmp_path):
+    stored = StoredGallery.create(tmp_path / "door", made(["Ada", "Bo"]))
+    stored.add(made(["Cy"], 2.0))
+    stored.remove("Bo")
+    known = [content(stored), sorted([*content(stored), ("Bo", [1.0] * 4)])]  # the last line is cut off
+    vectors = next((tmp_path / "door").glob("vectors-*"))
+    refused = 0
+    for path in (tmp_path / "door" / LOG, vectors):
+        whole = path.read_bytes()
+        for place in range(len(whole)):
+            for change in (0x01, 0x80, 0xFF):
+                path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
+                try:
+                    assert content(StoredGallery(tmp_path / "door")) in known
+                    assert place == len(whole) - 1 and path.name == LOG
+                except ValueError as error:
+                    refused += 1
+                    assert path.name in str(error) and "Take the folder from a copy" in str(error)
+        for cut in range(1, len(whole), 7):
+            path.write_bytes(whole[:-cut])
+            try:
+                StoredGallery(tmp_path / "door")
+                assert path.name == LOG  # a whole beginning of it
+            except ValueError:
+                refused += 1
+        path.write_bytes(whole)
+    assert refused > 700
+
+
+def test_one_process_writes_and_two_read(tmp_path):
+    StoredGallery.create(tmp_path / "door", made(["first"], 0.0))
+    writer = started(ADDING, tmp_path / "door", 1)
+    try:
+        assert writer.stdout.readline() == "1\n"
+        readers, seen = [StoredGallery(tmp_path / "door") for _ in range(2)], 0
+        for _ in range(150):
+            for reader in readers:
+                for name, row in content(reader):
+                    assert row == [float(name.removeprefix("person ").replace("first", "0"))] * 4
+                assert len(reader.view()) % 3 == 1  # an addition is there whole
+            acknowledged = int(writer.stdout.readline())
+            assert max(int(n[7:]) for n in readers[0].view().counts() if n != "first") >= acknowledged
+            seen = max(seen, acknowledged)
+        assert seen > 100
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def test_two_writers_do_not_mix(tmp_path):
+    stored = StoredGallery.create(tmp_path / "door", made(["Ada"]))
+    holding = (
+        ALONE
+        + """
+    stored = StoredGallery(sys.argv[2])
+    with stored._writing():
+        print("in", flush=True)
+        sys.stdin.read()
+    """
+    )
+    package = os.path.dirname(sys.modules["siamese_nn"].__file__)
+    command = [sys.executable, "-c", textwrap.dedent(holding), package, str(tmp_path / "door")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "in\n"
+    for change in (lambda: stored.add(made(["Bo"])), lambda: stored.remove("Ada"), stored.compact):
+        with pytest.raises(GalleryInUse, match=r"Another process is writing to .*door"):
+            change()
+    assert len(stored.view()) == 1
+    other.communicate("")
+    stored.add(made(["Bo"]))
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_nothing_that_it_said_it_had_stored(tmp_path):
+    draw, reached = random.Random(0), 0
+    StoredGallery.create(tmp_path / "door", made(["first"], 0.0))
+    for _ in range(25):
+        writer = started(ADDING, tmp_path / "door", reached + 1)
+        said = [int(writer.stdout.readline()) for _ in range(draw.randint(1, 12))]
+        try:
+            writer.wait(draw.random() * 0.02)
+        except subprocess.TimeoutExpired:
+            writer.send_signal(signal.SIGKILL)
+        said += [int(line) for line in writer.stdout.read().split()]
+        writer.wait()
+        found = dict(content(StoredGallery(tmp_path / "door")))
+        last = max(int(name[7:]) for name in found if name != "first")
+        assert said[-1] <= last <= said[-1] + 1
+        # Of those that were said to be stored, only those that were said to be removed are missing.
+        for i in range(1, said[-1] + 1):
+            removed = (i + 3) % 7 == 0 and i + 3 <= last
+            assert (f"person {i}" in found) or removed, i
+            assert not (removed and f"person {i}" in found and i + 3 <= said[-1]), i
+        reached = last
