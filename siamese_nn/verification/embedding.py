@@ -227,6 +227,41 @@ class Embedding:
         return cls.of_onnx(path, **{"mean": 127.5, "std": 127.5, "frame": ARCFACE, **more})
 
     @classmethod
+    def of_litert(
+        cls,
+        path: str | os.PathLike,
+        *,
+        mean: float | tuple[float, float, float] = 0.0,
+        std: float | tuple[float, float, float] = 255.0,
+        **more: Any,
+    ) -> "Embedding":
+        """Makes an embedding of a LiteRT file (`.tflite`), which LiteRT computes (extra `litert`).
+
+        Args:
+            path: the file, of a network from batches of images `(n, height, width, 1 or 3)` to vectors.
+            mean, std, more: as for `of_keras`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ImportError: if the extra is not installed.
+            ValueError: if the file is damaged or no network from images to vectors, or an argument is out of
+                range.
+        """
+        from .litert_network import LitertNetwork
+
+        network = LitertNetwork(path)
+        means, stds = _per_channel(mean, std, network.channels)
+        source = {"kind": "litert", "file": str(path), "sha256": file_digest(path)}
+        source |= {"mean": means.tolist(), "std": stds.tolist()}
+        return cls(
+            lambda images: network((images - means) / stds),
+            network.image_size,
+            channels=network.channels,
+            source=source,
+            **{"name": Path(path).name, **more},
+        )
+
+    @classmethod
     def of_keras(
         cls,
         model: Any,

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..evaluation.calibration import Calibration
 from ..evaluation.comparison import Comparison, LikelihoodRatio, NormalizedScores
+from ..evaluation.learnt_head import LearntHead
 from ..evaluation.open_set import HeldOutScores
 from ..evaluation.plda import Plda
 from ..faces import Frame
@@ -23,7 +24,13 @@ from ..files import filling, read_json
 from .embedding import Embedding
 
 _FORMAT = "embedding 1"
-_ARRAYS, _NETWORK = "arrays.npz", {"onnx": "embedding.onnx", "keras": "embedding.keras"}
+_ARRAYS = "arrays.npz"
+NETWORK = {"onnx": "embedding.onnx", "keras": "embedding.keras", "litert": "embedding.tflite"}
+_LOADERS: dict[str, Callable[..., Embedding]] = {
+    "onnx": Embedding.of_onnx,
+    "keras": Embedding.of_keras,
+    "litert": Embedding.of_litert,
+}
 _OF_ONNX = ("colours", "output")
 TOP = 200  # scores with a cohort
 VERIFIER, PAGE = "verifier.json", "report.html"  # as of a run, whose format is another
@@ -56,24 +63,29 @@ def save(fitted: Fitted, folder: str | os.PathLike) -> None:
         raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
     kind = embedding.source["kind"]
     with filling(folder) as partial:
-        if kind == "onnx":
-            shutil.copyfile(embedding.source["file"], partial / _NETWORK[kind])
-        elif kind == "keras":
-            embedding.source["model"].save(partial / _NETWORK[kind])
-        content = io.BytesIO()
-        arrays = {"held_out": fitted.held_out.scores, "probe": embedding.probe()}
-        np.savez(content, **{**arrays, **_arrays(fitted.comparison)})  # type: ignore[arg-type]
-        (partial / _ARRAYS).write_bytes(content.getvalue())
-        settings = {
-            "format": _FORMAT,
-            **fitted.provenance,
-            "threshold": fitted.threshold,
-            "calibration": {"slope": fitted.calibration.slope, "intercept": fitted.calibration.intercept},
-            "digest": fitted.digest,
-            "arrays_sha256": sha256(content.getvalue()).hexdigest(),
-        }
-        settings["sha256"] = _seal(settings)
-        (partial / VERIFIER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        if kind == "keras":
+            embedding.source["model"].save(partial / NETWORK[kind])
+        elif kind in NETWORK:
+            shutil.copyfile(embedding.source["file"], partial / NETWORK[kind])
+        write(fitted, partial)
+
+
+def write(fitted: Fitted, folder: Path) -> None:
+    """Writes all of a verifier but the network, into a folder that holds it already."""
+    content = io.BytesIO()
+    arrays = {"held_out": fitted.held_out.scores, "probe": fitted.embedding.probe()}
+    np.savez(content, **{**arrays, **arrays_of(fitted.comparison)})  # type: ignore[arg-type]
+    (folder / _ARRAYS).write_bytes(content.getvalue())
+    settings = {
+        "format": _FORMAT,
+        **fitted.provenance,
+        "threshold": fitted.threshold,
+        "calibration": {"slope": fitted.calibration.slope, "intercept": fitted.calibration.intercept},
+        "digest": fitted.digest,
+        "arrays_sha256": sha256(content.getvalue()).hexdigest(),
+    }
+    settings["sha256"] = _seal(settings)
+    (folder / VERIFIER).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def is_fitted(folder: str | os.PathLike) -> bool:
@@ -108,12 +120,12 @@ def _load(folder: Path, settings: dict[str, Any], function: Callable | str | Non
     embedding = _embedding(folder, settings["embedding"], function)
     embedding = replace(embedding, trained_on=settings["people"]["trained_on"])
     _require_same_network(embedding, arrays["probe"], folder)
-    comparison = embedding.comparison
+    comparison = LearntHead.of_arrays(arrays) if "join" in arrays else embedding.comparison
     if "mean" in arrays:
         comparison = LikelihoodRatio(Plda(*(arrays[name] for name in ("mean", "directions", "between"))))
     if "cohort" in arrays:
         comparison = NormalizedScores(comparison, arrays["cohort"], min(TOP, len(arrays["cohort"])))
-    known = ("siamese_nn", "embedding", "chosen_on", "people", "photos_each")
+    known = ("siamese_nn", "embedding", "chosen_on", "people", "photos_each", "run")
     return Fitted(
         embedding,
         comparison,
@@ -121,7 +133,7 @@ def _load(folder: Path, settings: dict[str, Any], function: Callable | str | Non
         Calibration(**settings["calibration"]),
         HeldOutScores(arrays["held_out"], _numbers(settings["photos_each"])),
         settings["digest"],
-        {name: settings[name] for name in known},
+        {name: settings[name] for name in known if name != "run" or name in settings},
     )
 
 
@@ -130,15 +142,25 @@ def _numbers(photos_each: Sequence[int]) -> np.ndarray:
     return np.repeat(np.arange(len(photos_each)), photos_each)
 
 
-def _arrays(comparison: Comparison) -> dict[str, np.ndarray]:
+def arrays_of(comparison: Comparison) -> dict[str, np.ndarray]:
     """What a back-end was fitted to."""
     arrays: dict[str, np.ndarray] = {}
     if isinstance(comparison, NormalizedScores):
         arrays["cohort"] = comparison.cohort
         comparison = comparison.inner
+    if isinstance(comparison, LearntHead):
+        arrays |= comparison.arrays()
     if isinstance(comparison, LikelihoodRatio):
         arrays |= {name: getattr(comparison.plda, name) for name in ("mean", "directions", "between")}
     return arrays
+
+
+def digest_of(embedding: Embedding, arrays: Mapping[str, np.ndarray]) -> str:
+    """Returns the SHA-256 of a network and of what its back-end was fitted to."""
+    content = sha256(embedding.digest.encode())
+    for name in sorted(arrays):
+        content.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return content.hexdigest()
 
 
 def _seal(settings: Mapping[str, Any]) -> str:
@@ -167,6 +189,8 @@ def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str 
         name: settings[name] and tuple(settings[name]) for name in ("crop", "photo_size")
     }
     given |= {"frame": frame, "batch_size": settings["batch_size"]}
+    if settings["metric"] != "learnt":
+        given["metric"] = settings["metric"]
     if kind == "function":
         if function is None:
             raise ValueError(
@@ -178,7 +202,6 @@ def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str 
             tuple(settings["image_size"]),
             settings["name"],
             settings["channels"],
-            settings["metric"],
             source=source,
             **given,
         )
@@ -186,13 +209,11 @@ def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str 
         raise ValueError(
             f"`function` is for an embedding of a function. Received it for one of a file, {folder}"
         )
-    path = folder / _NETWORK[kind]
+    path = folder / NETWORK[kind]
     given |= {"name": settings["name"], "mean": source["mean"], "std": source["std"]}
-    if settings["metric"] != "learnt":
-        given["metric"] = settings["metric"]
     if kind == "onnx":
         given |= {"image_size": tuple(settings["image_size"])} | {name: source[name] for name in _OF_ONNX}
-    found = (Embedding.of_onnx if kind == "onnx" else Embedding.of_keras)(path, **given)
+    found = _LOADERS[kind](path, **given)
     if found.source["sha256"] != source["sha256"]:
         raise ValueError(f"{path} is not the network that the threshold was chosen for. {_ANEW}")
     return found

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from hashlib import sha256
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ..evaluation import HeldOutScores, choose_threshold, fit_platt, fit_plda, s
 from ..evaluation.comparison import LikelihoodRatio, NormalizedScores, all_scores
 from ..evaluation.vectors import unit_length
 from .embedding import Embedding
-from .fitted import TOP, Fitted
+from .fitted import TOP, Fitted, digest_of
 
 _LEAST = 10  # people with a pair of their own, and pairs of two people: with fewer a threshold says nothing
 
@@ -65,7 +64,7 @@ def fit(
         HeldOutScores(
             all_scores(comparison, prepared[kept]), np.repeat(np.arange(len(each)), list(each.values()))
         ),
-        _digest(embedding, arrays),
+        digest_of(embedding, arrays),
         {
             "siamese_nn": __version__,
             "embedding": embedding.as_dict(),
@@ -110,10 +109,3 @@ def require_apart(name: str, people: Collection[str], pairs: Pairs) -> None:
 def _listed(photos: Photos) -> tuple[list[str], list[str]]:
     paths = [str(path) for own in photos.values() for path in own]
     return paths, [name for name, own in photos.items() for _ in own]
-
-
-def _digest(embedding: Embedding, arrays: Mapping[str, np.ndarray]) -> str:
-    content = sha256(embedding.digest.encode())
-    for name in sorted(arrays):
-        content.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    return content.hexdigest()

@@ -3,12 +3,14 @@
 import os
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from .. import evaluation, models
-from ..evaluation.comparison import Blocks
+from ..evaluation.comparison import Blocks, Comparison
+from ..evaluation.learnt_head import LearntHead
 from .safe_loading import load_model_safely
 
 _MOST_PIXELS = 4096  # a side of what a model sees
@@ -125,3 +127,54 @@ class LearntComparison:
     def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
         """See `Comparison`."""
         yield from evaluation.compare_all(self.model, left, right)
+
+
+def without_tensorflow(model: tf.keras.Model) -> str | Comparison:
+    """Returns how a model of this package compares, as NumPy does it alone; see `Embedding.metric`.
+
+    Args:
+        model: the model.
+
+    Raises:
+        ValueError: if it compares as no model of this package does.
+    """
+    if len(model.inputs) != 2:
+        return "cosine"
+    layers = models.comparison_model(model).layers
+    join, *dense = [layer for layer in layers if not isinstance(layer, tf.keras.layers.InputLayer)]
+    if isinstance(join, models.EuclideanDistance) and not dense:
+        return "euclidean"
+    if isinstance(join, tf.keras.layers.Dot) and not dense:
+        return "cosine"
+    joins = {
+        models.L1Distance: "difference",
+        tf.keras.layers.Dot: "cosine",
+        tf.keras.layers.Concatenate: "both",
+    }
+    ends = [layer.activation.__name__ for layer in dense if isinstance(layer, tf.keras.layers.Dense)]
+    wanted = [*["relu"] * (len(dense) - 1), "sigmoid" if dense and dense[-1].units == 1 else "softmax"]
+    if type(join) not in joins or ends != wanted:
+        raise ValueError(
+            f"The comparison of {model.name!r} must be one of `siamese_nn.models`: only those are known as "
+            f"arrays. Received: {[type(layer).__name__ for layer in layers]}"
+        )
+    return LearntHead(joins[type(join)], tuple(tuple(layer.get_weights()) for layer in dense))
+
+
+def in_float32(model: tf.keras.Model) -> tf.keras.Model:
+    """Builds a model anew that computes in float32 throughout, with the same weights.
+
+    Args:
+        model: of any precision. What runs it elsewhere may not know bfloat16, nor half precision.
+    """
+    built = type(model).from_config(_in_float32(model.get_config()))
+    built.set_weights(model.get_weights())
+    return built
+
+
+def _in_float32(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {name: _in_float32(own) for name, own in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(own) for own in config)
+    return "float32" if config in ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16") else config
