@@ -145,6 +145,7 @@ def test_kill_9_at_five_random_moments_loses_no_finished_trial_and_repeats_at_mo
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("workers", [SMALL_GRID], indirect=True)
 def test_two_workers_finish_a_grid_with_no_trial_run_twice(workers):
     workers.start()  # both make the database and the queue at the same moment

@@ -119,6 +119,7 @@ def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_d
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("no_pictures")
 def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, tmp_path, kill_before):
     unbroken, _, (train, val, test) = run
@@ -141,6 +142,7 @@ def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, t
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("no_pictures")
 def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path, kill_before):
     _, _, (train, val, test) = run
@@ -265,6 +267,7 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("no_pictures")
 def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     _, _, (train, val, test) = run
@@ -349,6 +352,7 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("no_pictures")
 def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
     _, _, (train, val, test) = run
@@ -476,6 +480,7 @@ def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("no_pictures")
 def test_a_kill_in_the_first_moment_does_not_block_the_folder(run, tmp_path):
     _, _, (train, val, _) = run
@@ -543,6 +548,7 @@ def test_a_finished_run_with_a_changed_file_is_refused(run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch, caplog):
     folder, results, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
@@ -569,6 +575,7 @@ def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monkeypatch, caplog):
     folder, results, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / folder.name)
@@ -658,6 +665,7 @@ def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monke
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     unbroken, _, (train, val, test) = run
