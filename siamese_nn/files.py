@@ -1,13 +1,15 @@
 """Files that are whole or absent: a killed process leaves the old one or the new one, never half of one."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ try:
     import fcntl
 except ImportError:  # Windows, which lets nobody rename an open file
     fcntl = None  # type: ignore[assignment]  # mypy knows a module by its name alone
+
+# What a spreadsheet takes for a formula, and what has got an apostrophe (or more) that such a text has not.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @contextmanager
@@ -142,6 +147,32 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     r"""Writes `text` to `path` in one step, as UTF-8 with `\n` line ends."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    r"""Writes a table as CSV in which no spreadsheet takes a cell for a formula; `read_csv` gives it back.
+
+    A text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return gets an apostrophe before it.
+
+    Example:
+        >>> csv_text([["photo", "score"], ["=1+1/a.jpg", -0.5]])
+        "photo,score\n'=1+1/a.jpg,-0.5\n"
+        >>> read_csv(csv_text([["=1+1/a.jpg", "O'Hara", "'quoted'"]]))
+        [['=1+1/a.jpg', "O'Hara", "'quoted'"]]
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    for row in rows:
+        table.writerow(
+            [f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell for cell in row]
+        )
+    return text.getvalue()
+
+
+def read_csv(text: str) -> list[list[str]]:
+    """Reads what `csv_text` wrote: the rows, all cells as texts."""
+    rows = csv.reader(io.StringIO(text, newline=""))
+    return [[cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell for cell in row] for row in rows]
 
 
 def read_json(path: str | os.PathLike) -> Any:

@@ -1,11 +1,15 @@
 """Draws results, computes none. Every function returns matplotlib axes; the caller shows them."""
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
@@ -15,7 +19,10 @@ from sklearn.metrics import det_curve, roc_auc_score, roc_curve
 
 from .datasets.images import load_image
 from .datasets.pairs import Pairs
+from .datasets.photo_folders import some
 from .evaluation import equal_error_rate
+
+logger = logging.getLogger(__name__)
 
 _RIGHT, _WRONG = "#1b7f4b", "#c0392b"
 # Okabe and Ito's colours, which the colour-blind tell apart; the line styles serve a grey print.
@@ -243,13 +250,14 @@ def pairs_grid(
     axes = axes.ravel()
     for ax in axes[len(pairs) :]:
         ax.remove()
+    families, codes = _fonts_for({*pairs.left_identities.tolist(), *pairs.right_identities.tolist()})
     for i, ax in enumerate(axes[: len(pairs)]):
         left, right, same = pairs[i]
         photos = [load_image(path, image_size=(250, 250), channels=3) for path in (left, right)]
         ax.imshow(np.concatenate(photos, axis=1))
         ax.set(xticks=[], yticks=[])
         names = [pairs.left_identities[i], *([] if same else [pairs.right_identities[i]])]
-        title = " / ".join(name.replace("_", " ") for name in names)
+        title = " / ".join(name.replace("_", " ").translate(codes) for name in names)
         colour = "black"
         if scores is not None:
             title += f"\n{'same' if same else 'different'}, score {scores[i]:.3f}"
@@ -260,10 +268,41 @@ def pairs_grid(
                     f"{threshold:.3f}: {'right' if decided else 'wrong'}"
                 )
                 colour = _RIGHT if decided else _WRONG
-        ax.set_title(title, fontsize=8, color=colour)
+        ax.set_title(title, fontsize=8, color=colour, fontfamily=families)
         for spine in ax.spines.values():
             spine.set(color=colour, linewidth=1 if colour == "black" else 3)
     return axes[: len(pairs)]
+
+
+def _fonts_for(texts: Iterable[str]) -> tuple[list[str], dict[int, str]]:
+    """Which font families draw some texts, and codes such as `U+674E` for what no installed font has."""
+    families = list(plt.rcParams["font.family"])
+    lacking = set(map(ord, "".join(texts))) - _characters(
+        font_manager.findfont(font_manager.FontProperties(family=families))
+    )
+    for font in font_manager.fontManager.ttflist:
+        if not lacking:
+            break
+        # The one has a box for everything, the other pictures that Matplotlib doesn't draw.
+        if re.search("last ?resort|emoji", font.name, re.IGNORECASE):
+            continue
+        if lacking & (own := _characters(font.fname)):
+            families.append(font.name)
+            lacking -= own
+    if lacking:
+        logger.warning(
+            "no installed font has %s: codes stand in their place. Install one, such as Noto Sans CJK",
+            some([f"{chr(code)} (U+{code:04X})" for code in sorted(lacking)]),
+        )
+    return families, {code: f"U+{code:04X} " for code in lacking}
+
+
+@cache
+def _characters(font_file: str) -> frozenset[int]:
+    try:
+        return frozenset(font_manager.get_font(font_file).get_charmap())
+    except (OSError, RuntimeError):  # of a kind that Matplotlib doesn't read
+        return frozenset()
 
 
 def all_curves(

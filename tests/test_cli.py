@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -209,6 +210,58 @@ def test_identify_says_known_or_unknown_by_its_exit_code(run, toy_dir, toy_test,
     assert f"{tmp_path / 'nope'} does not exist. Give a folder" in capsys.readouterr().err
 
 
+def test_a_gallery_grows_and_shrinks(run, toy_dir, toy_test, tmp_path, capsys):
+    from siamese_nn import Verifier
+    from siamese_nn.verification import Gallery, StoredGallery
+
+    names, door = sorted(toy_test.identities())[:3], str(tmp_path / "door")
+    photos = [toy_dir / "lfw2" / name / f"{name}_0001.jpg" for name in names]
+    for part, those in (("a", (0, 1)), ("b", (1, 2))):
+        for i in those:
+            (tmp_path / part / names[i]).mkdir(parents=True)
+            (tmp_path / part / names[i] / photos[i].name).write_bytes(photos[i].read_bytes())
+    assert cli.main(["gallery", "add", run, door, str(tmp_path / "a")]) == 0
+    assert "added 2 photos of 2 people" in capsys.readouterr().out
+    words = ["identify", run, str(photos[2]), "--gallery", door, "--threshold", "0.99999"]
+    assert cli.main(words) == 3
+    assert "for a gallery of 2 photos:" in capsys.readouterr().out
+    verifier, stored = Verifier.load(run), StoredGallery(door)
+    assert verifier.identify(photos[2], stored, threshold=0.99999).name is None
+    assert cli.main(["gallery", "add", run, door, str(tmp_path / "b"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "added": {names[1]: 1, names[2]: 1},
+        "photos": 4,
+        "people": 3,
+    }
+    assert cli.main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == names[2] and "for a gallery of 4 photos:" in lines[1]
+    # The next call sees what another process has stored, and counts its photos for the threshold.
+    assert verifier.identify(photos[2], stored, threshold=0.99999).name == names[2]
+    assert verifier.gallery_threshold(stored, fpir=0.5) == verifier.held_out.gallery_threshold(4, fpir=0.5)
+    assert cli.main(["gallery", "remove", door, names[2]]) == 0
+    assert cli.main(words) == 3
+    assert verifier.identify(photos[2], stored, threshold=0.99999).name is None
+    assert cli.main(["gallery", "compact", door]) == 0
+    capsys.readouterr()
+    assert cli.main(["gallery", "list", door]) == 0
+    assert capsys.readouterr().out == f"1\t{names[0]}\n2\t{names[1]}\n"
+    assert cli.main(["gallery", "remove", door, names[0] + "x"]) == 1
+    assert f"Did you mean {names[0]!r}" in capsys.readouterr().err
+    other = StoredGallery.create(tmp_path / "other", Gallery(np.array(["Ada"]), np.ones((1, 2)), "0" * 64))
+    with pytest.raises(ValueError, match="must have been made with this verifier's model"):
+        verifier.identify(photos[2], other, threshold=0.5)
+    assert cli.main(["gallery", "list", str(tmp_path)]) == 1
+    assert "is no gallery" in capsys.readouterr().err
+    assert cli.main([*words, "--index", "usearch"]) == 1
+    assert "door has no index. Make it anew" in capsys.readouterr().err
+    assert cli.main([*words[:4], str(tmp_path / "a"), *words[5:], "--index", "usearch"]) == 1
+    assert "--index is for what `siamese-nn gallery add` made" in capsys.readouterr().err
+    if importlib.util.find_spec("usearch"):
+        assert cli.main(["gallery", "index", door]) == 1  # this run compares by distances
+        assert "An index is for vectors of length 1" in capsys.readouterr().err
+
+
 def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):
     for name, photo in {
         "a.jpg": toy_test.left[0],
@@ -226,6 +279,7 @@ def test_cluster_lists_the_people(run, toy_test, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys, caplog):
     from siamese_nn import Verifier, evaluation
 
@@ -267,6 +321,7 @@ def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys,
 
 
 @pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.usefixtures("small_recipe", "no_pictures")
 def test_excluded_people_are_neither_trained_nor_validated_on(toy_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -70,6 +70,16 @@ def test_pair_files_alone(toy_dir, tmp_path, capsys):
     assert len(capsys.readouterr().out.split()) == 9
 
 
+def test_pair_files_are_not_written_over(toy_dir, tmp_path, capsys):
+    command = ["pairs", "make", str(toy_dir / "lfw2"), "--out", str(tmp_path)]
+    assert cli.main(command) == 0 and cli.main(command) == 0  # the same again is nothing to do
+    (tmp_path / "train.txt").unlink()
+    before = (tmp_path / "validation.txt").read_bytes()
+    assert cli.main([*command, "--seed", "1"]) == 1
+    assert "validation.txt, which holds something else" in capsys.readouterr().err
+    assert (tmp_path / "validation.txt").read_bytes() == before and not (tmp_path / "train.txt").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -119,6 +129,35 @@ def test_raw_photos_are_aligned_before_they_are_trained_on(tmp_path, asked, monk
     assert sum(map(len, photos.values())) == 60
 
 
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [([], 50), (["--split", "letters"], 50), (["--folds", "3"], 10), (["--folds", "9"], 18)],
+)
+def test_too_few_people_are_told_before_their_photos_are_looked_at(tmp_path, asked, options, least, capsys):
+    for name in "ABCDEFGHI":
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for file in ("1.webp", "2.heic"):
+            (tmp_path / "people" / name / file).touch()
+    assert cli.main(["train", "--data", str(tmp_path / "people"), "--align", *options]) == 1
+    error = capsys.readouterr().err
+    assert f"at least {least} people with two photos or more" in error and "Received: 9, and 0 with" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["people"]
+
+
+def test_train_takes_the_face_that_align_takes(toy_dir, tmp_path, asked, monkeypatch, capsys):
+    faces_asked = []
+    monkeypatch.setattr(
+        cli.train, "align_folder", lambda *arguments: faces_asked.append(arguments[2]) or 1 / 0
+    )
+    command = ["train", "--data", str(toy_dir / "lfw2")]
+    for options in ([], ["--face", "largest"]):
+        with pytest.raises(ZeroDivisionError):
+            cli.main([*command, "--align", *options])
+    assert faces_asked == ["middle", "largest"]
+    assert cli.main([*command, "--face", "largest"]) == 1
+    assert "Received: --face largest without --align" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("words", "align"), [([], None), (["--align"], True), (["--no-align"], False)])
 def test_the_commands_hand_on_whether_faces_are_to_be_found(tmp_path, monkeypatch, words, align, capsys):
     from siamese_nn.verification import verifier
@@ -141,6 +180,65 @@ def test_the_commands_hand_on_whether_faces_are_to_be_found(tmp_path, monkeypatc
     with pytest.raises(ZeroDivisionError):
         cli.main(["identify", "run", photo, "--gallery", str(tmp_path), *words])
     assert asked == [("verify", align), ("cluster", align), ("gallery", align)]
+
+
+@pytest.fixture
+def plain_verifier(monkeypatch):
+    """One that takes photos as they are."""
+    from siamese_nn import evaluation
+    from siamese_nn.evaluation.calibration import Calibration
+    from siamese_nn.verification import Embedding, verifier
+
+    def flat(images):
+        return images.reshape(len(images), -1) - 99.5
+
+    made = verifier.Verifier(
+        Embedding(flat, (8, 8), "pixels", 1),
+        comparison=evaluation.Cosine(),
+        threshold=0.5,
+        calibration=Calibration(1.0, 0.0),
+        held_out=None,
+        digest="0",
+        provenance={"people": {}},
+    )
+    monkeypatch.setattr(verifier.Verifier, "load", lambda folder: made)
+    return made
+
+
+def test_photos_of_a_folder_that_cannot_be_used_are_left_out_and_named(
+    tmp_path, plain_verifier, monkeypatch, capsys
+):
+    rng = np.random.default_rng(0)
+    for name in ("Ada", "Bob"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        pixels = rng.integers(0, 256, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "people" / name / "1.png")
+    for damaged in ("Ada/2.png", "Cy/1.png"):
+        (tmp_path / "people" / damaged).parent.mkdir(exist_ok=True)
+        (tmp_path / "people" / damaged).write_bytes(b"no photo")
+    people = str(tmp_path / "people")
+    assert cli.main(["cluster", "run", people]) == 0
+    answer = capsys.readouterr()
+    assert answer.out.count(".png") == 2 and "damaged" not in answer.out
+    assert [line.split(": ")[1] for line in answer.err.splitlines()] == [
+        f"{people}/Ada/2.png",
+        f"{people}/Cy/1.png",
+    ]
+    galleries = []
+    monkeypatch.setattr(
+        plain_verifier, "identify", lambda _, gallery, **__: galleries.append(gallery) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["identify", "run", "a.png", "--gallery", people])
+    assert galleries[0].names.tolist() == ["Ada", "Bob"]
+    errors = capsys.readouterr().err
+    assert errors.count("left out: ") == 2 and "no photo is left of Cy" in errors
+    with pytest.raises(datasets.ImageError, match=r"Ada/2\.png.*Cy/1\.png"):  # in Python all are named
+        plain_verifier.gallery(people)
+    for person in ("Ada", "Bob"):
+        (tmp_path / "people" / person / "1.png").unlink()
+    assert cli.main(["cluster", "run", people]) == 1  # nothing is left
+    assert "Cy/1.png" in capsys.readouterr().err
 
 
 def test_align_without_the_extra_says_what_to_install(tmp_path, monkeypatch, capsys):

@@ -15,10 +15,8 @@ WORDS = re.compile(r"[A-Za-z0-9._-]+")
 
 # Where what an extra brings is imported.
 OF_EXTRAS = {
-    "sweep": {"studies"},
-    "faces": {"faces", "datasets"},
-    "onnx": {"verification"},
-    "app": {"verification"},
+    **{"sweep": {"studies"}, "faces": {"faces", "datasets"}},
+    **{extra: {"verification"} for extra in ("onnx", "litert", "export", "app", "index")},
 }
 
 

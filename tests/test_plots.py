@@ -1,8 +1,12 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib import font_manager
 from sklearn.metrics import DetCurveDisplay
 
 from siamese_nn import plots
@@ -121,6 +125,37 @@ def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     assert (tmp_path / "grid.png").stat().st_size > 1000
     with pytest.raises(ValueError, match="1 scores"):
         plots.pairs_grid(pairs, [1])
+
+
+def test_names_of_other_scripts_are_drawn_by_a_font_that_has_them(toy_pairs, tmp_path, caplog, recwarn):
+    pairs = toy_pairs[[0]]
+    pairs = replace(
+        pairs, left_identities=np.array(["\U000f1234"]), right_identities=np.array(["\U000f1234"])
+    )
+    (ax,) = plots.pairs_grid(pairs)  # of the private use area: no font has it
+    assert "U+F1234" in ax.get_title() and "no installed font has" in caplog.text
+    caplog.clear()
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder([".notdef", "own"])
+    builder.setupCharacterMap({0xF1234: "own"})
+    builder.setupGlyf({name: TTGlyphPen(None).glyph() for name in (".notdef", "own")})
+    builder.setupHorizontalMetrics({name: (500, 0) for name in (".notdef", "own")})
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Own Signs", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / "own.ttf")
+    known = font_manager.fontManager.ttflist.copy()
+    font_manager.fontManager.addfont(tmp_path / "own.ttf")
+    try:
+        (ax,) = plots.pairs_grid(pairs)
+        plots.save(ax, tmp_path / "grid.png")
+    finally:
+        font_manager.fontManager.ttflist = known
+    assert ax.get_title() == "\U000f1234" and ax.title.get_fontfamily()[-1] == "Own Signs"
+    assert not caplog.records and not [
+        found for found in recwarn if "missing from font" in str(found.message)
+    ]
 
 
 @pytest.fixture

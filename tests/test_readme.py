@@ -10,6 +10,7 @@ README = HOME / "README.md"
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
@@ -43,7 +44,7 @@ def test_the_page_on_any_embedding_runs(tmp_path, monkeypatch, capsys):
     assert "95% interval over people" in capsys.readouterr().out
 
 
-FAIRNESS = HOME / "docs" / "fairness.md"
+FAIRNESS, ELSEWHERE = HOME / "docs" / "fairness.md", HOME / "docs" / "use_elsewhere.md"
 
 
 def test_the_page_on_groups_runs(capsys):
@@ -52,7 +53,9 @@ def test_the_page_on_groups_runs(capsys):
     assert "Highest / lowest of a group" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("page", [README, OWN_PHOTOS, ANY_EMBEDDING, FAIRNESS], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [README, OWN_PHOTOS, ANY_EMBEDDING, FAIRNESS, ELSEWHERE], ids=lambda page: page.stem
+)
 def test_the_commands_exist(page):
     from siamese_nn.cli import _parser
 

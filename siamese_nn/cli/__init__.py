@@ -3,7 +3,7 @@
 import argparse
 
 from .. import __version__
-from . import app, audit, cfp, data, folds, measure, recipes, sweeps, train, use, verifiers
+from . import app, audit, cfp, data, export, folds, galleries, measure, recipes, sweeps, train, use, verifiers
 from .running import run
 
 
@@ -28,6 +28,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"siamese_nn {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for group in (data, audit, train, recipes, folds, sweeps, use, app, verifiers, measure, cfp):
+    for group in (
+        data,
+        audit,
+        train,
+        recipes,
+        folds,
+        sweeps,
+        use,
+        galleries,
+        app,
+        verifiers,
+        measure,
+        export,
+        cfp,
+    ):
         group.add(commands)
     return parser

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from .use import gallery_of
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
@@ -32,15 +34,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _app(options: argparse.Namespace) -> None:
     from ..verification.app import make_app
     from ..verification.fitted import PAGE
-    from ..verification.verifier import Gallery, Verifier
+    from ..verification.verifier import Verifier
 
     with TemporaryDirectory() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # and with it goes what is uploaded, however this ends
         verifier = Verifier.load(options.run_dir)
-        gallery = None
-        if options.gallery is not None:
-            of_file = options.gallery.suffix == ".npz"
-            gallery = Gallery.load(options.gallery) if of_file else verifier.gallery(options.gallery)
+        gallery = options.gallery and gallery_of(verifier, options.gallery, None)
         page = options.run_dir / PAGE
         title = options.run_dir.resolve().name
         app = make_app(verifier, title=title, gallery=gallery, page=page)

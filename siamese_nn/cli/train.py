@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets
+from ..datasets.own_people import require_enough
+from ..datasets.photo_folders import listing
+from ..datasets.raw_photos import RAW_ENDINGS
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import align_folder, data_folder
@@ -40,6 +43,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--align",
         action="store_true",
         help="find the face in each of your people's photos first, and put it where LFW-a has it",
+    )
+    command.add_argument(
+        "--face", choices=["middle", "largest"], help="with --align: which one of several, as of `align`"
     )
     command.add_argument(
         "--run-dir",
@@ -91,6 +97,7 @@ def _train(options: argparse.Namespace) -> None:
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
     by_letters = options.split == "letters"
+    own_split = "letters" if by_letters else "draw"
     if by_letters:
         options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
@@ -100,6 +107,11 @@ def _train(options: argparse.Namespace) -> None:
             f"`siamese-nn organize SOURCE {options.data}` makes. Received: {options.data}, which is not there"
         )
     _require_fitting(options, own, by_letters, recipe)
+    if own:  # before hours of aligning: none gets more photos by it
+        people = {
+            name: photos for name, photos in listing(Path(options.data), RAW_ENDINGS)[1].items() if photos
+        }
+        require_enough(options.data, people, split=own_split, n_folds=options.folds)
     data_dir = _aligned(options) if options.align else data_folder(options.data)
     split = "letters" if by_letters else recipe.split
     title = f"{data_dir.name}-{title_of(name)}-{split}-{recipe.seed}{changes}"
@@ -114,8 +126,7 @@ def _train(options: argparse.Namespace) -> None:
         train_folds(recipe, data_dir, options.folds, run_dir)
         return
     if own:
-        split = "letters" if by_letters else "draw"
-        sets = datasets.load_people(data_dir, split=split, seed=recipe.seed)
+        sets = datasets.load_people(data_dir, split=own_split, seed=recipe.seed)
     else:
         sets = _lfw_a(options, data_dir, recipe)
     try:
@@ -148,7 +159,7 @@ def _aligned(options: argparse.Namespace) -> Path:
         )
     folder = Path(options.data)
     output = folder.with_name(f"{folder.resolve().name}-aligned")
-    align_folder(folder, output, "middle")
+    align_folder(folder, output, options.face or "middle")
     return output
 
 
@@ -162,6 +173,10 @@ def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, r
         raise ValueError(
             "`--split letters` and `--folds` are for a folder with a folder of photos for each person; LFW-a "
             f"has a split by letters and a test of its own. Received: --data {options.data}"
+        )
+    if options.face and not options.align:
+        raise ValueError(
+            f"`--face` says which face `--align` takes. Received: --face {options.face} without --align"
         )
     if by_letters and options.folds is not None:
         raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")

@@ -2,9 +2,17 @@
 
 import argparse
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from ..verification.loaded import LoadedVerifier
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -17,7 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_run(command)
     command.add_argument("a", type=Path, metavar="A", help="a photo")
     command.add_argument("b", type=Path, metavar="B", help="another photo")
-    _add_align(command)
+    add_align(command)
     command.set_defaults(run=_verify)
 
     command = commands.add_parser(
@@ -32,9 +40,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FOLDER_OR_NPZ",
-        help="a folder with a folder of photos for each person, or a file that Gallery.save wrote",
+        help="a folder with a folder of photos for each person, one that `siamese-nn gallery add` made, or a "
+        "file that Gallery.save wrote",
     )
-    _add_align(command)
+    command.add_argument(
+        "--index",
+        choices=("usearch",),
+        help="search by what `siamese-nn gallery index` made (default: exactly)",
+    )
+    add_align(command)
     limit = command.add_mutually_exclusive_group()
     limit.add_argument(
         "--fpir",
@@ -51,7 +65,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
     add_run(command)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
-    _add_align(command)
+    add_align(command)
     command.set_defaults(run=_cluster)
 
 
@@ -61,7 +75,8 @@ def add_run(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
-def _add_align(command: argparse.ArgumentParser) -> None:
+def add_align(command: argparse.ArgumentParser) -> None:
+    """Adds the argument of the commands that bring photos to a trained run."""
     command.add_argument(
         "--align",
         action=argparse.BooleanOptionalAction,
@@ -85,15 +100,38 @@ def _verify(options: argparse.Namespace) -> int:
     return 0 if answer.same else 3
 
 
+def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index: str | None = None) -> Any:
+    """Returns the gallery that a file or a folder holds, or that its photos make."""
+    from ..datasets.photo_folders import people_in, some
+    from ..verification.gallery import Gallery
+    from ..verification.stored_gallery import LOG, StoredGallery
+
+    if (path / LOG).exists():
+        return StoredGallery(path, index=index).view()
+    if index:
+        raise ValueError(f"--index is for what `siamese-nn gallery add` made. Received: {path}")
+    if path.suffix == ".npz":
+        return Gallery.load(path)
+    people = people_in(path, verifier.photo_endings(align))
+    photos = [(name, photo) for name, own in people.items() for photo in own]
+
+    def of_photos(kept: list[tuple[str, Path]]) -> Gallery:
+        by_name: dict[str, list[Path]] = {}
+        for name, photo in kept:
+            by_name.setdefault(name, []).append(photo)
+        return verifier.gallery(by_name, align=align)
+
+    photos, gallery = _of_usable(photos, of_photos)
+    if lost := sorted(people.keys() - {name for name, _ in photos}):
+        print(f"no photo is left of {some(lost)}", file=sys.stderr)
+    return gallery
+
+
 def _identify(options: argparse.Namespace) -> int:
-    from ..verification.verifier import Gallery, Verifier
+    from ..verification.verifier import Verifier
 
     verifier = Verifier.load(options.run_dir)
-    of_file = options.gallery.suffix == ".npz"
-    if of_file:
-        gallery = Gallery.load(options.gallery)
-    else:
-        gallery = verifier.gallery(options.gallery, align=options.align)
+    gallery = gallery_of(verifier, options.gallery, options.align, options.index)
     answer = verifier.identify(
         options.photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold, align=options.align
     )
@@ -118,13 +156,28 @@ def _percent(rate: Any) -> str:
     return f"about {rate.estimate:.1%}{interval}"
 
 
+def _of_usable(photos: list[P], call: Callable[[list[P]], T]) -> tuple[list[P], T]:
+    """Calls with a folder's photos. Those that can't be used are left out, and named with their reasons."""
+    from ..verification.photos import UnusablePhotos
+
+    try:
+        return photos, call(photos)
+    except UnusablePhotos as error:
+        kept = [photo for i, photo in enumerate(photos) if i not in error.reasons]
+        if not kept:
+            raise
+        print(*(f"left out: {reason}" for reason in error.reasons.values()), sep="\n", file=sys.stderr)
+    return kept, call(kept)
+
+
 def _cluster(options: argparse.Namespace) -> None:
     from ..datasets.photo_folders import photos_in
     from ..verification.verifier import Verifier
 
     verifier = Verifier.load(options.run_dir)
     photos = photos_in(options.folder, verifier.photo_endings(options.align))
-    labels = verifier.cluster(photos, align=options.align).tolist()
+    photos, found = _of_usable(photos, lambda kept: verifier.cluster(kept, align=options.align))
+    labels = found.tolist()
     people = [
         [str(photo) for photo, label in zip(photos, labels, strict=True) if label == number]
         for number in range(max(labels) + 1)

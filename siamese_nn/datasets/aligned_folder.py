@@ -1,7 +1,5 @@
 """A folder of people's raw photos to one of aligned faces, with a list of what became of each photo."""
 
-import csv
-import io
 import json
 import logging
 import os
@@ -19,7 +17,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from .. import faces
-from ..files import locked, read_json, replacing, write_text
+from ..files import csv_text, locked, read_csv, read_json, replacing, write_text
 from .photo_files import ImageError, read_photo
 from .photo_folders import is_plain, listing, require_different_names, some
 from .raw_photos import RAW_ENDINGS, open_raw_photo
@@ -201,10 +199,12 @@ def _require_own(output: Path, choice: dict[str, Any]) -> None:
         raise ValueError(
             f"{output} must be a new folder, or one of aligned photos. Received one with other files"
         )
-    if (output / FRAME).exists() and read_json(output / FRAME) != choice:
+    if (output / FRAME).exists() and (before := read_json(output / FRAME)) != choice:
+        was = before.get("face") if isinstance(before, dict) else None
+        other = f"face={was!r}" if was != choice["face"] else "another frame"
         raise ValueError(
-            f"{output} was aligned to another frame, or by another choice of faces. Choose another folder, "
-            "or remove it"
+            f"{output} was aligned with {other}. Received: face={choice['face']!r}. Align as before, choose "
+            "another folder, or remove it"
         )
 
 
@@ -225,9 +225,7 @@ def _is_current(source: Path, output: Path, row: dict[str, str]) -> bool:
 
 
 def _lines(rows: Sequence[Mapping[str, str]]) -> str:
-    text = io.StringIO()
-    csv.DictWriter(text, _COLUMNS, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return csv_text([row[name] for name in _COLUMNS] for row in rows)
 
 
 def _read_list(output: Path) -> dict[str, dict[str, str]]:
@@ -238,12 +236,12 @@ def _read_list(output: Path) -> dict[str, dict[str, str]]:
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
         write_text(output / LIST, whole)  # or the next line would be appended to half of one
-    reader = csv.DictReader(io.StringIO(whole))
-    rows = list(reader)
+    header, *lines = read_csv(whole) or [[]]
+    rows = [dict(zip(_COLUMNS, line, strict=False)) for line in lines if line]
     # Files are removed by these names, so none may lead out of the folder.
-    if tuple(reader.fieldnames or ()) != _COLUMNS or any(
-        None in row or None in row.values() or {"..", "/", ""} & set(PurePosixPath(row["photo"]).parts)
-        for row in rows
+    if tuple(header) != _COLUMNS or any(
+        len(line) not in (0, len(_COLUMNS)) or {"..", "/", ""} & set(PurePosixPath(line[0]).parts)
+        for line in lines
     ):
         raise ValueError(f"{output / LIST} is damaged. Remove {output}, and the same call aligns all anew")
     return {row["photo"]: row for row in rows if row["result"] != LEFT_OUT}

@@ -7,7 +7,7 @@ from operator import add
 
 import numpy as np
 
-from .own_people import FEWEST, OwnPeople, by_number_of_photos, make_pairs, require_seed, say_who
+from .own_people import OwnPeople, by_number_of_photos, make_pairs, require_enough, require_seed, say_who
 from .pairs import Pairs
 from .photo_folders import photos_by_identity
 
@@ -54,17 +54,9 @@ def people_folds(
         )
     require_seed(seed)
     people = photos_by_identity(folder)
-    several, single = by_number_of_photos(people)
-    least = max(FEWEST, 2 * n_folds)
-    if len(several) < least:
-        raise ValueError(
-            f"{folder} must hold at least {least} people with two photos or more for {n_folds} folds: two "
-            f"for each, and of fewer than {FEWEST} in all no accuracy is told. Received: {len(several)}, and "
-            f"{len(single)} with one photo. Add people, or photos of them"
-            + (", or take fewer folds" if len(several) >= FEWEST else "")
-        )
+    require_enough(folder, people, n_folds=n_folds)
     parts: list[dict[str, list[str]]] = [{} for _ in range(n_folds)]
-    for number, names in enumerate((several, single)):
+    for number, names in enumerate(by_number_of_photos(people)):
         order = np.random.default_rng([seed, number]).permutation(len(names))
         for place, i in enumerate(order.tolist()):
             parts[place % n_folds][names[i]] = people[names[i]]

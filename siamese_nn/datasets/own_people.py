@@ -10,7 +10,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from .pair_files import write_pairs
+from ..files import write_text
+from .pair_files import pairs_text
 from .pairs import Pairs, pair_key
 from .photo_folders import photos_by_identity
 
@@ -50,13 +51,20 @@ class OwnPeople:
             The files, which `read_pairs` reads.
 
         Raises:
-            ValueError: if a name is one that no pair file can hold; see `datasets.write_pairs`.
+            ValueError: if a name is one that no pair file can hold (see `datasets.write_pairs`), or a file is
+                there that holds something else; nothing is written then.
         """
-        files = [Path(folder) / f"{side}.txt" for side in ("train", "validation", "test")]
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for file, pairs in zip(files, (self.train, self.validation, self.test), strict=True):
-            write_pairs(pairs, file)
-        return files
+        sides = {"train": self.train, "validation": self.validation, "test": self.test}
+        texts = {Path(folder) / f"{side}.txt": pairs_text(pairs) for side, pairs in sides.items()}
+        for file, text in texts.items():
+            if file.exists() and (not file.is_file() or file.read_bytes() != text.encode()):
+                raise ValueError(
+                    f"Other pair files are not written over. Received: {file}, which holds something else. "
+                    "Choose another folder, or remove it"
+                )
+        for file, text in texts.items():
+            write_text(file, text)
+        return list(texts)
 
 
 def load_people(
@@ -102,20 +110,13 @@ def load_people(
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {SPLITS}. Received: split={split!r}")
     sides = _drawn(people, seed) if split == "draw" else _by_letter(people)
-    several = sum(len(own) > 1 for own in people.values())
     counts = [sum(len(own) > 1 for own in side.values()) for side in sides]
-    if split == "letters" and several >= round(FEWEST / min(_SHARES)) and min(counts) < FEWEST:
+    if min(counts) < FEWEST:
+        require_enough(folder, people)
         raise ValueError(
             f"Each side of a split by letters must get at least {FEWEST} people with two photos or more. "
             f"Received in {folder}: {counts[0]} for training, {counts[1]} for validation and {counts[2]} for "
             "the test, as the names of many begin alike. Take the drawn split, the default"
-        )
-    if min(counts) < FEWEST:
-        raise ValueError(
-            f"{folder} must hold at least {round(FEWEST / min(_SHARES))} people with two photos or more, so "
-            f"that {FEWEST} of them are held out for the validation and {FEWEST} for the test. Received: "
-            f"{several}, and {len(people) - several} with one photo. Add people, or photos of them, or train "
-            f"in folds (`people_folds`, `--folds 5`), for which {FEWEST} do"
         )
     pairs = [
         make_pairs(side, most_per_person=most_per_person, seed=[seed, 2 + number])
@@ -124,6 +125,47 @@ def load_people(
     for name, side, own in zip(("training", "validation", "test"), sides, pairs, strict=True):
         say_who(name, side, own)
     return OwnPeople(pairs[0], pairs[1], pairs[2], photos=sides[0])
+
+
+def require_enough(
+    folder: str | os.PathLike,
+    people: Mapping[str, Sequence],
+    *,
+    split: str = "draw",
+    n_folds: int | None = None,
+) -> None:
+    """Refuses people of whom no accuracy could be told, by how many photos each has; looks at no photo.
+
+    Args:
+        folder: where they are, for the message.
+        people: for each person their photos.
+        split: see `load_people`.
+        n_folds: how many folds are wanted; `None` for one split.
+
+    Raises:
+        ValueError: with too few people who have two photos or more.
+    """
+    several, single = map(len, by_number_of_photos(people))
+    received = f"Received: {several}, and {single} with one photo. Add people, or photos of them"
+    if n_folds is not None:
+        least = max(FEWEST, 2 * n_folds)
+        if several < least:
+            raise ValueError(
+                f"{folder} must hold at least {least} people with two photos or more for {n_folds} folds: "
+                f"two for each, and of fewer than {FEWEST} in all no accuracy is told. {received}"
+                + (", or take fewer folds" if several >= FEWEST else "")
+            )
+    elif several < 3 * FEWEST or (split == "draw" and min(np.diff([0, *_ends(several), several])) < FEWEST):
+        raise ValueError(
+            f"{folder} must hold at least {round(FEWEST / min(_SHARES))} people with two photos or more, so "
+            f"that {FEWEST} of them are held out for the validation and {FEWEST} for the test. {received}, "
+            f"or train in folds (`people_folds`, `--folds 5`), for which {FEWEST} do"
+        )
+
+
+def _ends(n: int) -> np.ndarray:
+    """Where the first two of three sides of `n` people end."""
+    return np.round(np.cumsum(_SHARES[:-1]) * n).astype(int)
 
 
 def say_who(name: str, people: Mapping[str, Sequence[str]], pairs: Pairs) -> None:
@@ -137,7 +179,7 @@ def say_who(name: str, people: Mapping[str, Sequence[str]], pairs: Pairs) -> Non
     )
 
 
-def by_number_of_photos(people: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+def by_number_of_photos(people: Mapping[str, Sequence]) -> tuple[list[str], list[str]]:
     """Returns who has two photos or more, and who has one."""
     return [name for name in people if len(people[name]) > 1], [
         name for name in people if len(people[name]) == 1
@@ -148,8 +190,7 @@ def _drawn(people: Mapping[str, list[str]], seed: int) -> list[dict[str, list[st
     sides: list[dict[str, list[str]]] = [{}, {}, {}]
     for number, names in enumerate(by_number_of_photos(people)):
         order = np.random.default_rng([seed, number]).permutation(len(names))
-        ends = np.round(np.cumsum(_SHARES) * len(names)).astype(int)
-        for side, part in zip(sides, np.split(order, ends[:-1]), strict=True):
+        for side, part in zip(sides, np.split(order, _ends(len(names))), strict=True):
             side.update({names[i]: people[names[i]] for i in np.sort(part)})
     return sides
 

@@ -100,6 +100,11 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
     Raises:
         ValueError: if the pairs do not fit the form, so that `read_pairs` would not give them back.
     """
+    write_text(pairs_file, pairs_text(pairs))
+
+
+def pairs_text(pairs: Pairs | Sequence[Pairs]) -> str:
+    """Returns what `write_pairs` writes."""
     folds = [pairs] if isinstance(pairs, Pairs) else list(pairs)
     sizes = [(int(fold.same.sum()), int((1 - fold.same).sum())) for fold in folds]
     count = sizes[0][0] if sizes else 0
@@ -121,7 +126,7 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
                 name, other = fold.left_identities[i], fold.right_identities[i]
                 first, second = photos[fold.left[i]], photos[fold.right[i]]
                 lines.append("\t".join((name, first, second) if wanted else (name, first, other, second)))
-    write_text(pairs_file, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _written(folds: Sequence[Pairs]) -> dict[str, str]:

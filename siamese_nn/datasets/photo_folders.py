@@ -81,6 +81,15 @@ def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
         ValueError: if it is no folder or holds no photo, only some photos outside of people's folders are
             named in LFW's form, or two names differ by letter case, spaces or Unicode form alone.
     """
+    people = people_as_named(folder, endings)
+    require_different_names(people)
+    return {normalize("NFC", name): own for name, own in people.items()}
+
+
+def people_as_named(
+    folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS
+) -> dict[str, list[Path]]:
+    """Lists photos as `people_in` does, but under the folders' own names, which may be written alike."""
     photos_in(folder, endings)  # says what is left out
     folder = Path(folder)
     alone, folders, _ = listing(folder, endings)
@@ -95,11 +104,10 @@ def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
     people = dict(folders)
     for path in alone:
         people.setdefault(person_by_name(path) or path.stem, []).append(path)
-    require_different_names(people)
     if alone:
         rule = "by their names in LFW's form" if of_lfw else "each of one person, named like the file"
         logger.warning("%s: %d photos outside of people's folders are taken %s", folder, len(alone), rule)
-    return {normalize("NFC", name): own for name, own in people.items()}
+    return people
 
 
 def some(names: Sequence[str]) -> str:
@@ -235,14 +243,20 @@ def _require_no_photo(path: Path) -> None:
 
 def require_different_names(names: Iterable[str]) -> None:
     """Refuses two names that a reader, or another system, takes for one: they'd be two people, unnoticed."""
+    for known, name in written_alike(names):
+        raise ValueError(
+            f"Two people must have two names. Received: {known!r} and {name!r}, one name that is "
+            "written in two ways. Put the photos into one folder, or call one person otherwise"
+        )
+
+
+def written_alike(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Returns pairs of names that differ by letter case, spaces or Unicode form alone."""
     first: dict[str, str] = {}
-    for name in names:
-        known = first.setdefault(" ".join(normalize("NFKC", name).casefold().split()), name)
-        if known != name:
-            raise ValueError(
-                f"Two people must have two names. Received: {known!r} and {name!r}, one name that is "
-                "written in two ways. Put the photos into one folder, or call one person otherwise"
-            )
+    pairs = [
+        (first.setdefault(" ".join(normalize("NFKC", name).casefold().split()), name), name) for name in names
+    ]
+    return [(known, name) for known, name in pairs if known != name]
 
 
 def training_photos(image_dir: str | os.PathLike, pairs: "Pairs", val: "Pairs") -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from .plda import Plda, fit_plda
 from .vectors import unit_length
 
 _FEWEST = 10  # people with two photos in a half: with fewer no PLDA is fitted
+FEWEST_TO_JUDGE = 2 * _FEWEST  # people with two photos in all
 _BLOCK = 1024  # photos or folders at a time
 
 
@@ -216,7 +217,7 @@ def _halves(
         taught = ~mine[folder]
         if (n := int((counts[~mine] > 1).sum())) < _FEWEST:
             raise ValueError(
-                f"At least {2 * _FEWEST} people must have two photos or more, to learn how photos of one "
+                f"At least {FEWEST_TO_JUDGE} people must have two photos or more, to learn how photos of one "
                 f"person differ. Received: a half with {n}"
             )
         yield mine, fit_plda(vectors[taught], folder[taught])

@@ -18,6 +18,7 @@ from . import html_page
 from .folder import PAGE
 from .html_page import Picture, percent
 from .measured import LEAKS, RunFolder, finishing
+from .summary import person_and_file
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
 _ROW = [
@@ -274,11 +275,12 @@ def shown_pairs(run: RunFolder | Shown) -> dict[str, Any]:
             chosen = surest_first[((accepted == verdict) & (same == truth))[surest_first]]
             pairs = []
             for i in chosen[:_SHOWN].tolist():
-                names = [own[f"{side}_identities"][i].replace("_", " ") for side in ("left", "right")]
+                people = [own[f"{side}_identities"][i] for side in ("left", "right")]
                 photos = [
-                    _photo(path, name, run.recipe)
-                    for path, name in zip((own["left"][i], own["right"][i]), names, strict=True)
+                    _photo(path, person, run.recipe)
+                    for path, person in zip((own["left"][i], own["right"][i]), people, strict=True)
                 ]
+                names = [person.replace("_", " ") for person in people]
                 missing.update(photo.alt for photo in photos if not photo.source)
                 pairs.append(
                     {
@@ -293,8 +295,8 @@ def shown_pairs(run: RunFolder | Shown) -> dict[str, Any]:
     return {"examples": examples, "n_missing": len(missing)}
 
 
-def _photo(path: str, name: str, recipe: Mapping[str, Any]) -> Picture:
-    """A photo, small, as the network gets it; where it can't be read, the name of its file."""
+def _photo(path: str, person: str, recipe: Mapping[str, Any]) -> Picture:
+    """A photo, small, as the network gets it; where it can't be read, its name."""
     height, width = recipe.get("image_size", (1, 1))
     size = tuple(max(1, round(side * _PHOTO / max(height, width))) for side in (height, width))
     try:
@@ -302,11 +304,11 @@ def _photo(path: str, name: str, recipe: Mapping[str, Any]) -> Picture:
             path, image_size=size, crop=recipe.get("crop"), channels=recipe.get("channels", 3)
         )
     except ImageError:
-        return Picture("", os.path.basename(path))
+        return Picture("", person_and_file(path, person))
     buffer = io.BytesIO()
     Image.fromarray(pixels.squeeze()).save(buffer, "JPEG", quality=85)
     source = html_page.data_address(buffer.getvalue(), "image/jpeg")
-    return Picture(source, f"{name} ({os.path.basename(path)})")
+    return Picture(source, person_and_file(path, person))
 
 
 def _as_seen(recipe: dict[str, Any]) -> str:

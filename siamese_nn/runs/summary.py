@@ -72,8 +72,10 @@ def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> Pre
         words = ["same" if same else "different" for same in (rows["same"][i], verdict)]
         table.add_row(
             [
-                os.path.basename(rows["left"][i]),
-                os.path.basename(rows["right"][i]),
+                *(
+                    person_and_file(rows[side][i], rows[f"{side}_identities"][i])
+                    for side in ("left", "right")
+                ),
                 words[0],
                 f"{rows['best'][i]:.3f}",
                 words[1],
@@ -81,6 +83,12 @@ def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> Pre
             ]
         )
     return table
+
+
+def person_and_file(path: str, person: str) -> str:
+    """Names a photo for a reader: `Ada Lovelace/1.jpg`; a file that is named like the person stands alone."""
+    file = os.path.basename(path)
+    return file if file.startswith(person) else f"{person}/{file}"
 
 
 def describe(results: Mapping[str, Any]) -> str:

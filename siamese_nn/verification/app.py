@@ -12,6 +12,7 @@ import numpy as np
 from .gallery import Gallery
 from .loaded import Identification, LoadedVerifier, Verification
 from .photos import finds_faces
+from .stored_gallery import GalleryView
 
 if TYPE_CHECKING:
     import gradio
@@ -24,7 +25,7 @@ def make_app(
     verifier: LoadedVerifier,
     *,
     title: str,
-    gallery: Gallery | None = None,
+    gallery: Gallery | GalleryView | None = None,
     page: str | os.PathLike | None = None,
 ) -> "gradio.Blocks":
     """Makes a page on which two photos are compared, and one is looked for in a gallery.
@@ -80,7 +81,7 @@ def make_app(
         left, right = verifier.seen([a, b])
         return _verdict(verdict), _shown(left), _shown(right)
 
-    def look_up(known: Gallery, a: str) -> tuple[str, list[list[str]], np.ndarray]:
+    def look_up(known: Gallery | GalleryView, a: str) -> tuple[str, list[list[str]], np.ndarray]:
         found = verifier.identify(a, known, k=_CANDIDATES)
         rows = [[candidate.name, f"{candidate.score:.4f}"] for candidate in found.candidates]
         return _name(found), rows, _shown(verifier.seen(a)[0])
@@ -102,7 +103,7 @@ def make_app(
             button.click(answered(compare), photos, [answer, *faces], api_name="verify")
         if gallery is not None:
             with gradio.Tab("Who is it?"):
-                n_people = len(set(gallery.names.tolist()))
+                n_people = gallery.n_people
                 gradio.Markdown(f"A gallery of {n_people:,} people, {len(gallery):,} photos.")
                 one = photo("Photo")
                 button = gradio.Button("Who is it?", variant="primary")

@@ -1,10 +1,9 @@
 """What is wrong with a folder of people: photos twice, unreadable, without a face, or of somebody else."""
 
-import csv
 import hashlib
-import io
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -17,11 +16,12 @@ from .. import evaluation, faces
 from ..datasets import known_frame
 from ..datasets.aligned_folder import FRAME, LIST
 from ..datasets.images import ImageError
-from ..datasets.photo_folders import listing, people_in, some
+from ..datasets.photo_folders import listing, people_as_named, some, written_alike
 from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
 from ..datasets.splits import IdentityLeakError, spelling
+from ..evaluation.suspects import FEWEST_TO_JUDGE
 from ..faces.mtcnn import is_installed
-from ..files import write_text
+from ..files import csv_text, write_text
 from .duplicates import THUMBNAIL, near_duplicates, thumbnail
 from .photos import Place
 from .verifier import Verifier
@@ -31,6 +31,7 @@ TWICE, NEARLY_TWICE = "twice", "nearly twice"
 SOMEBODY_ELSE, ONE_PERSON = "somebody else", "one person"
 KINDS = (LEFT_OUT, UNREADABLE, NO_FACE, SEVERAL_FACES, TWICE, NEARLY_TWICE, SOMEBODY_ELSE, ONE_PERSON)
 _CHUNK = 256  # photos in memory at a time
+_NOT_LOOKED_FOR = "Photos of somebody else, and people under two names, were not looked for"
 _SHARE = 0.05  # of the photos, the most that are taken for somebody else's
 
 
@@ -66,13 +67,9 @@ class Audit:
 
     def write_csv(self, path: str | os.PathLike) -> None:
         """Writes the findings, a line each. No cell is taken for a formula."""
-        buffer = io.StringIO()
-        table = csv.writer(buffer, lineterminator="\n")
-        table.writerow([own.name for own in fields(Finding)])
-        for finding in self.findings:
-            values = asdict(finding).values()
-            table.writerow([_plain(value) if isinstance(value, str) else value for value in values])
-        write_text(path, buffer.getvalue().encode("utf-8", "backslashreplace").decode())  # names of no UTF-8
+        names = [own.name for own in fields(Finding)]
+        text = csv_text([names, *(list(asdict(finding).values()) for finding in self.findings)])
+        write_text(path, text.encode("utf-8", "backslashreplace").decode())  # names of no UTF-8
 
 
 def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *, seed: int = 0) -> Audit:
@@ -96,13 +93,14 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
         ValueError: if there are no photos, or too few people to judge by; see `evaluation.rank_suspects`.
     """
     folder = Path(folder)
-    people = {name: own for name, own in people_in(folder, RAW_ENDINGS).items() if own}
+    people = {name: own for name, own in people_as_named(folder, RAW_ENDINGS).items() if own}
     if verifier is not None:
         seen = {spelling(name) for name in verifier.seen_people}
         if known := [name for name in people if spelling(name) in seen]:
             raise IdentityLeakError(
                 f"{folder} must hold people whom the verifier has not seen: labels that it knows by heart "
-                f"vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take another"
+                f"vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take a run of "
+                "other people, such as `siamese-nn train --data data/lfw-a --recipe face` makes"
             )
     names = [name for name, own in people.items() for _ in own]
     paths = [path for own in people.values() for path in own]
@@ -112,7 +110,13 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
     if frame is None and not looks:
         notes.append("Faces were not looked for: pip install 'siamese_nn[faces]'")
     if verifier is None:
-        notes.append("Photos of somebody else were not looked for: give a verifier, `--run RUN`")
+        notes.append(
+            f"{_NOT_LOOKED_FOR}: that takes a verifier that has not seen these people, `--run RUN`. "
+            "`siamese-nn train --data data/lfw-a --recipe face` makes one, or `siamese-nn verifier "
+            "make` of your network"
+        )
+    elif (n := _several(names)) < FEWEST_TO_JUDGE:
+        raise ValueError(f"{folder}: {_too_few(n)}. Add people, or photos of them, or give no verifier")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda path: _look(path, looks), paths)
         seen_photos = list(tqdm(found, total=len(paths), desc="Looking", unit=" photos", disable=None))
@@ -130,6 +134,8 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
     readable = [i for i, photo in enumerate(seen_photos) if photo.small is not None]
     duplicates = list(_duplicates(folder, paths, names, seen_photos, readable))
     findings += duplicates
+    alike = written_alike(people)
+    findings += [Finding(ONE_PERSON, *pair, None, "one name that is written in two ways") for pair in alike]
     if verifier is not None:
         # Copies in one folder would vouch for each other: one of them is judged.
         person = {_below(folder, path): name for path, name in zip(paths, names, strict=True)}
@@ -141,19 +147,40 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
             findings.append(Finding(UNREADABLE, _below(folder, kept[i]), "", None, reason))
         kept = [path for i, path in enumerate(kept) if i not in refused]
         who = [name for i, name in enumerate(who) if i not in refused]
-        by_chance = math.log(len(people))  # so many folders have a chance to be the other
-        for suspect in evaluation.rank_suspects(vectors, who, seed=seed)[: math.ceil(_SHARE * len(who))]:
-            if suspect.score > by_chance:
-                other = suspect.other_person if suspect.other > by_chance else ""
-                reason = f"more like {other or 'nobody here'} than like {who[suspect.photo]}"
-                place = _below(folder, kept[suspect.photo])
-                findings.append(Finding(SOMEBODY_ELSE, place, other, suspect.score, reason))
-        findings += [
-            Finding(ONE_PERSON, pair.one, pair.other, pair.score, "more like one person than like two")
-            for pair in evaluation.rank_same_people(vectors, who, seed=seed)
-        ]
+        # Fewer than there are folders: some photos have been left out.
+        if (n := _several(who)) < FEWEST_TO_JUDGE:
+            notes.append(f"{_NOT_LOOKED_FOR}: {_too_few(n)} with photos that can be judged")
+        else:
+            by_chance = math.log(len(people))  # so many folders have a chance to be the other
+            told = [set(pair) for pair in alike]
+            findings += [
+                found
+                for found in _judged(vectors, who, [_below(folder, path) for path in kept], by_chance, seed)
+                if {found.photo, found.other} not in told
+            ]
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
     return Audit(folder, findings, notes, len(paths), len(people))
+
+
+def _judged(
+    vectors: np.ndarray, who: list[str], places: list[str], by_chance: float, seed: int
+) -> Iterator[Finding]:
+    """Photos of somebody else, and people under two names."""
+    for suspect in evaluation.rank_suspects(vectors, who, seed=seed)[: math.ceil(_SHARE * len(who))]:
+        if suspect.score > by_chance:
+            other = suspect.other_person if suspect.other > by_chance else ""
+            reason = f"more like {other or 'nobody here'} than like {who[suspect.photo]}"
+            yield Finding(SOMEBODY_ELSE, places[suspect.photo], other, suspect.score, reason)
+    for pair in evaluation.rank_same_people(vectors, who, seed=seed):
+        yield Finding(ONE_PERSON, pair.one, pair.other, pair.score, "more like one person than like two")
+
+
+def _several(names: list[str]) -> int:
+    return sum(count > 1 for count in Counter(names).values())
+
+
+def _too_few(n: int) -> str:
+    return f"at least {FEWEST_TO_JUDGE} people must have two photos or more. Received: {n}"
 
 
 def _vectors(
@@ -162,21 +189,9 @@ def _vectors(
     """The vectors of the photos that have one, and of the others by their numbers the reasons."""
     place = Place(verifier.embedding, frame if verifier.embedding.frame is not None else None)
     vectors: list[np.ndarray] = []
-    refused: dict[int, str] = {}
-
-    def pixels(i: int) -> np.ndarray | None:
-        try:
-            image = place.pixels(paths[i], i)
-        except ImageError as error:
-            refused[i] = str(error)
-            return None
-        if place.n_faces.get(i) == 0:
-            refused[i] = "no face was found"
-        return None if i in refused else image
-
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), _CHUNK):
-            images = list(pool.map(pixels, range(start, min(start + _CHUNK, len(paths)))))
+            images = list(pool.map(place.pixels, paths[start : start + _CHUNK], range(start, len(paths))))
             numbers = [start + i for i, image in enumerate(images) if image is not None]
             if not numbers:
                 continue
@@ -185,8 +200,8 @@ def _vectors(
                 if vector.any():
                     vectors.append(vector)
                 else:
-                    refused[i] = f"{paths[i]}: the network sees nothing in it"
-    return np.array(vectors), dict(sorted(refused.items()))
+                    place.refused[i] = f"{paths[i]}: the network sees nothing in it"
+    return np.array(vectors), dict(sorted(place.refused.items()))
 
 
 @dataclass(frozen=True)
@@ -236,8 +251,3 @@ def _duplicates(
 
 def _below(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _plain(text: str) -> str:
-    """A cell that a spreadsheet takes for text."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

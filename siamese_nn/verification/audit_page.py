@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..datasets.images import ImageError
-from ..datasets.photo_folders import people_in
+from ..datasets.photo_folders import people_as_named
 from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
 from ..runs import html_page
 from ..runs.html_page import Picture
@@ -21,7 +21,7 @@ _OF_A_PERSON = 3  # photos
 
 def write_audit_page(audit: Audit, output: str | os.PathLike) -> Path:
     """Writes the page, and returns its path. The photos that it shows are in it, small."""
-    people = people_in(audit.folder, RAW_ENDINGS)
+    people = people_as_named(audit.folder, RAW_ENDINGS)
     sections = []
     for kind, group in groupby(audit.findings, key=lambda finding: finding.kind):
         found = list(group)

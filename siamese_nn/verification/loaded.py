@@ -12,11 +12,11 @@ from ..datasets.raw_photos import RAW_ENDINGS
 from ..evaluation.calibration import Calibration
 from ..evaluation.comparison import Comparison, all_scores
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
-from ..evaluation.search import top_scores
 from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
 from .photos import Align, Photo, Several, Single, finds_faces, images_of, listed, vectors_of
+from .stored_gallery import GalleryView, StoredGallery
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,11 @@ class LoadedVerifier:
         return Gallery(names, embeddings, self.digest)
 
     def gallery_threshold(
-        self, gallery: Gallery, *, fpir: float = 0.01, threshold: float | None = None
+        self,
+        gallery: Gallery | GalleryView | StoredGallery,
+        *,
+        fpir: float = 0.01,
+        threshold: float | None = None,
     ) -> GalleryThreshold:
         """Finds the score from which on a photo gets a name in a gallery; see `evaluation.HeldOutScores`.
 
@@ -241,6 +245,8 @@ class LoadedVerifier:
             ValueError: if `fpir` can't be promised by the run's held-out
                 people, or an argument is out of range.
         """
+        if isinstance(gallery, StoredGallery):
+            gallery = gallery.view()
         key = (len(gallery), repr(fpir), repr(threshold))
         if key not in self._gallery_thresholds:
             self._gallery_thresholds[key] = self.held_out.gallery_threshold(
@@ -252,7 +258,7 @@ class LoadedVerifier:
     def identify(
         self,
         photos: Single,
-        gallery: Gallery,
+        gallery: Gallery | GalleryView | StoredGallery,
         *,
         k: int = 1,
         fpir: float = 0.01,
@@ -264,7 +270,7 @@ class LoadedVerifier:
     def identify(
         self,
         photos: Several,
-        gallery: Gallery,
+        gallery: Gallery | GalleryView | StoredGallery,
         *,
         k: int = 1,
         fpir: float = 0.01,
@@ -276,7 +282,7 @@ class LoadedVerifier:
     def identify(
         self,
         photos: Photo | Sequence[Photo],
-        gallery: Gallery,
+        gallery: Gallery | GalleryView | StoredGallery,
         *,
         k: int = 1,
         fpir: float = 0.01,
@@ -287,7 +293,7 @@ class LoadedVerifier:
     def identify(
         self,
         photos: Photo | Sequence[Photo],
-        gallery: Gallery,
+        gallery: Gallery | GalleryView | StoredGallery,
         *,
         k: int = 1,
         fpir: float = 0.01,
@@ -303,7 +309,7 @@ class LoadedVerifier:
 
         Args:
             photos: a photo (see `Photo`), or a list of them.
-            gallery: the known people; see `Verifier.gallery`.
+            gallery: the known people; see `Verifier.gallery` and `StoredGallery`.
             k: candidates to return, at least 1; as many as there are people, if that is fewer.
             fpir: the share of strangers that may get a name (false positive identification rate), in (0, 1).
             threshold: a score of your own instead; `fpir` plays no part then.
@@ -319,7 +325,9 @@ class LoadedVerifier:
         """
         if not isinstance(k, (int, np.integer)) or k < 1:
             raise ValueError(f"`k` must be a whole number of at least 1. Received: k={k!r}")
-        if not isinstance(gallery, Gallery):
+        if isinstance(gallery, StoredGallery):
+            gallery = gallery.view()
+        if not isinstance(gallery, Gallery | GalleryView):
             raise ValueError(
                 "`gallery` must be a gallery: make it with `verifier.gallery(folder)`. "
                 f"Received: {type(gallery).__name__}"
@@ -340,16 +348,10 @@ class LoadedVerifier:
         photos, many = listed(photos)
         if not photos:
             return []
-        people, counts = np.unique(gallery.names, return_counts=True)
-        k = min(k, len(people))
-        # So many photos are of at least k people, even if all photos of those with the most come first.
-        k_photos = int(np.sort(counts)[::-1][: k - 1].sum()) + 1
         embeddings = self.embed(photos, align=align)
-        blocks = self.comparison.blocks(embeddings, gallery.embeddings)
-        scores, where = top_scores(blocks, len(photos), k_photos)
-        results = [
-            _identification(*found, k, decision) for found in zip(gallery.names[where], scores, strict=True)
-        ]
+        k = min(k, gallery.n_people)
+        found = zip(*gallery.nearest(self.comparison, embeddings, k), strict=True)
+        results = [_identification(names, scores, k, decision) for names, scores in found]
         return results if many else results[0]
 
     def cluster(self, photos: Sequence[Photo], *, align: Align = None) -> np.ndarray:

@@ -36,6 +36,18 @@ are; a `faces.Frame`, they lie in all photos as it says (`faces.LFW_A` in LFW-a'
 _CHUNK = 256  # photos in memory at a time
 
 
+class UnusablePhotos(ImageError):
+    """Some of the photos given cannot be used; `reasons` says why, by their numbers."""
+
+    def __init__(self, message: str, reasons: dict[int, str]):
+        super().__init__(message)
+        self.reasons = reasons
+
+
+class PhotosWithoutFace(UnusablePhotos, faces.NoFaceError):
+    """In these photos no face was found."""
+
+
 def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = None) -> np.ndarray:
     """Returns an embedding's vectors of photos, `(n, d)` float32.
 
@@ -45,8 +57,8 @@ def vectors_of(embedding: Embedding, photos: Sequence[Photo], align: Align = Non
         align: see `Align`.
 
     Raises:
-        NoFaceError: if no face is found in some photos; they are named.
-        ImageError: if a photo cannot be used; it is named.
+        UnusablePhotos: an `ImageError`, if some photos cannot be used; they are named. `PhotosWithoutFace`, a
+            `NoFaceError`, too, if no face was found in them.
         ImportError: with `align=True`, if the extra `faces` is not installed.
         TypeError: if it is no photo at all.
         ValueError: if there are none, or they can't be aligned, as it is not known to what.
@@ -68,8 +80,8 @@ def images_of(embedding: Embedding, photos: Sequence[Photo], align: Align = None
         for start in range(0, len(photos), _CHUNK):
             chunk = photos[start : start + _CHUNK]
             images = list(pool.map(place.pixels, chunk, range(start, start + len(chunk))))
-            if all(place.n_faces.values()):  # else the rest is looked at to name all photos without a face
-                yield np.stack(images)
+            if not place.refused:  # else the rest is looked at to name all photos that can't be used
+                yield np.stack([image for image in images if image is not None])
     place.tell(photos)
 
 
@@ -93,6 +105,7 @@ class Place:
     def __init__(self, embedding: Embedding, align: Align):
         self.embedding = embedding
         self.n_faces: dict[int, int] = {}  # by the number of the photo, where faces were looked for
+        self.refused: dict[int, str] = {}  # by the number of the photo, why it cannot be used
         self._given = align if isinstance(align, Frame) else None
         self._wanted = None if align is False else embedding.frame
         if align and self._wanted is None:
@@ -109,20 +122,22 @@ class Place:
             )
             self._given = self._wanted
 
-    def pixels(self, photo: Photo, i: int) -> np.ndarray:
-        """Returns what the network sees of a photo; `n_faces` tells where there was no face to see."""
+    def pixels(self, photo: Photo, i: int) -> np.ndarray | None:
+        """Returns what the network sees of a photo; `None` where that is nothing, and `refused` says why."""
         if not isinstance(photo, Photo):
             raise TypeError(
                 "A photo must be a path, bytes, an array or a Pillow image. Received, as photo "
                 f"{i}: {type(photo).__name__}"
             )
-        source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
         try:
+            source = _as_image(photo, i) if isinstance(photo, np.ndarray) else photo
             return self._aligned(bytes(source) if isinstance(source, bytearray) else source, i)
+        except faces.NoFaceError:
+            self.refused[i] = f"{_named(photo, i)}: no face was found"
         except ImageError as error:
-            if isinstance(photo, (str, os.PathLike)):
-                raise
-            raise ImageError(f"{_named(photo, i)}: {str(error).removeprefix('the photo: ')}") from error
+            reason, name = str(error).removeprefix("the photo: "), _named(photo, i)
+            self.refused[i] = reason if name in reason else f"{name}: {reason}"
+        return None
 
     def _aligned(self, source: str | os.PathLike | bytes | Image.Image, i: int) -> np.ndarray:
         wanted, given = self._wanted, self._given
@@ -143,8 +158,6 @@ class Place:
             return self._load(warp(raw, factor, shift, wanted.size))
         found = faces.find(raw)
         self.n_faces[i] = len(found)
-        if not found:
-            return np.zeros(self.embedding.photo_format.shape, np.uint8)  # which nobody looks at
         face = faces.choose(found, raw, "middle")
         if faces.is_aligned(raw, face, frame=wanted):
             return self._load_or(source, raw)
@@ -167,16 +180,20 @@ class Place:
         )
 
     def tell(self, photos: Sequence[Photo]) -> None:
-        """Names the photos without a face in an error, and those with several in the log."""
-        named = {i: _named(photos[i], i) for i in sorted(self.n_faces) if self.n_faces[i] != 1}
-        if without := [name for i, name in named.items() if not self.n_faces[i]]:
-            raise faces.NoFaceError(
+        """Names the photos that can't be used in an error, and those with several faces in the log."""
+        reasons = dict(sorted(self.refused.items()))
+        without = [_named(photos[i], i) for i in reasons if self.n_faces.get(i) == 0]
+        others = [reason for i, reason in reasons.items() if self.n_faces.get(i) != 0]
+        if without:
+            others.append(
                 f"{some(without)}: no face was found. Give photos with a larger or clearer face; or, if all "
                 "are aligned as those of the training, `align=False` (`--no-align`)"
             )
-        if named:
-            several = some(list(named.values()))
-            logger.warning("several faces, of which that nearest the middle counts: %s", several)
+        if reasons:
+            kind = PhotosWithoutFace if len(without) == len(reasons) else UnusablePhotos
+            raise kind(some(others), reasons)
+        if several := [_named(photos[i], i) for i in sorted(self.n_faces) if self.n_faces[i] > 1]:
+            logger.warning("several faces, of which that nearest the middle counts: %s", some(several))
 
 
 def _named(photo: Photo, i: int) -> str:

@@ -75,6 +75,14 @@ def test_the_same_call_takes_up_only_what_is_new_or_changed(people, tmp_path):
     assert [row["result"] for row in rows] == ["no face", "no face", "left out", "unreadable"]
 
 
+def test_no_name_is_taken_for_a_formula_and_each_is_read_back(people, tmp_path):
+    (people / "Ada Lovelace").rename(people / "=1+1")
+    first = align_folder(people, tmp_path / "out", finder=finder)
+    assert "\n'=1+1/a.jpg," in (tmp_path / "out/photos.csv").read_text()
+    again = align_folder(people, tmp_path / "out", finder=lambda pixels: pytest.fail("it is aligned already"))
+    assert again == first and (tmp_path / "out/=1+1/a.jpg").exists()
+
+
 def test_a_kill_loses_at_most_the_photo_at_which_it_was(people, tmp_path):
     class KilledError(Exception):
         pass
@@ -130,7 +138,7 @@ def test_a_finder_is_called_by_one_thread_at_a_time(people, tmp_path):
 
 def test_another_choice_or_folder_is_refused(people, tmp_path):
     align_folder(people, tmp_path / "out", finder=finder)
-    with pytest.raises(ValueError, match="was aligned to another frame, or by another choice"):
+    with pytest.raises(ValueError, match="was aligned with face='middle'. Received: face='largest'"):
         align_folder(people, tmp_path / "out", face="largest", finder=finder)
     with pytest.raises(ValueError, match="must be a new folder, or one of aligned photos"):
         align_folder(people, tmp_path, finder=finder)

@@ -62,7 +62,7 @@ def test_nothing_is_wrong_in_a_clean_folder_and_nothing_is_changed(people):
     result = audit_people(people, VERIFIER)
     assert (result.findings, result.n_photos, result.n_people) == ([], 180, 60)
     assert result.notes == ["Faces were not looked for: pip install 'siamese_nn[faces]'"]
-    assert audit_people(people).notes[1].startswith("Photos of somebody else were not looked for")
+    assert audit_people(people).notes[1].startswith("Photos of somebody else, and people under")
     assert snapshot(people) == before
 
 
@@ -94,6 +94,37 @@ def test_photos_of_somebody_else_and_people_under_two_names(people):
     scores = [finding.score for finding in result.findings if finding.kind == "somebody else"]
     assert scores == sorted(scores, reverse=True) and min(scores) > 0
     assert audit_people(people, VERIFIER).findings == result.findings
+
+
+def test_names_that_are_written_alike_are_a_finding(people, tmp_path):
+    (people / "Person 04").rename(people / "Zoë Müller")
+    (people / "zoë müller").mkdir()
+    (people / "Zoë Müller/0.png").rename(people / "zoë müller/0.png")
+    for verifier in (None, VERIFIER):
+        result = audit_people(people, verifier)
+        assert found(result, "one person") == [("Zoë Müller", "zoë müller")]
+        assert result.findings[-1].reason == "one name that is written in two ways"
+    page = write_audit_page(result, tmp_path / "audit.html").read_text()
+    assert "Zoë Müller" in page and "zoë müller" in page
+
+
+def test_too_few_people_are_told_before_any_photo_is_looked_at(people, monkeypatch):
+    for i in range(41):
+        shutil.rmtree(people / f"Person {i:02}")
+    monkeypatch.setattr(audit, "open_raw_photo", lambda path: 1 / 0)
+    with pytest.raises(ValueError, match="at least 20 people must have two photos or more. Received: 19"):
+        audit_people(people, VERIFIER)
+
+
+def test_too_few_people_whose_photos_can_be_judged_leave_the_other_findings(people):
+    for i in range(39):
+        shutil.rmtree(people / f"Person {i:02}")
+    for i in range(40, 60):
+        (people / f"Person {i}/1.png").write_bytes(b"")
+        (people / f"Person {i}/2.png").write_bytes(b"")
+    result = audit_people(people, VERIFIER)
+    assert len(found(result, "unreadable")) == 40
+    assert result.notes[-1].endswith("Received: 1 with photos that can be judged")
 
 
 def test_copies_do_not_vouch_for_a_wrong_photo(people):
@@ -154,7 +185,7 @@ def test_faces_are_counted_in_raw_photos(people, monkeypatch):
 
 def test_a_verifier_that_has_seen_somebody_is_refused(people):
     seen = SimpleNamespace(embedding=EMBEDDING, seen_people=frozenset(["person_07"]))
-    with pytest.raises(datasets.IdentityLeakError, match="Received 1 of 60: Person 07. Take another"):
+    with pytest.raises(datasets.IdentityLeakError, match="Received 1 of 60: Person 07. Take a run of other"):
         audit_people(people, seen)
     (people / "empty").mkdir()
     with pytest.raises(ValueError, match="must be a folder with photos"):
