@@ -187,6 +187,7 @@ def test_its_page_answers_and_keeps_nothing(flat, runtime, toy_test, tmp_path):
         env={**os.environ, "TMPDIR": str(uploads)},
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     )
     try:
         address = server.stdout.readline().split()[0]
