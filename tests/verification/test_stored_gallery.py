@@ -275,6 +275,7 @@ def test_two_writers_do_not_mix(tmp_path):
 @pytest.mark.slow
 def test_a_killed_process_loses_nothing_that_it_said_it_had_stored(tmp_path):
     draw, reached = random.Random(0), 0
+    left = set()  # whose removal was still to come when a process was killed: the next one begins behind it
     StoredGallery.create(tmp_path / "door", made(["first"], 0.0))
     for _ in range(25):
         writer = started(ADDING, tmp_path / "door", reached + 1)
@@ -288,9 +289,10 @@ def test_a_killed_process_loses_nothing_that_it_said_it_had_stored(tmp_path):
         found = dict(content(StoredGallery(tmp_path / "door")))
         last = max(int(name[7:]) for name in found if name != "first")
         assert said[-1] <= last <= said[-1] + 1
+        left |= {last - 3} if last > said[-1] else set()
         # Of those that were said to be stored, only those that were said to be removed are missing.
         for i in range(1, said[-1] + 1):
             removed = (i + 3) % 7 == 0 and i + 3 <= last
             assert (f"person {i}" in found) or removed, i
-            assert not (removed and f"person {i}" in found and i + 3 <= said[-1]), i
+            assert not (removed and f"person {i}" in found and i + 3 <= said[-1]) or i in left, i
         reached = last
