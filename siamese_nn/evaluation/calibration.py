@@ -39,7 +39,8 @@ class Calibration:
             raise ValueError(
                 f"`scores` must be finite. Received: {(~np.isfinite(scores)).sum()} that are not"
             )
-        return np.exp(-np.logaddexp(0, -(self.slope * scores + self.intercept)))
+        with np.errstate(over="ignore"):  # of the exponential, whose infinity gives 0
+            return 1 / (1 + np.exp(-(self.slope * scores + self.intercept)))
 
     def log_likelihood_ratio(self, scores: ArrayLike, *, share_of_same: float = 0.5) -> np.ndarray:
         """Returns how much more likely scores are of one person than of two, as natural logarithms.
