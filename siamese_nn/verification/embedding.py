@@ -82,6 +82,9 @@ class Embedding:
             raise ValueError(f"`name` must say which network it is. Received: name={self.name!r}")
         if isinstance(self.metric, str) and self.metric not in _METRICS:
             raise ValueError(f"`metric` must be one of {tuple(_METRICS)}. Received: metric={self.metric!r}")
+        for name, comparison in _METRICS.items():
+            if self.metric == comparison:
+                object.__setattr__(self, "metric", name)
         if not isinstance(self.frame, Frame | None):
             raise ValueError(f"`frame` must be a `faces.Frame`, or None. Received: frame={self.frame!r}")
         if not isinstance(self.batch_size, int) or self.batch_size < 1:
@@ -158,13 +161,23 @@ class Embedding:
             found.append(vectors)
         return np.concatenate(found)
 
-    def probe(self) -> np.ndarray:
+    def require_photos_alone(self) -> None:
+        """Raises a `ValueError` if the vector of a photo depends on those that go in with it."""
+        together, alone = self.probe(), self.probe(batch_size=1)
+        if not np.allclose(together, alone, rtol=0, atol=0.01 * np.abs(together).max()):
+            raise ValueError(
+                f"{self.name} must give a photo the same vector alone and among others. Received another: "
+                "leave out what it computes over the whole batch, as a mean, or batch statistics in training mode"
+            )
+
+    def probe(self, batch_size: int = 4) -> np.ndarray:
         """Returns the vectors of four images that are always the same: by them another network is told."""
         rng = np.random.default_rng(_PROBE_SEED)
         height, width = self.image_size
         coarse = rng.integers(0, 256, (_PROBES, 8, 8, self.channels), np.uint8)
         rows, columns = np.arange(height) * 8 // height, np.arange(width) * 8 // width
-        return self(coarse[:, rows][:, :, columns])
+        images = coarse[:, rows][:, :, columns]
+        return np.concatenate([self(images[i : i + batch_size]) for i in range(0, _PROBES, batch_size)])
 
     @classmethod
     def of_onnx(

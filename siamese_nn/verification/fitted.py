@@ -20,7 +20,7 @@ from ..evaluation.learnt_head import LearntHead
 from ..evaluation.open_set import HeldOutScores
 from ..evaluation.plda import Plda
 from ..faces import Frame
-from ..files import filling, read_json
+from ..files import digest, filling, read_json
 from .embedding import Embedding
 
 _FORMAT = "embedding 1"
@@ -62,12 +62,44 @@ def save(fitted: Fitted, folder: str | os.PathLike) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
     kind = embedding.source["kind"]
+    if not isinstance(embedding.metric, str | LearntHead) and kind != "keras":
+        raise ValueError(
+            "A comparison of your own can't be written. Received an embedding with metric="
+            f"{type(embedding.metric).__name__}. Give 'cosine' or 'euclidean'"
+        )
     with filling(folder) as partial:
         if kind == "keras":
-            embedding.source["model"].save(partial / NETWORK[kind])
+            _save_keras(embedding, partial / NETWORK[kind])
         elif kind in NETWORK:
             shutil.copyfile(embedding.source["file"], partial / NETWORK[kind])
+            _require_unchanged(digest(partial / NETWORK[kind]), embedding)
         write(fitted, partial)
+
+
+def _save_keras(embedding: Embedding, path: Path) -> None:
+    from .keras_network import KerasNetwork, LearntComparison
+
+    if not isinstance(embedding.metric, str | LearntComparison):
+        raise ValueError(
+            "A comparison of your own can't be written. Received an embedding with metric="
+            f"{type(embedding.metric).__name__}. Give 'cosine' or 'euclidean'"
+        )
+    embedding.source["model"].save(path)
+    try:
+        _require_unchanged(KerasNetwork(path).digest, embedding)
+    except ValueError as error:
+        raise ValueError(
+            f"The model can't be kept in a file that is loaded without running code ({error}). Give it as a "
+            "function: `Embedding(function, ...)`"
+        ) from error
+
+
+def _require_unchanged(found: str, embedding: Embedding) -> None:
+    if found != embedding.source["sha256"]:
+        raise ValueError(
+            f"{embedding.name} must be the network that the threshold was chosen for. Received another: it "
+            "was changed since. Make the embedding anew, and fit again"
+        )
 
 
 def write(fitted: Fitted, folder: Path) -> None:

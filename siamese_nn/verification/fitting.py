@@ -34,6 +34,7 @@ def fit(
         embedding, pairs, plda, cohort: as there.
     """
     _require_enough(pairs)
+    embedding.require_photos_alone()
     groups = {"trained_on": embedding.trained_on, "plda": plda or {}, "cohort": cohort or {}}
     for name, people in groups.items():
         require_apart(f"`{name}`", people, pairs)

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from siamese_nn import Verifier, datasets, evaluation, faces
+from siamese_nn.evaluation import Cosine, Euclidean
 from siamese_nn.verification import fitted as fitted_module
 from siamese_nn.verification.embedding import Embedding
 
@@ -215,3 +217,37 @@ def test_photos_are_moved_to_where_the_embedding_wants_the_face(sides):
         verifier.embed([np.zeros((9, 9, 3), np.uint8)], align=faces.LFW_A)
     with pytest.raises(ValueError, match="Where faces are to lie for small photos is not known"):
         Verifier.fit(embedding_of(), sides[1], align=True)
+
+
+def test_a_comparison_is_kept_or_refused(sides, tmp_path):
+    class Own(Cosine):
+        pass
+
+    embedding = embedding_of(metric=Euclidean())
+    assert embedding.metric == "euclidean" and embedding.digest != embedding_of(metric=Cosine()).digest
+    with pytest.raises(ValueError, match="A comparison of your own can't be written. .*metric=Own"):
+        Verifier.fit(embedding_of(metric=Own()), sides[1]).save(tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+
+
+def test_a_function_over_the_whole_batch_is_refused(sides):
+    def centred(images):
+        vectors = small(images)  # noqa: F821
+        return vectors - vectors.mean(axis=0) + 1
+
+    with pytest.raises(ValueError, match="must give a photo the same vector alone and among others"):
+        Verifier.fit(embedding_of(centred), sides[1])
+
+
+def test_a_model_that_changed_or_cannot_be_loaded_is_not_written(sides, tmp_path):
+    def model(*layers):
+        return tf.keras.Sequential([tf.keras.Input((20, 20, 1)), *layers, tf.keras.layers.Flatten()])
+
+    changed = model(tf.keras.layers.Conv2D(2, 5))
+    verifier = Verifier.fit(Embedding.of_keras(changed, crop=(200, 200)), sides[1])
+    changed.set_weights([weight + 1 for weight in changed.get_weights()])
+    unsafe = model(tf.keras.layers.Lambda(lambda x: x + 1))
+    for one in (verifier, Verifier.fit(Embedding.of_keras(unsafe, crop=(200, 200)), sides[1])):
+        with pytest.raises(ValueError, match="The model can't be kept in a file that is"):
+            one.save(tmp_path / "new")
+        assert not (tmp_path / "new").exists()
