@@ -167,7 +167,7 @@ class Embedding:
         if not np.allclose(together, alone, rtol=0, atol=0.01 * np.abs(together).max()):
             raise ValueError(
                 f"{self.name} must give a photo the same vector alone and among others. Received another: "
-                "leave out what it computes over the whole batch, as a mean, or batch statistics in training mode"
+                "leave out what it computes over the whole batch, such as its mean"
             )
 
     def probe(self, batch_size: int = 4) -> np.ndarray:
