@@ -37,7 +37,7 @@ def _app(options: argparse.Namespace) -> None:
     from ..verification.verifier import Verifier
 
     with TemporaryDirectory() as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads  # and with it goes what is uploaded, however this ends
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # which goes with all that was uploaded
         verifier = Verifier.load(options.run_dir)
         gallery = options.gallery and gallery_of(verifier, options.gallery, None)
         page = options.run_dir / PAGE

@@ -22,6 +22,7 @@ from ..evaluation.plda import Plda
 from ..faces import Frame
 from ..files import digest, filling, read_json
 from .embedding import Embedding
+from .onnx_network import OnnxNetwork
 
 _FORMAT = "embedding 1"
 _ARRAYS = "arrays.npz"
@@ -62,36 +63,52 @@ def save(fitted: Fitted, folder: str | os.PathLike) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
     kind = embedding.source["kind"]
-    if not isinstance(embedding.metric, str | LearntHead) and kind != "keras":
-        raise ValueError(
-            "A comparison of your own can't be written. Received an embedding with metric="
-            f"{type(embedding.metric).__name__}. Give 'cosine' or 'euclidean'"
-        )
     with filling(folder) as partial:
         if kind == "keras":
             _save_keras(embedding, partial / NETWORK[kind])
-        elif kind in NETWORK:
-            shutil.copyfile(embedding.source["file"], partial / NETWORK[kind])
-            _require_unchanged(digest(partial / NETWORK[kind]), embedding)
+        else:
+            _require_known(embedding, LearntHead)
+        if kind in ("onnx", "litert"):
+            path = partial / NETWORK[kind]
+            shutil.copyfile(embedding.source["file"], path)
+            _require_unchanged(digest(path), embedding)
+        if kind == "onnx":
+            _require_whole(embedding, path)
         write(fitted, partial)
 
 
 def _save_keras(embedding: Embedding, path: Path) -> None:
     from .keras_network import KerasNetwork, LearntComparison
 
-    if not isinstance(embedding.metric, str | LearntComparison):
-        raise ValueError(
-            "A comparison of your own can't be written. Received an embedding with metric="
-            f"{type(embedding.metric).__name__}. Give 'cosine' or 'euclidean'"
-        )
+    _require_known(embedding, LearntComparison)
     embedding.source["model"].save(path)
     try:
-        _require_unchanged(KerasNetwork(path).digest, embedding)
+        found = KerasNetwork(path).digest
     except ValueError as error:
         raise ValueError(
             f"The model can't be kept in a file that is loaded without running code ({error}). Give it as a "
             "function: `Embedding(function, ...)`"
         ) from error
+    _require_unchanged(found, embedding)
+
+
+def _require_whole(embedding: Embedding, path: Path) -> None:
+    """Refuses an ONNX file whose weights lie in other files: alone it is no network."""
+    try:
+        OnnxNetwork(path, embedding.image_size, embedding.source["output"])
+    except ValueError as error:
+        raise ValueError(
+            f"{embedding.source['file']} must be a network in one file. Received one that can't be "
+            "loaded from another folder: save it without external data (`onnx.save(onnx.load(file), other)`)"
+        ) from error
+
+
+def _require_known(embedding: Embedding, learnt: type) -> None:
+    if not isinstance(embedding.metric, (str, learnt)):
+        raise ValueError(
+            "A comparison of your own can't be written. Received an embedding with metric="
+            f"{type(embedding.metric).__name__}. Give 'cosine' or 'euclidean'"
+        )
 
 
 def _require_unchanged(found: str, embedding: Embedding) -> None:

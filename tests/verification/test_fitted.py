@@ -247,7 +247,34 @@ def test_a_model_that_changed_or_cannot_be_loaded_is_not_written(sides, tmp_path
     verifier = Verifier.fit(Embedding.of_keras(changed, crop=(200, 200)), sides[1])
     changed.set_weights([weight + 1 for weight in changed.get_weights()])
     unsafe = model(tf.keras.layers.Lambda(lambda x: x + 1))
-    for one in (verifier, Verifier.fit(Embedding.of_keras(unsafe, crop=(200, 200)), sides[1])):
-        with pytest.raises(ValueError, match="The model can't be kept in a file that is"):
+    never = Verifier.fit(Embedding.of_keras(unsafe, crop=(200, 200)), sides[1])
+    for one, words in ((verifier, "it was changed since"), (never, "The model can't be kept in a file")):
+        with pytest.raises(ValueError, match=words):
             one.save(tmp_path / "new")
         assert not (tmp_path / "new").exists()
+
+
+def test_an_onnx_file_with_weights_elsewhere_is_not_written(sides, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    info, floats = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+    weights = onnx.numpy_helper.from_array(np.eye(400, 8, dtype=np.float32), "weights")
+    nodes = [
+        onnx.helper.make_node("Flatten", ["photos"], ["flat"]),
+        onnx.helper.make_node("MatMul", ["flat", "weights"], ["vectors"]),
+    ]
+    photos, vectors = info("photos", floats, ("n", 20, 20, 1)), info("vectors", floats, ("n", 8))
+    graph = onnx.helper.make_graph(nodes, "g", [photos], [vectors], [weights])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "whole.onnx")
+    external = dict(save_as_external_data=True, location="weights.bin", size_threshold=0)
+    onnx.save(model, tmp_path / "parts.onnx", **external)
+    for name in ("whole", "parts"):
+        embedding = Embedding.of_onnx(tmp_path / f"{name}.onnx", crop=(200, 200))
+        verifier = Verifier.fit(embedding, sides[1])
+        if name == "whole":
+            verifier.save(tmp_path / name)
+            continue
+        with pytest.raises(ValueError, match=r"parts.onnx must be a network in one file"):
+            verifier.save(tmp_path / name)
+        assert not (tmp_path / name).exists()
