@@ -17,19 +17,19 @@ from sklearn.metrics import roc_auc_score
 
 from .. import __version__
 from ..datasets import DecodedPhotos, Pairs, known_frame
-from ..datasets.pipelines import pair_batches
 from ..evaluation import (
     Calibration,
     choose_threshold,
+    compare,
     embed,
     fit_platt,
     score_matrix,
-    score_pairs,
     spread_photos,
     verification_report,
 )
 from ..evaluation.scoring import raw_pixel_scores
 from ..files import replacing
+from ..models import comparison_model, embedding_model
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
     FINISHED,
@@ -99,12 +99,15 @@ def measure(
             if which == "best":
                 with replacing(run_dir / FINISHED) as partial:
                     model.save(partial)
-        scores[which] = {name: score_pairs(model, pairs, photos=decoded) for name, pairs in sets.items()}
+                model = load_model_safely(run_dir / FINISHED)  # as the verifier does
+        features = {name: _features(model, pairs, decoded) for name, pairs in sets.items()}
+        scores[which] = {name: compare(model, *features[name]) for name in sets}
         if which == "best":
+            best = model
             calibration = fit_platt(scores[which]["validation"], sets["validation"].same)
         figures[which] = _figures(sets, scores[which], calibration if which == "best" else None)
         if recipe.kind == "pairs" and not recipe.finishes:
-            figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, decoded)
+            figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, features)
     if has_collapsed(scores["best"]["validation"]):
         logger.warning("%s: %s", run_dir, COLLAPSED)
     pixels = {name: raw_pixel_scores(pairs, decoded) for name, pairs in sets.items() if name != "train"}
@@ -137,7 +140,7 @@ def measure(
         run_dir,
         _verifier_settings(
             *(run_dir, recipe, sets, photos, scores["best"]["validation"], calibration),
-            *(claim, trained_on, decoded),
+            *(claim, trained_on, decoded, best),
         ),
     )
     return results
@@ -197,6 +200,7 @@ def _verifier_settings(
     claim: dict[str, Any],
     trained_on: Collection[str],
     decoded: DecodedPhotos,
+    model: tf.keras.Model,
 ) -> dict[str, Any]:
     """What `Verifier` needs beside the model, and where it came from."""
     val = sets["validation"]
@@ -204,11 +208,11 @@ def _verifier_settings(
     learnt = chain(sets["train"].distinct_images()[0], *photos.values())
     photo_size = common_photo_size(recipe, val.distinct_images()[0])
     frame = known_frame([*learnt, *val.distinct_images()[0]])
-    model = FINISHED if recipe.finishes else _WHICH["best"]
+    file = FINISHED if recipe.finishes else _WHICH["best"]
     return {
         "siamese_nn": __version__,
-        "model": model,
-        "model_sha256": sha256((run_dir / model).read_bytes()).hexdigest(),
+        "model": file,
+        "model_sha256": sha256((run_dir / file).read_bytes()).hexdigest(),
         "crop": recipe.crop,
         "photo_size": photo_size,
         "frame": asdict(frame) if frame is not None and frame.size == photo_size else None,
@@ -223,12 +227,12 @@ def _verifier_settings(
         "seed": recipe.seed,
         "trained_on": {**claim["data"]["train"], "photos": claim.get("photos")},
         "people": {"trained_on": sorted(trained_on), "chosen_on": sorted(val.identities())},
-        "held_out": _held_out_scores(run_dir, run_dir / model, decoded, val, trained_on),
+        "held_out": _held_out_scores(run_dir, model, decoded, val, trained_on),
     }
 
 
 def _held_out_scores(
-    run_dir: Path, model_file: Path, decoded: DecodedPhotos, val: Pairs, trained_on: Collection[str]
+    run_dir: Path, model: tf.keras.Model, decoded: DecodedPhotos, val: Pairs, trained_on: Collection[str]
 ) -> dict[str, Any]:
     """Writes all scores among photos of the validation people, less those trained on; says where."""
     names = dict(zip(val.left.tolist(), val.left_identities.tolist(), strict=True))
@@ -237,7 +241,6 @@ def _held_out_scores(
     photos = [photos[i] for i in spread_photos([name for name, _ in photos])]
     scores = np.empty((0, 0), np.float32)
     if photos:
-        model = load_model_safely(model_file)  # as the verifier does, which is to give these scores
         scores = score_matrix(model, embed(model, decoded.of([path for _, path in photos])))
     content = io.BytesIO()
     np.save(content, scores)
@@ -250,20 +253,29 @@ def _held_out_scores(
     }
 
 
+def _features(model: tf.keras.Model, pairs: Pairs, decoded: DecodedPhotos) -> tuple[np.ndarray, np.ndarray]:
+    """What the tower finds in the left and in the right photos, each distinct photo sent through it once."""
+    paths, where = pairs.distinct_images()
+    features = embed(model, decoded.of(paths))
+    return features[where[:, 0]], features[where[:, 1]]
+
+
 def _with_own_figures(
     figures: dict[str, Figures],
     sets: dict[str, Pairs],
     scores: dict[str, np.ndarray],
     model: tf.keras.Model,
     recipe: Recipe,
-    decoded: DecodedPhotos,
+    features: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, Figures]:
     """Adds the model's own loss, and its accuracy at the threshold that it was made for."""
-    recipe.compile(model)
+    comparison = comparison_model(model)  # alone: no photo goes through the tower again
+    recipe.compile(comparison)
+    penalties = sum(float(penalty) for penalty in embedding_model(model).losses)
     found = {}
     for name, pairs in sets.items():
-        data = pair_batches(pairs, decoded, batch_size=recipe.batch_size, seed=recipe.seed, shuffle=False)
-        loss = float(model.evaluate(data, verbose=0, return_dict=True)["loss"])
+        same = pairs.same[:, None].astype(np.float32)
+        loss = comparison.evaluate(features[name], same, verbose=0, return_dict=True)["loss"] + penalties
         found[name] = replace(figures[name], loss=loss)
         if recipe.fixed_threshold is not None:
             at_half = verification_report(scores[name], pairs.same, threshold=recipe.fixed_threshold)
