@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from siamese_nn.evaluation.comparison import Cosine
 from siamese_nn.verification.gallery import Gallery
+from siamese_nn.verification.stored_gallery import LOG, StoredGallery
 
 from .ground import LONG, SHORT, VERIFIED, Ground, Run, copy, figures, seal, summary, write_page
 from .harm import harm_arrays, harm_bytes, harm_json, harm_text, harm_weights
@@ -79,7 +83,9 @@ def _gallery_not_finite(draw: random.Random, folder: Path) -> Outcome:
 
 
 def damage_gallery(ground: Ground, draw: random.Random, folder: Path) -> Outcome:
-    """Harms a gallery's file; it must be read as it was, or refused."""
+    """Harms a gallery's file, or one in a folder that grows; it must be read as it was, or refused."""
+    if draw.random() < 0.5:
+        return _damage_stored(draw, folder)
     path = folder / "people.npz"
     gallery = galleries()["a"]
     Gallery(gallery.names[:40], gallery.embeddings[:40], gallery.model).save(path)
@@ -91,6 +97,44 @@ def damage_gallery(ground: Ground, draw: random.Random, folder: Path) -> Outcome
         return "same" if same and (found.embeddings == gallery.embeddings[:40]).all() else "another"
 
     return _told(judge(run(read, folder / "scratch", SHORT), "same", (path.name,)), told)
+
+
+def _damage_stored(draw: random.Random, folder: Path) -> Outcome:
+    """Harms, removes or swaps a file of a gallery that grows, or repeats or leaves out lines of its log."""
+    ours, theirs = (_stored(folder / name, seed) for seed, name in enumerate(("door", "other")))
+
+    def read() -> list:
+        view = StoredGallery(ours).view()
+        names, scores = view.nearest(Cosine(), np.eye(8, dtype=np.float32), 1)
+        return [view.counts(), names.tolist(), scores.tolist()]
+
+    expected = read()
+    name = draw.choice([LOG, "vectors-*"])
+    file, other = next(ours.glob(name)), next(theirs.glob(name))
+    how = draw.choice(["harm", "harm", "harm", "removed", "swapped", "lines"])
+    if how == "harm":
+        how = _harm(file, draw, harm_bytes)
+    elif how == "removed":
+        file.unlink()
+    elif how == "swapped":
+        file.write_bytes(other.read_bytes())
+    else:
+        lines = (ours / LOG).read_bytes().splitlines(keepends=True)
+        at = draw.randrange(len(lines))
+        lines[at:] = lines[at:] * draw.choice([0, 2])
+        (ours / LOG).write_bytes(b"".join(lines))
+    ending = run(read, folder / "scratch", SHORT)
+    return _told(judge(ending, expected, ("door",)), f"{file.name}, {how}")
+
+
+def _stored(folder: Path, seed: int) -> Path:
+    """Makes a gallery that grows, of three people, one of whom is removed."""
+    vectors = np.random.default_rng(seed).standard_normal((4, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    stored = StoredGallery.create(folder, Gallery(np.array([f"Ann {seed}", "Bo"]), vectors[:2], "a" * 64))
+    stored.add(Gallery(np.array(["Di", f"Ann {seed}"]), vectors[2:], "a" * 64))
+    stored.remove("Bo")
+    return folder
 
 
 def questions(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class Comparison(Protocol):
 @dataclass(frozen=True)
 class Cosine:
     """The cosine of two embeddings, from -1 to 1."""
+
+    by_cosines: ClassVar = True  # whoever has the highest cosine has the highest score
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
         """Returns them of length 1."""

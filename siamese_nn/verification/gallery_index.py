@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class GalleryIndex:
-    """A graph over the first rows of a gallery's vectors; `made` makes it.
+    """A graph over the first rows of a gallery's vectors; `read_index` reads it.
 
     Args:
         graph: usearch's.
@@ -70,7 +70,12 @@ def make_index(folder: Path, vectors: str, embeddings: np.ndarray, owners: np.nd
         graph.add(rows[start : start + 2**16], embeddings[rows[start : start + 2**16]])
     recall = _recall(graph, embeddings, owners, rows)
     with replacing(folder / _FILE, mode=0o600) as partial:
-        graph.save(str(partial))
+        try:
+            graph.save(str(partial))
+        except RuntimeError as error:  # usearch's word for a full disk
+            raise OSError(
+                f"{folder / _FILE} cannot be written ({error}). Make room, and try again"
+            ) from error
         checksum = zlib.crc32(np.memmap(partial, np.uint8, "r").data)
     facts = {"vectors": vectors, "rows": len(owners), "recall": recall, "crc32": checksum}
     write_text(folder / _FACTS, json.dumps(facts))
@@ -100,8 +105,8 @@ def _recall(graph: Any, embeddings: np.ndarray, owners: np.ndarray, rows: np.nda
     return float(np.mean(scores.max(axis=1) >= best - 1e-6))  # another photo as near is as good
 
 
-def read_index(folder: Path, vectors: str) -> GalleryIndex:
-    """Reads what `make_index` wrote; one of other vectors is refused."""
+def read_index(folder: Path, vectors: str, n_rows: int) -> GalleryIndex:
+    """Reads what `make_index` wrote; one of other vectors, or of more than these, is refused."""
     from ..files import read_json
 
     anew = "Make it anew: `make_index`, or `siamese-nn gallery index`"
@@ -117,6 +122,8 @@ def read_index(folder: Path, vectors: str) -> GalleryIndex:
         raise ValueError(f"{folder / _FILE} is damaged. {anew}")
     if held != vectors:
         raise ValueError(f"{folder / _FILE} is older than the gallery, which was compacted. {anew}")
+    if rows > n_rows:
+        raise ValueError(f"{folder / _FILE} is newer than the gallery, which a copy has replaced. {anew}")
     graph = _usearch().Index.restore(str(folder / _FILE), view=True)
     graph.expansion_search = 256
     return GalleryIndex(graph, held, rows, recall)

@@ -116,6 +116,11 @@ class LearntComparison:
     def __init__(self, model: tf.keras.Model):
         self.model = model
 
+    @property
+    def by_cosines(self) -> bool:
+        """Whether the score is the cosine, as of a run of `face`."""
+        return without_tensorflow(self.model) == "cosine"
+
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
         """Returns them as they are."""
         return embeddings

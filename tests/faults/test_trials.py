@@ -11,6 +11,7 @@ from fault_trials import damage, families, harm, images, kills
 from fault_trials.outcome import GOOD
 
 from siamese_nn import datasets
+from siamese_nn.verification import gallery_files
 from siamese_nn.verification.gallery import Gallery
 
 pytestmark = pytest.mark.once
@@ -57,6 +58,18 @@ def test_a_gallery_that_is_read_without_a_check_is_found_out(tmp_path, monkeypat
 
     monkeypatch.setattr(Gallery, "load", unchecked)
     assert "wrong" in words(damage.damage_gallery, tmp_path, range(5))
+
+
+def test_a_gallery_that_grows_without_a_check_of_its_vectors_is_found_out(tmp_path, monkeypatch):
+    def harmed(folder):
+        folder.mkdir()
+        seeds = enumerate(random.Random(seed) for seed in range(20))
+        return {damage._damage_stored(draw, folder / str(i)).word for i, draw in seeds}
+
+    assert harmed(tmp_path / "checked") == set(GOOD)
+    mapped = gallery_files._mapped
+    monkeypatch.setattr(gallery_files, "_mapped", lambda file, rows, size, _: mapped(file, rows, size, []))
+    assert "wrong" in harmed(tmp_path / "unchecked")
 
 
 def test_a_photo_that_is_decoded_whatever_it_claims_is_found_out(tmp_path, toy_dir, monkeypatch):

@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from siamese_nn import Verifier, evaluation, models, training
 from siamese_nn.cli import main
+from siamese_nn.evaluation.comparison import Cosine
 from siamese_nn.evaluation.learnt_head import LearntHead
 from siamese_nn.verification import export as export_module
 from siamese_nn.verification.embedding import Embedding
 from siamese_nn.verification.export import FORMATS, export, openvino_function
-from siamese_nn.verification.keras_network import in_float32, without_tensorflow
+from siamese_nn.verification.keras_network import LearntComparison, in_float32, without_tensorflow
 from stacks import KERAS_3
 
 HEADS = {
@@ -48,6 +49,13 @@ def test_numpy_compares_as_the_model_does(name):
         comparison = Embedding(np.zeros, (8, 8), "any", metric=comparison).comparison
     left_prepared, right_prepared = comparison.prepare(left), comparison.prepare(right)
     wanted = evaluation.compare(model, left, right)
+    # An index of a gallery proposes whom the cosines do: only where they are the scores.
+    are_cosines = np.allclose(wanted, Cosine().pairs(*map(Cosine().prepare, (left, right))), atol=1e-5)
+    assert (
+        LearntComparison(model).by_cosines
+        == are_cosines
+        == (name in ("cosine_embedding", "triplet_embedding"))
+    )
     np.testing.assert_allclose(comparison.pairs(left_prepared, right_prepared), wanted, rtol=0, atol=2e-6)
     found = np.empty((7, 7), np.float32)
     for row, column, block in comparison.blocks(left_prepared, right_prepared):

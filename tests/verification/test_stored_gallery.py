@@ -141,6 +141,13 @@ def test_an_index_finds_nearly_what_the_exact_search_does(tmp_path):
     np.testing.assert_array_equal(indexed.view().nearest(Cosine(), queries, 1)[0][:, 0], exact[0][:, 0])
     with pytest.raises(ValueError, match=r"older than the gallery, which was compacted"):
         StoredGallery(folder, index="usearch")
+    earlier = {path: path.read_bytes() for path in (folder / LOG, *folder.glob("vectors-*"))}
+    stored.add(Gallery(names[:1], vectors[:1], "m"))
+    stored.make_index()
+    for path, content_before in earlier.items():
+        path.write_bytes(content_before)
+    with pytest.raises(ValueError, match=r"index.usearch is newer than the gallery"):
+        StoredGallery(folder, index="usearch")
     stored.make_index()
     whole = (folder / "index.usearch").read_bytes()
     (folder / "index.usearch").write_bytes(whole[:900] + bytes([whole[900] ^ 1]) + whole[901:])
@@ -148,6 +155,14 @@ def test_an_index_finds_nearly_what_the_exact_search_does(tmp_path):
         StoredGallery(folder, index="usearch")
     with pytest.raises(ValueError, match=r"`index` must be None or one of"):
         StoredGallery(folder, index="other")
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+    try:
+        with pytest.raises(OSError, match=r"index.usearch cannot be written"):
+            stored.make_index()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     unequal = StoredGallery.create(tmp_path / "other", made(["Ada", "Bo"]))
     with pytest.raises(ValueError, match=r"An index is for vectors of length 1"):
         unequal.make_index()
@@ -190,7 +205,7 @@ def test_a_torn_end_is_cut_off_at_the_next_writing(tmp_path, caplog):
     whole = log.read_bytes()
     stored.add(made(["Bo"]))
     line = log.read_bytes()[len(whole) :]
-    for cut in range(len(line)):
+    for cut in range(len(line) + 1):  # the whole line, too, was never said to be stored without its head
         log.write_bytes(whole + line[:cut])
         again = StoredGallery(tmp_path / "door")
         assert again.view().counts() == {"Ada": 1}
@@ -200,33 +215,77 @@ def test_a_torn_end_is_cut_off_at_the_next_writing(tmp_path, caplog):
         assert bool(cut) == (f"cut off {cut} bytes" in caplog.text)
 
 
-def test_a_changed_byte_is_refused_or_cut_off(tmp_path):
+def test_a_changed_byte_and_a_cut_are_refused(tmp_path):
     stored = StoredGallery.create(tmp_path / "door", made(["Ada", "Bo"]))
     stored.add(made(["Cy"], 2.0))
     stored.remove("Bo")
-    known = [content(stored), sorted([*content(stored), ("Bo", [1.0] * 4)])]  # the last line is cut off
     vectors = next((tmp_path / "door").glob("vectors-*"))
-    refused = 0
     for path in (tmp_path / "door" / LOG, vectors):
         whole = path.read_bytes()
-        for place in range(len(whole)):
-            for change in (0x01, 0x80, 0xFF):
-                path.write_bytes(whole[:place] + bytes([whole[place] ^ change]) + whole[place + 1 :])
-                try:
-                    assert content(StoredGallery(tmp_path / "door")) in known
-                    assert place == len(whole) - 1 and path.name == LOG
-                except ValueError as error:
-                    refused += 1
-                    assert path.name in str(error) and "Take the folder from a copy" in str(error)
-        for cut in range(1, len(whole), 7):
-            path.write_bytes(whole[:-cut])
-            try:
+        harmed = [whole[:place] for place in range(len(whole))]  # at a line's end, too: Bo would be back
+        for change in (0x01, 0x80, 0xFF):
+            harmed += [whole[:i] + bytes([whole[i] ^ change]) + whole[i + 1 :] for i in range(len(whole))]
+        for damage in harmed:
+            path.write_bytes(damage)
+            with pytest.raises(ValueError, match=rf"{path.name} is damaged .* Take the folder from a copy"):
                 StoredGallery(tmp_path / "door")
-                assert path.name == LOG  # a whole beginning of it
-            except ValueError:
-                refused += 1
         path.write_bytes(whole)
-    assert refused > 700
+
+
+def test_files_of_another_gallery_and_missing_ones_are_refused(tmp_path):
+    ours = StoredGallery.create(tmp_path / "door", made(["Ada", "Bo"]))
+    theirs = StoredGallery.create(tmp_path / "other", made(["Cy", "Di"], 2.0))
+    ours.remove("Bo")
+    theirs.remove("Di")
+    log, vectors = tmp_path / "door" / LOG, next((tmp_path / "door").glob("vectors-*"))
+    other_log, other_vectors = tmp_path / "other" / LOG, next((tmp_path / "other").glob("vectors-*"))
+    head, *lines = log.read_bytes().splitlines(keepends=True)
+    other_head = other_log.read_bytes().splitlines(keepends=True)[0]
+    harms = {
+        "is missing": lambda: vectors.unlink(),
+        "rows 0 to 1 have changed": lambda: vectors.write_bytes(other_vectors.read_bytes()),
+        f"{other_vectors.name} is damaged .it is missing": lambda: log.write_bytes(other_log.read_bytes()),
+        "its first line has changed": lambda: log.write_bytes(b"".join(lines)),
+        "it has changed": lambda: log.write_bytes(b"".join([head, *lines[:2], lines[1], lines[2]])),
+        "log is damaged": lambda: log.write_bytes(b"".join([other_head, *lines])),
+        "cut short": lambda: log.write_bytes(b"".join([head, *lines[:2]])),
+        "has format 1, and this version reads 2": lambda: log.write_bytes(b'00000000 {"format": 1}\n'),
+        "door is no gallery": lambda: log.unlink(),
+    }
+    for words, harm in harms.items():
+        whole = log.read_bytes(), vectors.read_bytes()
+        harm()
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            StoredGallery(tmp_path / "door")
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            ours.view()  # which has read the beginning before
+        log.write_bytes(whole[0])
+        vectors.write_bytes(whole[1])
+    log.write_bytes(log.read_bytes() + lines[1])  # behind the head: as a killed process leaves it
+    assert StoredGallery(tmp_path / "door").view().counts() == {"Ada": 1}
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path):
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "door"
+    stored = StoredGallery.create(folder, made(["Ada"] * 50 + ["Bo"]))
+    before, (soft, hard) = content(stored), resource.getrlimit(resource.RLIMIT_FSIZE)
+    vectors = next(folder.glob("vectors-*")).stat().st_size
+    for change, most in (
+        (lambda: stored.add(made(["Cy"] * 99)), vectors + 8),
+        (lambda: stored.remove("Bo"), (folder / LOG).stat().st_size + 5),
+        (stored.compact, vectors - 8),
+    ):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+        try:
+            with pytest.raises(OSError, match=r"door cannot be written \(File too large\)\. What it held"):
+                change()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert content(stored) == content(StoredGallery(folder)) == before
+        assert len(list(folder.glob("vectors-*"))) == 1
+    stored.remove("Bo")
+    assert StoredGallery(folder).view().counts() == {"Ada": 50}
 
 
 def test_one_process_writes_and_two_read(tmp_path):
