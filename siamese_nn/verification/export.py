@@ -14,7 +14,7 @@ import numpy as np
 from .. import __version__
 from ..datasets.pairs import Pairs
 from ..evaluation import Comparison, verification_report
-from ..files import filling
+from ..files import digest, filling
 from ..runs.folder import read_claim, read_results, read_scores
 from ..runs.results import Results
 from .embedding import Embedding
@@ -124,7 +124,8 @@ def export(
                     f"pairs. Received: {format} decides {check.changed} of {len(pairs)} otherwise. Take "
                     "another format"
                 )
-            fitted = _fitted(verifier, embedding, format)
+            files = {own.relative_to(partial).as_posix(): digest(own) for own in _files(path)}
+            fitted = _fitted(verifier, embedding, format, files)
             write(fitted, partial)
             results = Results.from_json(read_results(run_dir))
             text = card(fitted, check, results, read_claim(run_dir)["recipe"])
@@ -268,7 +269,6 @@ def _check(
         verification_report(scores, pairs.same, threshold=verifier.threshold, identities=identities)
         for scores in (old, new)
     ]
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return Check(
         format=format,
         pairs=len(pairs),
@@ -277,10 +277,14 @@ def _check(
         accuracy_before=reports[0].accuracy,
         accuracy=reports[1].accuracy,
         accuracy_interval=reports[1].accuracy_interval,
-        bytes=sum(file.stat().st_size for file in files),
+        bytes=sum(file.stat().st_size for file in _files(path)),
         milliseconds_before=_milliseconds(verifier.embedding),
         milliseconds=_milliseconds(embedding),
     )
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def _milliseconds(embedding: Embedding) -> float:
@@ -295,7 +299,7 @@ def _milliseconds(embedding: Embedding) -> float:
     return 1000 * min(seconds)
 
 
-def _fitted(verifier: Verifier, embedding: Embedding, format: str) -> Fitted:
+def _fitted(verifier: Verifier, embedding: Embedding, format: str, files: dict[str, str]) -> Fitted:
     run = verifier.provenance
     return Fitted(
         embedding,
@@ -312,6 +316,7 @@ def _fitted(verifier: Verifier, embedding: Embedding, format: str) -> Fitted:
             "photos_each": run["held_out"]["photos_each"],
             "run": {
                 "format": format,
+                "files": files,
                 **{name: run[name] for name in ("siamese_nn", "model_sha256", "seed", "trained_on")},
             },
         },

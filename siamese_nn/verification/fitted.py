@@ -166,6 +166,12 @@ def load(folder: str | os.PathLike, function: Callable | str | None) -> Fitted:
 
 def _load(folder: Path, settings: dict[str, Any], function: Callable | str | None) -> Fitted:
     arrays = _read_arrays(folder / _ARRAYS, settings["arrays_sha256"])
+    # An export's files: no loader looks at what a function computes.
+    for name, wanted in settings.get("run", {}).get("files", {}).items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing. {_ANEW}")
+        if digest(folder / name) != wanted:
+            raise ValueError(f"{folder / name} is not the network that the threshold was chosen for. {_ANEW}")
     embedding = _embedding(folder, settings["embedding"], function)
     embedding = replace(embedding, trained_on=settings["people"]["trained_on"])
     _require_same_network(embedding, arrays["probe"], folder)

@@ -1,20 +1,27 @@
 """An exported run: the same answers from another format, or a refusal that leaves nothing."""
 
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
-from siamese_nn import Verifier, evaluation, models, training
+from siamese_nn import Verifier, datasets, evaluation, models, training
 from siamese_nn.cli import main
 from siamese_nn.evaluation.comparison import Cosine
 from siamese_nn.evaluation.learnt_head import LearntHead
+from siamese_nn.models import face
 from siamese_nn.verification import export as export_module
 from siamese_nn.verification.embedding import Embedding
 from siamese_nn.verification.export import FORMATS, export, openvino_function
@@ -92,54 +99,158 @@ def test_half_precision_is_built_anew_in_float32(policy):
 RECIPES = {  # each of the ways of comparing, of finishing and of reading a photo, and a half precision
     "l1_sigmoid": training.Recipe(model="l1_sigmoid", units=32, filters=4, epochs=1),
     "face": replace(training.RECIPES["face"], epochs=1, patience=1, precision="mixed_bfloat16"),
-    "patches": replace(training.RECIPES["face-patches"], epochs=1, patience=1),
+    "patches": replace(
+        training.RECIPES["face-patches"],
+        epochs=1,
+        patience=1,
+        image_size=(48, 42),
+        augmentation=datasets.Augmentation(margin=1, cutout=0),
+    ),
 }
 
 
-# Every format with one run, and every run with the formats that `Verifier.load` reads: each takes 10 to 40 s.
-CASES = [("l1_sigmoid", format) for format in FORMATS]
-CASES += [("face", "onnx"), ("face", "litert-8bit"), ("patches", "litert")]
+def one_convolution(image, embedding_size, drop_rate):
+    """A network of `face_patches`, with each of its layers once: to trace four whole ones takes long."""
+    features = face.PhotoStandardization(dtype="float32")(image)
+    features = tf.keras.layers.MaxPooling2D()(face._convolution(features, 8, size=5, strides=2))
+    features = tf.keras.layers.Dropout(drop_rate)(tf.keras.layers.Flatten()(features))
+    features = tf.keras.layers.Dense(embedding_size, use_bias=False)(features)
+    return tf.keras.layers.BatchNormalization(momentum=0.9)(features)
 
 
 @pytest.fixture(scope="module")
 def runs(toy_pairs, tmp_path_factory):
-    """Three runs on drawn faces."""
+    """A function that gives the folder of a run on drawn faces, trained when it is first asked for."""
     train, val = datasets_of(toy_pairs)
-    folder = tmp_path_factory.mktemp("runs")
-    for name, recipe in RECIPES.items():
-        photos = None if recipe.kind == "pairs" else photos_of(train)
-        training.train(recipe, train, val, folder / name, photos=photos)
-    return folder
+
+    @cache
+    def run(name):
+        folder = tmp_path_factory.mktemp("runs") / name
+        photos = None if RECIPES[name].kind == "pairs" else photos_of(train)
+        with pytest.MonkeyPatch.context() as patch:
+            if name == "patches":
+                patch.setattr(face, "_features", one_convolution)
+            training.train(RECIPES[name], train, val, folder, photos=photos)
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def exports(runs, tmp_path_factory):
+    """A function that gives the export of a run, written when it is first asked for."""
+
+    @cache
+    def exported(name, format):
+        for package in export_module._EXTRAS.get(format, ()):
+            pytest.importorskip(package)
+        # What 8 bits change in a network that has hardly learnt is anybody's guess.
+        most_changed = 0.99 if format == "litert-8bit" else 0.05
+        folder = tmp_path_factory.mktemp("exports") / "out"
+        return export(runs(name), folder, format=format, most_changed=most_changed)
+
+    return exported
 
 
 @needs_keras_3
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "format"), CASES)
-def test_an_export_answers_as_the_run(runs, name, format, tmp_path, toy_pairs):
-    for package in export_module._EXTRAS.get(format, ()):
-        pytest.importorskip(package)
-    in_8_bits = (
-        format == "litert-8bit"
-    )  # what that changes in a network that has hardly learnt is anybody's guess
-    check = export(
-        runs / name, tmp_path / "out", format=format, most_changed=0.99 if in_8_bits else 0.05
-    ).check
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_an_export_answers_as_the_run(runs, exports, name, format, toy_pairs):
+    exported, run = exports(name, format), Verifier.load(runs(name))
+    folder, check = exported.folder, exported.check
     functions = {
-        "saved-model": lambda: Embedding.of_saved_model(tmp_path / "out" / "saved_model").function,
-        "openvino": lambda: openvino_function(tmp_path / "out" / "openvino"),
+        "saved-model": lambda: Embedding.of_saved_model(folder / "saved_model").function,
+        "openvino": lambda: openvino_function(folder / "openvino"),
     }
     function = functions[format]() if format in functions else None
-    exported, run = Verifier.load(tmp_path / "out", function=function), Verifier.load(runs / name)
+    exported = Verifier.load(folder, function=function)
     before, after = (own.score_pairs(datasets_of(toy_pairs)[1]) for own in (run, exported))
-    if not in_8_bits:  # the run of `face` computes in bfloat16
+    if format != "litert-8bit":  # the run of `face` computes in bfloat16
         np.testing.assert_allclose(before, after, rtol=0, atol=0.1 if name == "face" else 1e-5)
     assert check.largest_difference == pytest.approx(np.abs(before - after).max(), abs=1e-5)
     assert check.changed == ((before >= run.threshold) != (after >= run.threshold)).sum()
     assert (exported.threshold, exported.calibration) == (run.threshold, run.calibration)
     assert exported.seen_people == run.seen_people
     assert np.array_equal(exported.held_out.scores, run.held_out.scores)
-    text = (tmp_path / "out" / "README.md").read_text()
+    text = (folder / "README.md").read_text()
     assert f"{check.accuracy:.2%}" in text and run.provenance["model_sha256"] in text
+
+
+def block(language):
+    """What the page shows of a language."""
+    page = Path(__file__).parents[2] / "docs" / "use_elsewhere.md"
+    (found,) = re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return found
+
+
+@needs_keras_3
+@pytest.mark.slow
+def test_the_pages_script_answers_as_the_library_without_it(exports, tmp_path, toy_test):
+    script = tmp_path / "same.py"
+    script.write_text(block("python"))
+
+    def said(*words):
+        forbid = "sys.modules.update(dict.fromkeys(('siamese_nn', 'tensorflow', 'keras', 'scipy')))"
+        code = f"import runpy, sys; {forbid}; runpy.run_path(sys.argv.pop(1))"
+        words = [sys.executable, "-c", code, script, *words]
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    for name in ("face", "l1_sigmoid"):  # by cosine, and learnt
+        folder = exports(name, "onnx").folder
+        answer = Verifier.load(folder).verify(toy_test.left[0], toy_test.right[0], align=False)
+        found = said(folder, toy_test.left[0], toy_test.right[0])
+        score = float(re.match(r"(same|different), score (\S+), threshold \S+\n$", found)[2])
+        assert score == pytest.approx(answer.score, abs=2e-6)
+        assert found.startswith("same") == answer.same
+    Image.new("L", (240, 250)).save(tmp_path / "small.png")
+    assert "must be upright, grey or RGB" in said(folder, toy_test.left[0], tmp_path / "small.png")
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    flip(damaged / "embedding.onnx")
+    assert "must be a whole export" in said(damaged, toy_test.left[0], toy_test.right[0])
+
+
+DRIVE = """<script type="module">
+const output = document.querySelector("output"), files = new DataTransfer();
+while (output.textContent !== "Ready.") await new Promise((resolve) => setTimeout(resolve, 50));
+for (const name of ["a.jpg", "b.jpg"]) files.items.add(new File([await (await fetch(name)).blob()], name));
+document.querySelector("input").files = files.files;
+document.querySelector("input").dispatchEvent(new Event("change"));
+</script></html>"""
+
+
+@needs_keras_3
+@pytest.mark.slow
+def test_the_pages_browser_example_answers_as_the_library(exports, tmp_path, toy_test):
+    packages, chromium = Path(__file__).parents[2] / "node_modules", shutil.which("chromium")
+    if not (packages / "onnxruntime-web").exists() or chromium is None:
+        pytest.skip("needs Chromium, and `npm install --no-save onnxruntime-web` in the repository's root")
+    exported = exports("face", "onnx").folder
+    (tmp_path / "node_modules").symlink_to(packages)
+    (tmp_path / "exported").symlink_to(exported)
+    (tmp_path / "same.html").write_text(block("html").replace("</html>", DRIVE))
+    for name, photo in (("a.jpg", toy_test.left[0]), ("b.jpg", toy_test.right[0])):
+        shutil.copyfile(photo, tmp_path / name)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        words = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom"]
+        words += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # no other host
+        address = f"http://127.0.0.1:{server.server_port}/same.html"
+        page = subprocess.run([chromium, *words, address], capture_output=True, text=True, timeout=300)
+        server.shutdown()
+    answer = Verifier.load(exported).verify(toy_test.left[0], toy_test.right[0], align=False)
+    verdict, score = re.search(r"<output>(.*?)\. Score (\S+), threshold", page.stdout).groups()
+    assert verdict == ("The same person" if answer.same else "Different people")
+    assert float(score) == pytest.approx(answer.score, abs=1e-5)
+
+
+def flip(path):
+    """Changes one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
 def datasets_of(pairs):
@@ -159,32 +270,64 @@ def photos_of(pairs):
 
 
 @pytest.fixture(scope="module")
-def run(toy_pairs, tmp_path_factory):
-    train, val = datasets_of(toy_pairs)
-    folder = tmp_path_factory.mktemp("run") / "run"
-    training.train(RECIPES["l1_sigmoid"], train, val, folder)
-    return folder
+def run(runs):
+    return runs("l1_sigmoid")
 
 
 @needs_keras_3
 @pytest.mark.slow
-def test_it_is_read_in_a_fresh_process_and_damage_is_refused(run, tmp_path, toy_test, capsys):
-    pytest.importorskip("ai_edge_litert")
-    out = tmp_path / "out"
-    assert main(["export", str(run), "--format", "litert", "--out", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["changed"] == 0
+def test_it_is_read_in_a_fresh_process(run, exports, toy_test):
+    out = exports("l1_sigmoid", "litert").folder
     pair = toy_test.left[0], toy_test.right[0]
     code = f"from siamese_nn import Verifier; print(Verifier.load({str(out)!r}).verify(*{pair!r}).score)"
     code = code.replace("np.str_(", "str(")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(done.stdout) == pytest.approx(Verifier.load(run).verify(*pair).score, abs=1e-5)
-    network = out / "embedding.tflite"
-    network.write_bytes(network.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"embedding\.tflite"):
-        Verifier.load(out)
-    network.unlink()
-    with pytest.raises(FileNotFoundError, match=r"embedding\.tflite"):
-        Verifier.load(out)
+
+
+@needs_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_bit_that_changed_or_a_lost_file_is_refused(exports, format, tmp_path):
+    out = shutil.copytree(exports("l1_sigmoid", format).folder, tmp_path / "out")
+    function = np.zeros if format in ("saved-model", "openvino") else None  # it comes to no call
+    settings = json.loads((out / "verifier.json").read_text())
+    for name in ("verifier.json", "arrays.npz", *settings["run"]["files"]):
+        whole = (out / name).read_bytes()
+        flip(out / name)
+        with pytest.raises(ValueError, match=Path(name).name.replace(".", r"\.")):
+            Verifier.load(out, function=function)
+        (out / name).unlink()
+        lost = " is missing| no run folder|for what `Verifier.save` wrote"
+        with pytest.raises((FileNotFoundError, ValueError), match=lost):
+            Verifier.load(out, function=function)
+        (out / name).write_bytes(whole)
+
+
+@needs_keras_3
+@pytest.mark.slow
+def test_a_killed_export_leaves_nothing_that_loads_and_the_next_one_works(run, tmp_path, capsys):
+    code = (
+        "import os, signal\n"
+        "from siamese_nn.verification import export\n"
+        "written = export._write_network\n"
+        "def killed(*words):\n"
+        "    written(*words)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "export._write_network = killed\n"
+        f"export.export({str(run)!r}, {str(tmp_path / 'out')!r}, format='saved-model')\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "saved_model").exists()
+    for folder in (left, tmp_path / "out"):
+        with pytest.raises(FileNotFoundError, match="is no run folder"):
+            Verifier.load(folder)
+    assert (
+        main(["export", str(run), "--format", "saved-model", "--out", str(tmp_path / "out"), "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["changed"] == 0
+    assert [*tmp_path.iterdir()] == [tmp_path / "out"]
 
 
 @needs_keras_3
