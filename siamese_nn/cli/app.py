@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .use import gallery_of
+from .use import add_function, gallery_of, load_verifier
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -16,6 +16,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="What is uploaded stays on this machine, and is deleted after two minutes at most.",
     )
     command.add_argument("run_dir", type=Path, metavar="RUN", help="a run's folder, or a saved verifier's")
+    add_function(command)
     command.add_argument(
         "--gallery",
         type=Path,
@@ -34,11 +35,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _app(options: argparse.Namespace) -> None:
     from ..verification.app import make_app
     from ..verification.fitted import PAGE
-    from ..verification.verifier import Verifier
 
     with TemporaryDirectory() as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # which goes with all that was uploaded
-        verifier = Verifier.load(options.run_dir)
+        verifier = load_verifier(options)
         gallery = options.gallery and gallery_of(verifier, options.gallery, None)
         page = options.run_dir / PAGE
         title = options.run_dir.resolve().name

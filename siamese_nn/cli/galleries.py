@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .use import add_align, add_run
+from .use import add_align, add_function, add_run, load_verifier
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -14,6 +14,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     action = actions.add_parser("add", help="add people, by a trained run; the folder is made where missing")
     add_run(action)
+    add_function(action)
     _add_gallery(action)
     action.add_argument(
         "people", type=Path, metavar="PEOPLE", help="a folder with a folder of photos for each person"
@@ -46,10 +47,9 @@ def _add_gallery(action: argparse.ArgumentParser) -> None:
 
 def _add(options: argparse.Namespace) -> None:
     from ..verification.stored_gallery import LOG, StoredGallery
-    from ..verification.verifier import Verifier
 
     stored = StoredGallery(options.gallery) if (options.gallery / LOG).exists() else None
-    people = Verifier.load(options.run_dir).gallery(options.people, align=options.align)
+    people = load_verifier(options).gallery(options.people, align=options.align)
     if stored is None:
         stored = StoredGallery.create(options.gallery, people)
     else:

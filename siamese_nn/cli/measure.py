@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .use import add_run
+from .use import add_function, add_run, load_verifier
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -13,6 +13,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "measure", help="a trained run's error rates on all pairs of other people, and by group of people"
     )
     add_run(command)
+    add_function(command)
     command.add_argument(
         "people",
         type=Path,
@@ -34,10 +35,9 @@ def _measure(options: argparse.Namespace) -> None:
         raise ValueError("`--column` and `--output` belong to `--groups`. Received: them without it")
     from ..runs.groups_page import write_groups_page
     from ..verification.measure import measure_people
-    from ..verification.verifier import Verifier
 
     report, by_group = measure_people(
-        Verifier.load(options.run_dir), options.people, groups_file=options.groups, column=options.column
+        load_verifier(options), options.people, groups_file=options.groups, column=options.column
     )
     if by_group is not None:
         title = f"{options.run_dir.resolve().name}, {options.people.resolve().name}"

@@ -2,17 +2,15 @@
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-P = TypeVar("P")
-T = TypeVar("T")
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..verification.loaded import LoadedVerifier
+    from ..verification.verifier import Verifier
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -23,6 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="exit codes: 0 same, 3 different, 1 an error, 2 wrong usage",
     )
     add_run(command)
+    add_function(command)
     command.add_argument("a", type=Path, metavar="A", help="a photo")
     command.add_argument("b", type=Path, metavar="B", help="another photo")
     add_align(command)
@@ -34,6 +33,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="exit codes: 0 known, 3 unknown, 1 an error, 2 wrong usage",
     )
     add_run(command)
+    add_function(command)
     command.add_argument("photo", type=Path, metavar="PHOTO")
     command.add_argument(
         "--gallery",
@@ -64,6 +64,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
     add_run(command)
+    add_function(command)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
     add_align(command)
     command.set_defaults(run=_cluster)
@@ -73,6 +74,31 @@ def add_run(command: argparse.ArgumentParser) -> None:
     """Adds the arguments of every command over a trained run."""
     command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def add_function(command: argparse.ArgumentParser) -> None:
+    """Adds the argument of the commands that `load_verifier` serves."""
+    command.add_argument(
+        "--function",
+        metavar="MODULE:NAME",
+        help="of a verifier over a function of yours, this function; modules in this folder are found",
+    )
+
+
+def load_verifier(options: argparse.Namespace) -> "Verifier":
+    """Loads the verifier that a command names, with its function if it is over one."""
+    from ..verification.verifier import Verifier
+
+    if options.function is None:
+        return Verifier.load(options.run_dir)
+    find_own_modules()
+    return Verifier.load(options.run_dir, function=options.function)
+
+
+def find_own_modules() -> None:
+    """Lets modules in the present folder be imported, as `python -m` does."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
 
 
 def add_align(command: argparse.ArgumentParser) -> None:
@@ -86,9 +112,7 @@ def add_align(command: argparse.ArgumentParser) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from ..verification.verifier import Verifier
-
-    verifier = Verifier.load(options.run_dir)
+    verifier = load_verifier(options)
     answer = verifier.verify(options.a, options.b, align=options.align)
     if options.json:
         print(json.dumps(asdict(answer)))
@@ -104,6 +128,7 @@ def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index
     """Returns the gallery that a file or a folder holds, or that its photos make."""
     from ..datasets.photo_folders import people_in, some
     from ..verification.gallery import Gallery
+    from ..verification.photos import of_usable
     from ..verification.stored_gallery import LOG, StoredGallery
 
     if (path / LOG).exists():
@@ -113,24 +138,22 @@ def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index
     if path.suffix == ".npz":
         return Gallery.load(path)
     people = people_in(path, verifier.photo_endings(align))
-    photos = [(name, photo) for name, own in people.items() for photo in own]
+    owners = {photo: name for name, own in people.items() for photo in own}
 
-    def of_photos(kept: list[tuple[str, Path]]) -> Gallery:
+    def of_photos(kept: list[Path]) -> Gallery:
         by_name: dict[str, list[Path]] = {}
-        for name, photo in kept:
-            by_name.setdefault(name, []).append(photo)
+        for photo in kept:
+            by_name.setdefault(owners[photo], []).append(photo)
         return verifier.gallery(by_name, align=align)
 
-    photos, gallery = _of_usable(photos, of_photos)
-    if lost := sorted(people.keys() - {name for name, _ in photos}):
+    photos, gallery = of_usable(list(owners), of_photos)
+    if lost := sorted(people.keys() - {owners[photo] for photo in photos}):
         print(f"no photo is left of {some(lost)}", file=sys.stderr)
     return gallery
 
 
 def _identify(options: argparse.Namespace) -> int:
-    from ..verification.verifier import Verifier
-
-    verifier = Verifier.load(options.run_dir)
+    verifier = load_verifier(options)
     gallery = gallery_of(verifier, options.gallery, options.align, options.index)
     answer = verifier.identify(
         options.photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold, align=options.align
@@ -156,27 +179,13 @@ def _percent(rate: Any) -> str:
     return f"about {rate.estimate:.1%}{interval}"
 
 
-def _of_usable(photos: list[P], call: Callable[[list[P]], T]) -> tuple[list[P], T]:
-    """Calls with a folder's photos. Those that can't be used are left out, and named with their reasons."""
-    from ..verification.photos import UnusablePhotos
-
-    try:
-        return photos, call(photos)
-    except UnusablePhotos as error:
-        kept = [photo for i, photo in enumerate(photos) if i not in error.reasons]
-        if not kept:
-            raise
-        print(*(f"left out: {reason}" for reason in error.reasons.values()), sep="\n", file=sys.stderr)
-    return kept, call(kept)
-
-
 def _cluster(options: argparse.Namespace) -> None:
     from ..datasets.photo_folders import photos_in
-    from ..verification.verifier import Verifier
+    from ..verification.photos import of_usable
 
-    verifier = Verifier.load(options.run_dir)
+    verifier = load_verifier(options)
     photos = photos_in(options.folder, verifier.photo_endings(options.align))
-    photos, found = _of_usable(photos, lambda kept: verifier.cluster(kept, align=options.align))
+    photos, found = of_usable(photos, lambda kept: verifier.cluster(kept, align=options.align))
     labels = found.tolist()
     people = [
         [str(photo) for photo, label in zip(photos, labels, strict=True) if label == number]

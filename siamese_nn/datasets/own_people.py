@@ -13,7 +13,7 @@ import numpy as np
 from ..files import write_text
 from .pair_files import pairs_text
 from .pairs import Pairs, pair_key
-from .photo_folders import photos_by_identity
+from .photo_folders import IMAGE_ENDINGS, photos_by_identity
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,12 @@ class OwnPeople:
 
 
 def load_people(
-    folder: str | os.PathLike, *, split: str = "draw", most_per_person: int = 20, seed: int = 0
+    folder: str | os.PathLike,
+    *,
+    split: str = "draw",
+    most_per_person: int = 20,
+    seed: int = 0,
+    endings: tuple[str, ...] = IMAGE_ENDINGS,
 ) -> OwnPeople:
     """Makes a data set of a folder of people: each is put on one of three sides, then come pairs.
 
@@ -84,6 +89,7 @@ def load_people(
         split: `"draw"` or `"letters"`.
         most_per_person: the most pairs of the same person for each person.
         seed: of the draw and the pairs, a whole number of at least 0.
+        endings: how photos end; `Verifier.photo_endings` says it of what finds faces in raw ones.
 
     Returns:
         The three sets of pairs, and the photos of the training people.
@@ -105,7 +111,7 @@ def load_people(
         >>> own.train, own.test, sorted(own.train.identities() & own.test.identities())
         (Pairs(30 same, 30 different, 30 people), Pairs(10 same, 10 different, 10 people), [])
     """
-    people = photos_by_identity(folder)
+    people = photos_by_identity(folder, endings)
     require_seed(seed)
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {SPLITS}. Received: split={split!r}")

@@ -116,7 +116,9 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
+def photos_by_identity(
+    image_dir: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS
+) -> dict[str, list[str]]:
     """Lists all photos of a folder, person by person.
 
     Args:
@@ -124,6 +126,7 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
             photos in LFW's naming, `Ada_Lovelace_0001.jpg`. Of an organised LFW-a take `train/`, which holds
             all photos of the people in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. What
             begins with a dot is not looked at.
+        endings: see `photos_in`.
 
     Returns:
         For each person, in alphabetical order, the paths of their photos in alphabetical order. A person's
@@ -149,7 +152,7 @@ def photos_by_identity(image_dir: str | os.PathLike) -> dict[str, list[str]]:
     folder = Path(image_dir)
     if not folder.is_dir():
         raise FileNotFoundError(f"`image_dir` must be an existing folder. Received: {folder}")
-    flat, folders, left_out = listing(folder)
+    flat, folders, left_out = listing(folder, endings)
     for path in left_out:
         _require_no_photo(path)
     own = {name: photos for name, photos in folders.items() if photos}

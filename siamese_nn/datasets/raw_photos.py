@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .images import named_faults, opened
-from .photo_files import read_photo, require_whole, scan_ends
+from .photo_files import ImageError, read_photo, require_whole, scan_ends
 
 RAW_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif")
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
@@ -22,7 +22,7 @@ def open_raw_photo(source: str | os.PathLike | bytes | Image.Image) -> Image.Ima
 
     Args:
         source: the path of a JPEG, PNG, WebP or AVIF file, or its bytes; with the package `pillow-heif`
-            installed also HEIC. Or a Pillow image. At most 64 million pixels.
+            installed also HEIC. Or a Pillow image, not of mode `"I"` or `"F"`. At most 64 million pixels.
 
     Returns:
         A Pillow image of mode `"L"` or `"RGB"`, upright.
@@ -52,11 +52,16 @@ def open_raw_photo(source: str | os.PathLike | bytes | Image.Image) -> Image.Ima
         photo.load()
         if isinstance(content, bytes) and photo.format in ("JPEG", "PNG", "MPO"):
             require_whole(path, content, photo, ends, (photo.mode, photo.size))
-        return _eight_bits(ImageOps.exif_transpose(photo))
+        return _eight_bits(ImageOps.exif_transpose(photo), isinstance(source, Image.Image))
 
 
-def _eight_bits(photo: Image.Image) -> Image.Image:
-    if photo.mode.startswith(("I", "F")):
+def _eight_bits(photo: Image.Image, of_pillow: bool) -> Image.Image:
+    if photo.mode == "F" or (photo.mode == "I" and of_pillow):
+        raise ImageError(
+            f"the photo: a Pillow image of mode {photo.mode!r} has no largest value. Bring its values to 0 "
+            "to 255, and give `image.convert('L')`"
+        )
+    if photo.mode.startswith("I"):  # 16 bits, as PNG files have them
         levels = np.asarray(photo, dtype=np.float64)
         return Image.fromarray((levels.clip(0, 65535) / 257).round().astype(np.uint8))
     if "transparency" in photo.info or photo.mode in ("LA", "La", "PA", "RGBA", "RGBa"):

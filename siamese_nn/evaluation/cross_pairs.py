@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 
 from .intervals import Rate, interval_of_share, jackknife_error, least_count
+from .metrics import ChosenThreshold
 from .search import score_blocks
 from .vectors import unit_length
 
@@ -154,7 +155,9 @@ def all_pairs(
             [_fnmr(all_same - same[g], different - touched[g], fmr)[1] for g in range(n_groups)]
         )
         interval = interval_of_share(estimate, jackknife_error(left_out), min(n_groups, n_twice) - 1)
-        figures[str(fmr)], thresholds[str(fmr)] = Rate(estimate, interval), float((first + place) * step)
+        threshold = ChosenThreshold((first + place) * step)
+        threshold.people = [str(name) for name in names]
+        figures[str(fmr)], thresholds[str(fmr)] = Rate(estimate, interval), threshold
     n_same = int((photos_each * (photos_each - 1) // 2).sum())
     n_photos = len(embeddings)
     n_different = n_photos * (n_photos - 1) // 2 - n_same
@@ -170,7 +173,12 @@ def checked_people(
     embeddings: ArrayLike, people: Sequence | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns embeddings, the people's names, and the number of who is on each photo."""
-    embeddings, people = np.asarray(embeddings), np.asarray(people)
+    try:
+        embeddings, people = np.asarray(embeddings), np.asarray(people)
+    except ValueError as error:
+        raise ValueError(
+            f"`embeddings` and `people` must be arrays. Received: lists of other lengths in a list ({error})"
+        ) from error
     if embeddings.ndim != 2 or embeddings.dtype.kind not in "fiu" or people.shape != embeddings.shape[:1]:
         raise ValueError(
             "`embeddings` must be numbers of shape (n, d), and `people` n names. Received: embeddings "
@@ -179,7 +187,12 @@ def checked_people(
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
     if len(bad):
         raise ValueError(f"`embeddings` must be finite. Received: row {bad[0]}, which is not")
-    names, people = np.unique(people, return_inverse=True)
+    try:
+        names, people = np.unique(people, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"`people` must be names, or numbers. Received: both, or others ({error})"
+        ) from error
     n_twice = int((np.bincount(people, minlength=1) >= 2).sum())
     if n_twice < 2:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from prettytable import PrettyTable
 
+from ..datasets.splits import IdentityLeakError, spelling
 from .cross_pairs import Compare, checked_people, in_words, pairs_of_photos
 from .intervals import Rate, interval_of_cost, interval_of_share, jackknife_error, least_count
 from .likelihood import Cost
@@ -105,11 +106,14 @@ def rates_by_group(
     Args:
         embeddings: `(n, d)` finite numbers, the photos' vectors.
         people: who is on the photos, `n` names.
-        groups: of each person the group, as `read_groups` reads it; others than `people` may be in it.
-        threshold: a pair matches from this score on. Choose it on other people: see `choose_threshold`.
+        groups: of each person the group, as `read_groups` reads it; others than `people` may be in it. Names
+            are compared as `require_unseen` does, where none is written alike.
+        threshold: a pair matches from this score on. Choose it on other people: see `choose_threshold`. Those
+            of `Verifier.threshold` and `AllPairsReport.thresholds` know their people.
         compare: as for `all_pairs`; `None` takes the cosine.
 
     Raises:
+        IdentityLeakError: if `threshold` knows that it was chosen on somebody of `people`.
         ValueError: if the shapes don't fit, a number is not finite, fewer than two people have two photos, or
             somebody has no group.
 
@@ -132,13 +136,22 @@ def rates_by_group(
     if not np.isfinite(threshold):
         raise ValueError(f"`threshold` must be a finite number. Received: threshold={threshold}")
     embeddings, names, people = checked_people(embeddings, people)
-    without = [str(name) for name in names if str(name) not in groups]
+    chosen_on = {spelling(name) for name in getattr(threshold, "people", ())}
+    if known := [str(name) for name in names if spelling(str(name)) in chosen_on]:
+        raise IdentityLeakError(
+            "`threshold` must have been chosen on other people: its rates would flatter. Received one that "
+            f"knows {len(known)} of {len(names)} people, {known[0]} for one. Leave them out"
+        )
+    if not isinstance(groups, Mapping):
+        raise ValueError(f"`groups` must be the group by person. Received: {type(groups).__name__}")
+    grouped = groups_of(map(str, names), groups)
+    without = [str(name) for name in names if str(name) not in grouped]
     if without:
         raise ValueError(
             f"`groups` must hold everybody. Received: none for {len(without)} of {len(names)} people, "
             f"{', '.join(without[:5])}{' among them' if len(without) > 5 else ''}"
         )
-    labels, group = np.unique([groups[str(name)] for name in names], return_inverse=True)
+    labels, group = np.unique([grouped[str(name)] for name in names], return_inverse=True)
     photos_each = np.bincount(people)
     matches = np.zeros((len(names), len(labels)))  # of each person, with those of each group
     missed = np.zeros(len(names))
@@ -169,6 +182,21 @@ def rates_by_group(
     fmr_ratio = _ratio([(rates.fmr, error, rates.n_people) for rates, error, _ in own])
     fnmr_ratio = _ratio([(rates.fnmr, error, rates.n_people_twice) for rates, _, error in own])
     return GroupReport(float(threshold), whole[0], [rates for rates, *_ in found], fmr_ratio, fnmr_ratio)
+
+
+def groups_of(people: Iterable[str], groups: Mapping[str, str]) -> dict[str, str]:
+    """Finds people's groups, by the name itself or else by its `spelling`; who has none is not in the result.
+
+    Example:
+        >>> groups_of(["ada_lovelace", "Bo"], {"Ada Lovelace": "before 1900"})
+        {'ada_lovelace': 'before 1900'}
+    """
+    spelt: dict[str, set[str]] = {}
+    for name, group in groups.items():
+        spelt.setdefault(spelling(name), set()).add(group)
+    found = {name: {groups[name]} if name in groups else spelt.get(spelling(name), set()) for name in people}
+    # Two groups: nobody knows whose of the two names it is.
+    return {name: own.pop() for name, own in found.items() if len(own) == 1}
 
 
 def read_groups(path: str | os.PathLike, *, column: str | None = None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """From scores to figures: NumPy, SciPy and scikit-learn, no TensorFlow."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -126,10 +126,12 @@ class VerificationReport:
 class ChosenThreshold(float):
     """A threshold that remembers, as a digest of scores and labels, on which pairs it was chosen.
 
-    It recognises exactly that set of pairs, in any order, but neither a subset nor a superset.
+    It recognises exactly that set of pairs, in any order, but neither a subset nor a superset. Where it is
+    known on whom it was chosen, `people` are their names.
     """
 
     chosen_on: str | None = None
+    people: Collection[str] = ()
 
 
 def verification_report(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets.photo_format import PhotoFormat
+from ..datasets.photo_format import PhotoFormat, checked_size
 from ..evaluation.comparison import Comparison, Cosine, Euclidean
 from ..faces import ARCFACE, Frame
 from ..files import digest as file_digest
@@ -24,6 +24,7 @@ _LEARNT = "learnt"
 _COLOURS = ("rgb", "bgr")
 _PROBE_SEED, _PROBES = 0, 4
 _MOST_PIXELS = 4096  # a side of what a network sees
+_LEAST, _MOST = 1e-15, 1e15  # of a vector's largest number: float32 can't hold squares far beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,8 @@ class Embedding:
         function: from uint8 images `(n, height, width, channels)`, RGB or grey, in [0, 255], to `(n, d)`
             finite numbers. It gets at most `batch_size` images at a time.
         image_size: height and width of its images, in pixels.
-        name: what identifies the network, as text: its import path, or its name and version. What was made
-            with an embedding of another name is refused, so change it with the network.
+        name: what the network is called, as text: its import path, or its name and version. What was made
+            with an embedding of another name is refused.
         channels: 1 for grey, 3 for RGB.
         metric: how its vectors are compared, `"cosine"` or `"euclidean"`; or a `evaluation.Comparison`, as
             that which a pair model has learnt.
@@ -80,21 +81,26 @@ class Embedding:
             )
         if not isinstance(self.name, str) or not self.name.strip():
             raise ValueError(f"`name` must say which network it is. Received: name={self.name!r}")
-        if isinstance(self.metric, str) and self.metric not in _METRICS:
-            raise ValueError(f"`metric` must be one of {tuple(_METRICS)}. Received: metric={self.metric!r}")
+        compares = all(callable(getattr(self.metric, part, None)) for part in ("prepare", "pairs", "blocks"))
+        if self.metric not in list(_METRICS) and (isinstance(self.metric, type) or not compares):
+            raise ValueError(
+                f"`metric` must be one of {tuple(_METRICS)}, or an `evaluation.Comparison`. Received: "
+                f"metric={self.metric!r}"
+            )
         for name, comparison in _METRICS.items():
             if self.metric == comparison:
                 object.__setattr__(self, "metric", name)
         if not isinstance(self.frame, Frame | None):
             raise ValueError(f"`frame` must be a `faces.Frame`, or None. Received: frame={self.frame!r}")
-        if not isinstance(self.batch_size, int) or self.batch_size < 1:
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be a whole number of at least 1. Received: batch_size={self.batch_size!r}"
             )
-        if isinstance(self.trained_on, str):
-            raise ValueError(
-                f"`trained_on` must be several names. Received: the one text {self.trained_on!r}"
-            )
+        named = isinstance(self.trained_on, Collection) and not isinstance(self.trained_on, str | bytes)
+        if not named or not all(isinstance(name, str) for name in self.trained_on):
+            raise ValueError(f"`trained_on` must be several names. Received: {self.trained_on!r:.200}")
+        if self.photo_size is not None:
+            object.__setattr__(self, "photo_size", checked_size("photo_size", self.photo_size))
         object.__setattr__(self, "image_size", self.photo_format.size)
         if max(self.image_size) > _MOST_PIXELS:
             raise ValueError(
@@ -113,8 +119,15 @@ class Embedding:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the network and of all that decides what it makes of a photo."""
+        """SHA-256 of all that decides what it makes of a photo, and of what it makes of the probe, in short.
+
+        The probe's vectors are summed up in eight numbers of two digits. Those of another network are others,
+        whatever its name; the last digits, in which two machines differ, are not among them.
+        """
         kept = {name: value for name, value in self.as_dict().items() if name != "batch_size"}
+        vectors = self.probe().astype(np.float64)
+        sums = vectors @ np.cos(np.outer(np.arange(vectors.shape[1]), (1, 2)))
+        kept["probe"] = [f"{number:.1e}" for number in sums.ravel()]
         return sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
@@ -137,29 +150,53 @@ class Embedding:
             `(n, d)` float32.
 
         Raises:
-            ValueError: if the images are of another kind, or the function gives anything but a vector of
-                finite numbers for each.
+            ValueError: if the images are of another kind, or the function fails, or gives anything but a
+                vector of finite numbers for each, of one size, neither tiny nor huge.
         """
         shape = self.photo_format.shape
-        if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+        known = isinstance(images, np.ndarray)
+        if not known or images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
             raise ValueError(
                 f"`images` must be uint8, (n, {', '.join(map(str, shape))}), of at least one image. "
-                f"Received: {images.dtype} {images.shape}"
+                f"Received: {f'{images.dtype} {images.shape}' if known else type(images).__name__}"
             )
-        found = []
+        found: list[np.ndarray] = []
         for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
-            vectors = np.asarray(self.function(batch))
-            if vectors.ndim != 2 or len(vectors) != len(batch) or vectors.dtype.kind not in "fiu":
+            found.append(self._vectors(images[start : start + self.batch_size]))
+            if found[-1].shape[1] != found[0].shape[1]:
                 raise ValueError(
-                    f"{self.name} must give ({len(batch)}, d) numbers for {len(batch)} images. Received: "
-                    f"{vectors.dtype} {vectors.shape}"
+                    f"{self.name} must give vectors of one size. Received: {found[0].shape[1]} numbers for "
+                    f"some images, and {found[-1].shape[1]} for others"
                 )
-            vectors = vectors.astype(np.float32, copy=False)
-            if not np.isfinite(vectors).all():
-                raise ValueError(f"{self.name} must give finite numbers. Received: some that are not")
-            found.append(vectors)
         return np.concatenate(found)
+
+    def _vectors(self, batch: Images) -> np.ndarray:
+        """Checks what the function gives for a batch; see `__call__`."""
+        try:
+            vectors = np.asarray(self.function(batch))
+        except Exception as error:  # of whatever kind: it is somebody else's code
+            raise ValueError(
+                f"{self.name} failed for {len(batch)} images, uint8 {batch.shape}. Received from it: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if vectors.ndim != 2 or len(vectors) != len(batch) or vectors.dtype.kind not in "fiu":
+            raise ValueError(
+                f"{self.name} must give ({len(batch)}, d) numbers for {len(batch)} images. Received: "
+                f"{vectors.dtype} {vectors.shape}"
+            )
+        if not vectors.shape[1]:
+            raise ValueError(f"{self.name} must give vectors of at least one number. Received: of none")
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"{self.name} must give finite numbers. Received: some that are not")
+        largest = np.abs(vectors).max(axis=1)
+        odd = largest[(largest > _MOST) | ((largest < _LEAST) & (largest > 0))]
+        if len(odd):
+            raise ValueError(
+                f"{self.name} must give vectors whose largest number is from {_LEAST:g} to {_MOST:g}, or 0: "
+                f"others can't be compared in float32. Received: {odd[0]:.3g}. Scale them, or see whether "
+                "`mean` and `std` are those of the network's training"
+            )
+        return vectors.astype(np.float32, copy=False)
 
     def require_photos_alone(self) -> None:
         """Raises a `ValueError` if the vector of a photo depends on those that go in with it."""
@@ -263,16 +300,9 @@ class Embedding:
         from .litert_network import LitertNetwork
 
         network = LitertNetwork(path)
-        means, stds = _per_channel(mean, std, network.channels)
         source = {"kind": "litert", "file": str(path), "sha256": file_digest(path)}
-        source |= {"mean": means.tolist(), "std": stds.tolist()}
-        return cls(
-            lambda images: network((images - means) / stds),
-            network.image_size,
-            channels=network.channels,
-            source=source,
-            **{"name": Path(path).name, **more},
-        )
+        more = {"name": Path(path).name, **more}
+        return cls._of_network(network, (*network.image_size, network.channels), source, mean, std, **more)
 
     @classmethod
     def of_keras(
@@ -301,7 +331,7 @@ class Embedding:
         network = KerasNetwork(model)
         if len(network.model.inputs) == 2:
             more = {"metric": LearntComparison(network.model), **more}
-        return cls._of_network(network, mean, std, **more)
+        return cls._of_keras(network, mean, std, **more)
 
     @classmethod
     def of_saved_model(
@@ -329,29 +359,32 @@ class Embedding:
         from .keras_network import SavedNetwork
 
         network = SavedNetwork(path)
-        means, stds = _per_channel(mean, std, network.shape[-1])
-        height, width, channels = network.shape
         more = {"name": f"{Path(path).name} {network.digest[:12]}", **more}
-        return cls(
-            lambda images: network((images - means) / stds), (height, width), channels=channels, **more
-        )
+        return cls._of_network(network, network.shape, {"kind": "function"}, mean, std, **more)
 
     @classmethod
-    def _of_network(cls, network: "KerasNetwork", mean: Any, std: Any, **more: Any) -> "Embedding":
-        means, stds = _per_channel(mean, std, network.shape[-1])
-        source = {
-            "kind": "keras",
-            "model": network.model,
-            "sha256": network.digest,
-            "mean": means.tolist(),
-            "std": stds.tolist(),
-        }
-        more = {"name": network.name, **more}
+    def _of_keras(cls, network: "KerasNetwork", mean: Any, std: Any, **more: Any) -> "Embedding":
+        source = {"kind": "keras", "model": network.model, "sha256": network.digest}
+        return cls._of_network(network, network.shape, source, mean, std, **{"name": network.name, **more})
+
+    @classmethod
+    def _of_network(
+        cls,
+        network: Callable[[Images], np.ndarray],
+        shape: tuple[int, int, int],
+        source: dict[str, Any],
+        mean: Any,
+        std: Any,
+        **more: Any,
+    ) -> "Embedding":
+        """Makes an embedding of a network of images of this shape, each pixel as `(pixel - mean) / std`."""
+        height, width, channels = shape
+        means, stds = _per_channel(mean, std, channels)
+        source = {**source, "mean": means.tolist(), "std": stds.tolist()}
 
         def function(images: Images) -> np.ndarray:
             return network((images - means) / stds)
 
-        height, width, channels = network.shape
         return cls(function, (height, width), channels=channels, source=source, **more)
 
     @classmethod
@@ -380,19 +413,23 @@ class Embedding:
         known["frame"] = Frame(**settings["frame"]) if settings.get("frame") else None
         known["trained_on"] = settings["people"]["trained_on"]
         # Learnt or not: galleries of runs hold features as they come, of any length.
-        return cls._of_network(network, 0.0, 255.0, metric=LearntComparison(network.model), **known)
+        return cls._of_keras(network, 0.0, 255.0, metric=LearntComparison(network.model), **known)
 
 
 def _per_channel(mean: Any, std: Any, channels: int) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for name, value in (("mean", mean), ("std", std)):
-        numbers = np.asarray(value, np.float32)
-        if numbers.shape not in ((), (channels,)) or not np.isfinite(numbers).all():
+        try:
+            numbers = np.asarray(value)
+        except ValueError:  # lists of other lengths within a list
+            numbers = np.asarray(None)
+        one_each = numbers.dtype.kind in "fiu" and numbers.shape in ((), (channels,))
+        if not one_each or not np.isfinite(numbers).all():
             raise ValueError(
                 f"`{name}` must be a number, or one for each of {channels} channels. Received: "
                 f"{name}={value!r}"
             )
-        found.append(numbers)
+        found.append(numbers.astype(np.float32))
     if not np.all(found[1]):
         raise ValueError(f"`std` must not be 0. Received: std={std!r}")
     return found[0], found[1]

@@ -57,11 +57,9 @@ FIELDS = [own.name for own in fields(Fitted)]
 
 def save(fitted: Fitted, folder: str | os.PathLike) -> None:
     """Writes a verifier into a new folder; see `Verifier.save`."""
-    folder, embedding = Path(folder), fitted.embedding
+    folder, embedding = require_new(folder), fitted.embedding
     if "embedding" not in fitted.provenance:
         raise ValueError("The verifier of a run is in the run's folder. Received it to be saved again")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
     kind = embedding.source["kind"]
     with filling(folder) as partial:
         if kind == "keras":
@@ -75,6 +73,14 @@ def save(fitted: Fitted, folder: str | os.PathLike) -> None:
         if kind == "onnx":
             _require_whole(embedding, path)
         write(fitted, partial)
+
+
+def require_new(folder: str | os.PathLike) -> Path:
+    """Raises a `ValueError` unless a folder is missing or empty."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
+    return folder
 
 
 def _save_keras(embedding: Embedding, path: Path) -> None:
@@ -250,10 +256,11 @@ def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str 
         if function is None:
             raise ValueError(
                 f"{folder} is of a function of yours, {settings['name']!r}. Give it: `Verifier.load(folder, "
-                "function=...)`, the function or its import path, as 'my_module:embed'"
+                "function=...)`, the function or its import path, as 'my_module:embed' "
+                "(`--function`)"
             )
         return Embedding(
-            _imported(function) if isinstance(function, str) else function,
+            imported(function) if isinstance(function, str) else function,
             tuple(settings["image_size"]),
             settings["name"],
             settings["channels"],
@@ -262,7 +269,8 @@ def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str 
         )
     if function is not None:
         raise ValueError(
-            f"`function` is for an embedding of a function. Received it for one of a file, {folder}"
+            f"`function` is for an embedding of a function. Received it for one of a file, {folder}. Leave "
+            "it out"
         )
     path = folder / NETWORK[kind]
     given |= {"name": settings["name"], "mean": source["mean"], "std": source["std"]}
@@ -274,15 +282,16 @@ def _embedding(folder: Path, settings: dict[str, Any], function: Callable | str 
     return found
 
 
-def _imported(path: str) -> Callable:
-    module, colon, name = path.partition(":")
-    if not colon:
+def imported(path: str) -> Callable:
+    """Imports a function by its path, `"my_module:embed"`."""
+    module, _, name = path.partition(":")
+    if not module or not name:
         raise ValueError(f"`function` must be 'module:function'. Received: function={path!r}")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # of whatever kind: to import it runs somebody else's code
         raise ValueError(
-            f"`function` must be one that can be imported. Received: {path} ({error})"
+            f"`function` must be one that can be imported. Received: {path} ({type(error).__name__}: {error})"
         ) from error
 
 

@@ -15,6 +15,7 @@ from .embedding import Embedding
 from .fitted import TOP, Fitted, digest_of
 
 _LEAST = 10  # people with a pair of their own, and pairs of two people: with fewer a threshold says nothing
+_ALIKE = 1e-6  # of the scores: float32 tells no smaller differences
 
 Photos = Mapping[str, Sequence[str]]
 
@@ -52,6 +53,12 @@ def fit(
     photos, where = pairs.distinct_images()
     prepared = comparison.prepare(embed(photos.tolist()))
     scores = comparison.pairs(prepared[where[:, 0]], prepared[where[:, 1]])
+    if np.ptp(scores) <= _ALIKE * np.abs(scores).max():
+        raise ValueError(
+            f"{embedding.name} must tell photos apart. Received the score {scores[0]:.6g} for all of "
+            f"{len(pairs)} pairs: see whether photos go in as the network wants them (`mean`, `std`, "
+            "`colours`, `frame`), and whether `output` and `metric` are right"
+        )
     people = dict(zip(pairs.left.tolist(), pairs.left_identities.tolist(), strict=True))
     people |= dict(zip(pairs.right.tolist(), pairs.right_identities.tolist(), strict=True))
     order = np.argsort([people[path] for path in photos], kind="stable")

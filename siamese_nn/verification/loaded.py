@@ -7,15 +7,14 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from ..datasets.photo_folders import IMAGE_ENDINGS, people_in, some
-from ..datasets.raw_photos import RAW_ENDINGS
+from ..datasets.photo_folders import people_in, some
 from ..evaluation.calibration import Calibration
 from ..evaluation.comparison import Comparison, all_scores
 from ..evaluation.open_set import GalleryThreshold, HeldOutScores, Rate
 from . import fitted
 from .embedding import Embedding
 from .gallery import Gallery
-from .photos import Align, Photo, Several, Single, finds_faces, images_of, listed, vectors_of
+from .photos import Align, Photo, Several, Single, images_of, listed, photo_endings, vectors_of
 from .stored_gallery import GalleryView, StoredGallery
 
 
@@ -158,9 +157,9 @@ class LoadedVerifier:
             return []
         embeddings = self.embed(left + right, align=align)
         scores = self.comparison.pairs(embeddings[: len(left)], embeddings[len(left) :])
-        probabilities = np.asarray(self.calibration.probability(scores))
+        probabilities, threshold = np.asarray(self.calibration.probability(scores)), float(self.threshold)
         results = [
-            Verification(score >= self.threshold, score, self.threshold, probability)
+            Verification(score >= threshold, score, threshold, probability)
             for score, probability in zip(scores.tolist(), probabilities.tolist(), strict=True)
         ]
         return results if many else results[0]
@@ -193,7 +192,7 @@ class LoadedVerifier:
 
     def photo_endings(self, align: Align = None) -> tuple[str, ...]:
         """Returns how files end that it can read: where it finds faces, also WebP, AVIF and HEIC files."""
-        return RAW_ENDINGS if finds_faces(self.embedding, align) else IMAGE_ENDINGS
+        return photo_endings(self.embedding, align)
 
     def gallery(
         self, people: str | os.PathLike | Mapping[str, Photo | Sequence[Photo]], *, align: Align = None
@@ -338,17 +337,17 @@ class LoadedVerifier:
                 f"Received: one of another model, SHA-256 {gallery.model[:12]} instead of "
                 f"{self.digest[:12]}. Make it anew, with `Verifier.gallery`"
             )
-        width = self.comparison.prepare(self.embedding.probe()).shape[1]
-        if gallery.embeddings.shape[1] != width:
-            raise ValueError(
-                f"`gallery` must hold embeddings of {width} numbers, as this model's. Received: "
-                f"{gallery.embeddings.shape[1]}. Make it anew, with `Verifier.gallery`"
-            )
         decision = self.gallery_threshold(gallery, fpir=fpir, threshold=threshold)
         photos, many = listed(photos)
         if not photos:
             return []
         embeddings = self.embed(photos, align=align)
+        width = embeddings.shape[1]
+        if gallery.embeddings.shape[1] != width:
+            raise ValueError(
+                f"`gallery` must hold embeddings of {width} numbers, as this model's. Received: "
+                f"{gallery.embeddings.shape[1]}. Make it anew, with `Verifier.gallery`"
+            )
         k = min(k, gallery.n_people)
         found = zip(*gallery.nearest(self.comparison, embeddings, k), strict=True)
         results = [_identification(names, scores, k, decision) for names, scores in found]

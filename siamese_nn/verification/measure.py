@@ -5,7 +5,8 @@ import os
 from .. import evaluation
 from ..datasets.photo_folders import people_in
 from ..datasets.splits import IdentityLeakError, spelling
-from .photos import where_faces_lie
+from ..evaluation.groups import groups_of
+from .photos import of_usable, photo_endings, where_faces_lie
 from .verifier import Verifier
 
 
@@ -20,7 +21,8 @@ def measure_people(
 
     Args:
         verifier: the verifier; the groups are measured at its `threshold`.
-        folder: the people, as `Verifier.gallery` takes them.
+        folder: the people, as `Verifier.gallery` takes them. Photos that can't be used are left out, and
+            named in the log.
         groups_file: of each person the group: see `evaluation.read_groups`; `None` measures no groups.
         column: the file's column that holds the group; `None` takes the one behind `person`.
 
@@ -29,12 +31,12 @@ def measure_people(
 
     Raises:
         IdentityLeakError: if the verifier's training or threshold has seen somebody.
-        ImageError: if a photo cannot be used; it is named.
+        ImageError: if no photo can be used.
         ValueError: if somebody has no photo, or see `evaluation.all_pairs`, `evaluation.read_groups` and
             `evaluation.rates_by_group`.
     """
     groups = None if groups_file is None else evaluation.read_groups(groups_file, column=column)
-    photos = people_in(folder)
+    photos = people_in(folder, photo_endings(verifier.embedding, None))
     if empty := [name for name, own in photos.items() if not own]:
         raise ValueError(f"{folder} must hold a photo of each person. Received: none of {_some(empty)}")
     seen = {spelling(name) for name in verifier.seen_people}
@@ -43,14 +45,15 @@ def measure_people(
             f"{folder} must hold people whom the verifier has not seen: its figures would flatter. Received "
             f"{len(known)} of {len(photos)} whom it has: {_some(known)}. Leave them out"
         )
-    if groups is not None and (without := [name for name in photos if name not in groups]):
+    if groups is not None and (without := sorted(photos.keys() - groups_of(photos, groups).keys())):
         raise ValueError(
             f"{groups_file} must hold everybody in {folder}. Received: no group of {len(without)} of "
             f"{len(photos)} people: {_some(without)}"
         )
-    people = [name for name, own in photos.items() for _ in own]
-    paths = [str(photo) for own in photos.values() for photo in own]
-    embeddings = verifier.embed(paths, align=where_faces_lie(verifier.embedding, paths, None))
+    owners = {str(photo): name for name, own in photos.items() for photo in own}
+    align = where_faces_lie(verifier.embedding, owners, None)
+    kept, embeddings = of_usable(list(owners), lambda paths: verifier.embed(paths, align=align))
+    people = [owners[path] for path in kept]
     compare = verifier.comparison.blocks
     report = evaluation.all_pairs(embeddings, people, compare=compare)
     if groups is None:

@@ -15,7 +15,7 @@ class OnnxNetwork:
     Args:
         path: the file.
         image_size: height and width, where the file leaves them open.
-        output: which output is the vector, by name or number.
+        output: which output is the vector, by name or number; as text, too, where no output is called so.
 
     Attributes: `image_size`; `channels`; `batch_size`, that of the file, or `None` where it takes any;
         `output`, the output's name.
@@ -64,7 +64,10 @@ class OnnxNetwork:
         self.channels = channels
         self.batch_size = batch if isinstance(batch, int) else None
         names = [own.name for own in outputs]
-        if output not in names and not (isinstance(output, int) and 0 <= output < len(names)):
+        if isinstance(output, str) and output not in names and output.isdecimal():  # of a command line
+            output = int(output)
+        known = output in names or (type(output) is int and 0 <= output < len(names))
+        if not known:
             raise ValueError(f"`output` must be one of {names}, or its number. Received: output={output!r}")
         self.output = output if isinstance(output, str) else names[output]
 

@@ -2,17 +2,17 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from .. import faces
 from ..datasets.images import ImageError, load_image
-from ..datasets.photo_folders import some
-from ..datasets.raw_photos import open_raw_photo
+from ..datasets.photo_folders import IMAGE_ENDINGS, some
+from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
 from ..faces import Frame
 from ..faces.mtcnn import is_installed
 from ..faces.transform import similarity, warp
@@ -33,14 +33,18 @@ Align = bool | Frame | None
 there, where it is known where that is; `True`, they are found in any case; `False`, photos are taken as they
 are; a `faces.Frame`, they lie in all photos as it says (`faces.LFW_A` in LFW-a's), and are moved."""
 
+P = TypeVar("P", bound=str | os.PathLike)
+T = TypeVar("T")
+
 _CHUNK = 256  # photos in memory at a time
 
 
 class UnusablePhotos(ImageError):
-    """Some of the photos given cannot be used; `reasons` says why, by their numbers."""
+    """Some of the photos given cannot be used: `photos`; `reasons` says why, in the same order."""
 
-    def __init__(self, message: str, reasons: dict[int, str]):
+    def __init__(self, message: str, photos: list[Photo], reasons: list[str]):
         super().__init__(message)
+        self.photos = photos
         self.reasons = reasons
 
 
@@ -94,9 +98,40 @@ def where_faces_lie(embedding: Embedding, paths: Iterable[str], align: Align) ->
     return known_frame(paths)
 
 
+def of_usable(paths: Sequence[P], call: Callable[[list[P]], T]) -> tuple[list[P], T]:
+    """Calls with photos. Those that can't be used are left out, and named in the log with their reasons.
+
+    Args:
+        paths: the photos' files.
+        call: what to do with them; it is done anew where it raises `UnusablePhotos`.
+
+    Returns:
+        The photos that could be used, and what the call returned.
+
+    Raises:
+        UnusablePhotos: if none can be used.
+    """
+    kept = list(paths)
+    while True:
+        try:
+            return kept, call(kept)
+        except UnusablePhotos as error:
+            lost = {str(photo) for photo in error.photos}
+            known, kept = len(kept), [path for path in kept if str(path) not in lost]
+            if not kept or len(kept) == known:
+                raise
+            for reason in error.reasons:
+                logger.warning("left out: %s", reason)
+
+
 def finds_faces(embedding: Embedding, align: Align) -> bool:
     """Says whether faces are looked for in photos that come with this `align`."""
     return align is True or (align is None and embedding.frame is not None and is_installed())
+
+
+def photo_endings(embedding: Embedding, align: Align) -> tuple[str, ...]:
+    """Returns how files end that can be read: where faces are found, also WebP, AVIF and HEIC files."""
+    return RAW_ENDINGS if finds_faces(embedding, align) else IMAGE_ENDINGS
 
 
 class Place:
@@ -191,7 +226,7 @@ class Place:
             )
         if reasons:
             kind = PhotosWithoutFace if len(without) == len(reasons) else UnusablePhotos
-            raise kind(some(others), reasons)
+            raise kind(some(others), [photos[i] for i in reasons], list(reasons.values()))
         if several := [_named(photos[i], i) for i in sorted(self.n_faces) if self.n_faces[i] > 1]:
             logger.warning("several faces, of which that nearest the middle counts: %s", some(several))
 

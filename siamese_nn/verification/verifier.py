@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import evaluation
 from ..datasets.pairs import Pairs
+from ..evaluation.metrics import ChosenThreshold
 from ..evaluation.vectors import unit_length
 from . import fitted, fitting
 from .embedding import Embedding
@@ -24,6 +25,11 @@ class Verifier(LoadedVerifier):
 
     It answers as `LoadedVerifier` does, and is measured on pairs.
     """
+
+    def __init__(self, embedding: Embedding, **parts: Any):
+        super().__init__(embedding, **parts)
+        self.threshold = ChosenThreshold(self.threshold)
+        self.threshold.people = self.seen_people
 
     @classmethod
     def load(
@@ -53,7 +59,11 @@ class Verifier(LoadedVerifier):
         if fitted.is_fitted(run_dir):
             return cls(**vars(fitted.load(run_dir, function)))
         if function is not None:
-            raise ValueError(f"`function` is for what `Verifier.save` wrote. Received it with {run_dir}")
+            raise ValueError(
+                f"`function` is for a folder that `Verifier.save` wrote, with its {fitted.VERIFIER}. "
+                f"Received it with {run_dir}, which has none of that kind. Name the verifier's folder, or "
+                "copy it anew; leave `function` out for a run"
+            )
         from .run import load_run  # with TensorFlow
 
         return cls(**vars(load_run(run_dir)))

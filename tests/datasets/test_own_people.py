@@ -98,3 +98,13 @@ def test_all_pairs_of_a_person_are_made_where_they_are_few():
         *(("4", "5"), ("6", "7")),
     }
     assert np.array_equal(pairs.same, [1] * 5 + [0] * 5)
+
+
+def test_photos_of_other_endings_count_where_they_can_be_read(people):
+    own = load_people(people)
+    for path in sorted(people.glob("*/*.jpg"))[::2]:
+        path.rename(path.with_suffix(".webp"))
+    with pytest.raises(ValueError, match="must be a JPEG or a PNG file. Received: .*webp"):
+        load_people(people)
+    raw = load_people(people, endings=(".jpg", ".webp"))
+    assert raw.test.identities() == own.test.identities() and raw.photos.keys() == own.photos.keys()

@@ -50,6 +50,16 @@ def test_sixteen_bits_become_eight():
     assert not np.asarray(open_raw_photo(saved(Image.fromarray(levels // 600), "PNG"))).any()  # a dark one
 
 
+@pytest.mark.parametrize(("mode", "values"), [("I", np.int32), ("F", np.float32)])
+def test_pillow_images_without_a_largest_value_are_refused(mode, values):
+    grey = np.asarray(PHOTO.convert("L")).astype(values)
+    assert Image.fromarray(grey).mode == mode
+    with pytest.raises(ImageError, match=f"mode '{mode}' has no largest value. Bring its values to 0 to 255"):
+        open_raw_photo(Image.fromarray(grey))
+    sixteen = Image.fromarray(np.full((8, 8), 257 * 100, np.uint16))
+    assert np.asarray(open_raw_photo(sixteen)).max() == 100
+
+
 def test_palettes_cmyk_and_grey():
     palette = open_raw_photo(saved(PHOTO.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"))
     assert palette.mode == "RGB" and abs(np.asarray(palette, int) - COLOUR).max() < 3

@@ -6,6 +6,7 @@ import pytest
 from scipy.special import logit
 from scipy.stats import t as student_t
 
+from siamese_nn.datasets import IdentityLeakError
 from siamese_nn.evaluation import all_pairs, rates_by_group, read_groups
 
 pytestmark = pytest.mark.once
@@ -57,9 +58,37 @@ def test_the_rates_are_those_of_a_slow_loop():
 def test_they_agree_with_all_pairs():
     photos, people, groups = drawn(np.random.default_rng(1), [60, 60])
     found = all_pairs(photos, people)
-    report = rates_by_group(photos, people, groups, threshold=found.thresholds["0.1"])
+    report = rates_by_group(photos, people, groups, threshold=float(found.thresholds["0.1"]))
     assert report.everybody.fnmr.estimate == pytest.approx(found.fnmr_at_fmr["0.1"].estimate)
     assert 0.099 < report.everybody.fmr.estimate <= 0.1
+
+
+def test_a_threshold_of_all_pairs_is_refused_on_their_people():
+    photos, people, groups = drawn(np.random.default_rng(0), [40, 40])
+    threshold = all_pairs(photos, people).thresholds["0.1"]
+    with pytest.raises(IdentityLeakError, match=r"must have been chosen on other people.*knows 80 of 80"):
+        rates_by_group(photos, people, groups, threshold=threshold)
+    others = [f"other {name}" for name in people]
+    groups = {f"other {name}": group for name, group in groups.items()}
+    assert rates_by_group(photos, others, groups, threshold=threshold).threshold == threshold
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"people": ["a", 1, None] * 20}, "`people` must be names, or numbers"),
+        ({"people": [["a"], ["b", "c"]]}, "lists of other lengths in a list"),
+        ({"embeddings": "vectors"}, "`embeddings` must be numbers of shape"),
+        ({"groups": None}, "`groups` must be the group by person. Received: NoneType"),
+        ({"groups": "ab"}, "`groups` must be the group by person. Received: str"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_one_error(changed, message):
+    photos = np.random.default_rng(0).normal(size=(60, 4))
+    people = np.repeat([f"p{i}" for i in range(30)], 2)
+    given = {"embeddings": photos, "people": people, "groups": dict.fromkeys(people, "a")} | changed
+    with pytest.raises(ValueError, match=message):
+        rates_by_group(**given, threshold=0.5)
 
 
 def test_the_interval_of_a_group_is_a_jackknife_over_its_people():

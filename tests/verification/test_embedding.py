@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from siamese_nn import faces, models
+from siamese_nn import evaluation, faces, models
 from siamese_nn.verification.embedding import Embedding
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 16, 12, 3), np.uint8)
@@ -66,6 +66,12 @@ def test_a_function_gets_batches_and_gives_float32():
         (lambda images: means(images)[:-1], r"Received: float64 \(6, 3\)"),
         (lambda images: means(images) / 0, "finite numbers"),
         (lambda images: means(images).astype(str), "Received: <U"),
+        (lambda images: means(images)[:, :0], "vectors of at least one number"),
+        (lambda images: [[1.0], [2.0, 3.0]], "means failed for 7 images, .*ValueError: setting an array"),
+        (lambda images: images.nothing, "means failed for 7 images, uint8 .* AttributeError: .*nothing"),
+        (lambda images: means(images) * 1e30, "largest number is from 1e-15 to 1e.15, or 0"),
+        (lambda images: means(images) * 1e300, "largest number is from 1e-15 to 1e.15, or 0"),
+        (lambda images: means(images) * 1e-30, "largest number is from 1e-15 to 1e.15, or 0"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -74,7 +80,20 @@ def test_what_is_no_vector_for_each_image_is_refused(function, message):
         Embedding(function, (16, 12), "means")(IMAGES)
 
 
-@pytest.mark.parametrize("images", [IMAGES / 255, IMAGES[:, :12], IMAGES[..., :1], IMAGES[:0]])
+def test_what_a_function_raises_is_the_cause():
+    with pytest.raises(ValueError, match="KeyError: 'mine'") as raised:
+        Embedding(lambda images: {}["mine"], (16, 12), "means")(IMAGES)
+    assert isinstance(raised.value.__cause__, KeyError)
+
+
+def test_vectors_of_several_sizes_are_refused():
+    with pytest.raises(ValueError, match="vectors of one size. Received: 5 numbers for some .* 2 for others"):
+        Embedding(lambda images: means(images)[:, [0] * len(images)], (16, 12), "means", batch_size=5)(IMAGES)
+
+
+@pytest.mark.parametrize(
+    "images", [IMAGES / 255, IMAGES[:, :12], IMAGES[..., :1], IMAGES[:0], "photo.jpg", [1, 2]]
+)
 def test_images_of_another_kind_are_refused(images):
     with pytest.raises(ValueError, match=r"`images` must be uint8, \(n, 16, 12, 3\)"):
         Embedding(means, (16, 12), "means")(images)
@@ -90,6 +109,14 @@ def test_images_of_another_kind_are_refused(images):
         ({"channels": 4}, "`channels` must be 1"),
         ({"image_size": (0, 3)}, "`image_size` must be"),
         ({"batch_size": 0}, "`batch_size` must be a whole number of at least 1"),
+        ({"batch_size": True}, "`batch_size` must be a whole number of at least 1"),
+        ({"metric": 5}, "`metric` must be one of"),
+        ({"metric": ["cosine"]}, "`metric` must be one of"),
+        ({"metric": evaluation.Cosine}, "`metric` must be one of"),
+        ({"trained_on": "Ada"}, "`trained_on` must be several names"),
+        ({"trained_on": 5}, "`trained_on` must be several names"),
+        ({"trained_on": [5]}, "`trained_on` must be several names"),
+        ({"photo_size": "250"}, "`photo_size` must be"),
     ],
 )
 def test_a_wrong_argument_is_named(changed, message):
@@ -108,6 +135,20 @@ def test_the_digest_changes_with_all_that_changes_a_vector():
     assert replace(embedding, batch_size=1).digest == embedding.digest
 
 
+def test_the_digest_is_of_what_the_network_computes_and_not_of_the_last_digits():
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(3, 512))
+
+    def digest(weights):
+        return Embedding(lambda images: means(images) @ weights, (16, 12), "means").digest
+
+    noisy = {digest(weights * (1 + 1e-6 * rng.normal(size=weights.shape))) for _ in range(20)}
+    assert noisy == {digest(weights)}
+    turned = weights[:, ::-1]
+    slightly = weights * (1 + 0.2 * rng.normal(size=weights.shape))
+    assert len({digest(weights), digest(turned), digest(slightly), digest(2 * weights)}) == 4
+
+
 @pytest.mark.parametrize("shape", [("n", 3, 16, 12), (1, 3, 16, 12), (4, 16, 12, 3), ("n", 16, 12, 3)])
 def test_an_onnx_file_in_either_layout_and_of_any_batch(onnx_file, shape):
     embedding = Embedding.of_onnx(onnx_file(shape), mean=(1, 2, 3), std=(4, 5, 6), colours="bgr")
@@ -117,7 +158,7 @@ def test_an_onnx_file_in_either_layout_and_of_any_batch(onnx_file, shape):
 
 
 def test_the_output_of_an_onnx_file_is_chosen(onnx_file):
-    for output in ("sums", 1):
+    for output in ("sums", 1, "1"):
         found = Embedding.of_onnx(onnx_file(), output=output)(IMAGES)
         np.testing.assert_allclose(found, means(IMAGES).sum(axis=1, keepdims=True), rtol=1e-5)
     arcface = Embedding.arcface(onnx_file())
@@ -147,6 +188,9 @@ def test_wrong_onnx_files_are_one_error(onnx_file, tmp_path):
         ({"colours": "grey"}, "`colours` must be one of"),
         ({"std": 0}, "`std` must not be 0"),
         ({"mean": (1, 2)}, "`mean` must be a number, or one for each of 3 channels"),
+        ({"mean": "grey"}, "`mean` must be a number, or one for each of 3 channels"),
+        ({"mean": [1, [2, 3]]}, "`mean` must be a number, or one for each of 3 channels"),
+        ({"output": True}, "`output` must be one of"),
     ):
         with pytest.raises(ValueError, match=message):
             Embedding.of_onnx(onnx_file(), **arguments)
@@ -217,6 +261,7 @@ def test_a_saved_model_by_its_signature(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "own"), signatures={"serving_default": serve})
     embedding = Embedding.of_saved_model(tmp_path / "own", std=1)
     np.testing.assert_allclose(embedding(IMAGES), means(IMAGES) @ module.weights.numpy(), rtol=1e-4)
+    assert Embedding.of_saved_model(tmp_path / "own", mean=9, std=1).digest != embedding.digest
     with pytest.raises(FileNotFoundError, match="must be the folder of a SavedModel"):
         Embedding.of_saved_model(tmp_path)
     tf.saved_model.save(module, str(tmp_path / "bare"))

@@ -189,6 +189,64 @@ def test_galleries_of_another_back_end_are_refused(fitted, sides):
         other.identify(sides[0].left[0], gallery, threshold=0.5)
 
 
+def test_galleries_of_another_function_are_refused_whatever_its_name(fitted, sides):
+    gallery = fitted.gallery(dict(list(sides[2].items())[:3]))
+    other = Verifier.fit(embedding_of(lambda images: small(images)[:, ::-1]), sides[1])  # noqa: F821
+    with pytest.raises(ValueError, match="must have been made with this verifier's model"):
+        other.identify(sides[0].left[0], gallery, threshold=0.5)
+    again = Verifier.fit(embedding_of(), sides[1])
+    assert again.identify(sides[0].left[0], gallery, threshold=0.5).candidates
+
+
+def test_a_network_that_tells_no_photos_apart_is_refused(sides):
+    for metric in ("cosine", "euclidean"):
+        constant = embedding_of(lambda images: np.ones((len(images), 4)), metric=metric)
+        with pytest.raises(ValueError, match="small photos must tell photos apart. Received the score"):
+            Verifier.fit(constant, sides[1])
+    with pytest.raises(ValueError, match="small photos must tell photos apart. Received the score 1 for all"):
+        Verifier.fit(embedding_of(lambda images: images.mean(axis=(1, 2)) + 1), sides[1])  # one number
+
+
+def test_a_fault_of_the_function_is_told_as_its_own(fitted, tmp_path):
+    fitted.save(tmp_path / "own")
+    with pytest.raises(ValueError, match="small photos failed for 4 images.*TypeError: mine"):
+        Verifier.load(tmp_path / "own", function=lambda images: (_ for _ in ()).throw(TypeError("mine")))
+    (tmp_path / "odd.py").write_text("1 / 0")
+    for path in (":small", "mine:", "mine"):
+        with pytest.raises(ValueError, match="must be 'module:function'"):
+            Verifier.load(tmp_path / "own", function=path)
+    with pytest.raises(ValueError, match="`function` must be a function from images to vectors"):
+        Verifier.load(tmp_path / "own", function="os:sep")
+
+
+def test_a_module_that_fails_when_it_is_imported_is_one_error(fitted, tmp_path, monkeypatch):
+    fitted.save(tmp_path / "own")
+    (tmp_path / "divides_by_zero.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=r"can be imported. Received: .* \(ZeroDivisionError: division"):
+        Verifier.load(tmp_path / "own", function="divides_by_zero:small")
+
+
+@pytest.mark.parametrize("content", [None, "[]", "{}", '{"format": 2}'])
+def test_a_function_for_a_folder_of_another_kind_is_one_error(tmp_path, content):
+    if content is not None:
+        (tmp_path / "verifier.json").write_text(content)
+    with pytest.raises(ValueError, match="with its verifier.json. Received it with .* copy it anew"):
+        Verifier.load(tmp_path, function=small)  # noqa: F821
+
+
+def test_a_threshold_knows_on_whom_it_was_chosen(fitted, sides):
+    paths, where = sides[1].distinct_images()
+    names = dict(zip(sides[1].left.tolist(), sides[1].left_identities.tolist(), strict=True))
+    names |= dict(zip(sides[1].right.tolist(), sides[1].right_identities.tolist(), strict=True))
+    people = [names[path].replace("_", " ") for path in paths.tolist()]
+    with pytest.raises(datasets.IdentityLeakError, match="must have been chosen on other people.*knows"):
+        evaluation.rates_by_group(
+            fitted.embed(paths), people, dict.fromkeys(people, "all"), threshold=fitted.threshold
+        )
+    assert type(fitted.verify(paths[0], paths[1]).threshold) is float  # an answer holds no names
+
+
 def test_a_keras_model_is_saved_with_its_verifier(sides, tmp_path):
     import tensorflow as tf
 
@@ -277,4 +335,6 @@ def test_an_onnx_file_with_weights_elsewhere_is_not_written(sides, tmp_path):
             continue
         with pytest.raises(ValueError, match=r"parts.onnx must be a network in one file"):
             verifier.save(tmp_path / name)
+        (tmp_path / "weights.bin").write_bytes(np.eye(400, 8, 1, dtype=np.float32).tobytes())
+        assert Embedding.of_onnx(tmp_path / "parts.onnx", crop=(200, 200)).digest != embedding.digest
         assert not (tmp_path / name).exists()

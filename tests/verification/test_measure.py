@@ -9,6 +9,7 @@ import pytest
 
 from siamese_nn import Verifier, cli, datasets, evaluation
 from siamese_nn.verification.measure import measure_people
+from siamese_nn.verification.photos import PhotosWithoutFace
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,30 @@ def test_nobody_is_left_out_in_silence(folder, verifier, tmp_path):
     (tmp_path / "people" / "Bob" / "1.jpg").touch()
     with pytest.raises(ValueError, match="a photo of each person. Received: none of Ada"):
         measure_people(verifier, tmp_path / "people")
+
+
+def test_photos_that_cannot_be_used_are_left_out_and_named(folder, verifier, caplog):
+    bad = [str(folder / "P<b> 07" / "0.jpg"), str(folder / "P<b> 09" / "1.jpg")]
+
+    def embed(photos, *, align):
+        found = [photo for photo in photos if photo in bad]
+        if found:
+            raise PhotosWithoutFace("", found, [f"{photo}: no face was found" for photo in found])
+        return verifier.embed(photos, align=align)
+
+    report, _ = measure_people(SimpleNamespace(**{**vars(verifier), "embed": embed}), folder)
+    assert (report.n_photos, report.n_people, report.n_people_twice) == (118, 60, 58)
+    assert caplog.messages == [f"left out: {photo}: no face was found" for photo in bad]
+
+
+def test_names_of_groups_are_compared_as_elsewhere(folder, verifier, groups_file, tmp_path):
+    path = tmp_path / "groups.csv"
+    path.write_text(groups_file.read_text().replace("P<b> 0", "p_(B)_0"), encoding="utf-8")
+    found, wanted = (measure_people(verifier, folder, groups_file=file)[1] for file in (path, groups_file))
+    assert found == wanted
+    path.write_text(path.read_text() + "\np b 00,another\n", encoding="utf-8")  # whose group is it?
+    with pytest.raises(ValueError, match="no group of 1 of 60 people: P<b> 00"):
+        measure_people(verifier, folder, groups_file=path)
 
 
 def test_the_command_and_its_page(folder, verifier, groups_file, tmp_path, capsys, monkeypatch):
