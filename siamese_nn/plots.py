@@ -32,7 +32,11 @@ _QUIET: dict[str, Any] = {"color": "#888888", "linewidth": 1, "linestyle": ":", 
 
 
 def learning_curves(
-    history: Mapping[str, Sequence[float]], quantity: str = "loss", *, ax: Axes | None = None
+    history: Mapping[str, Sequence[float]],
+    quantity: str = "loss",
+    *,
+    behind: Mapping[str, Sequence[float]] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draws a quantity by epoch, for training and validation (the report's figures 5 and 6).
 
@@ -41,6 +45,7 @@ def learning_curves(
             `training.read_history(run_dir)`, or `model.fit(...).history`.
         quantity: the name, such as `"loss"` or `"eer"`; it and its `val_`
             twin are drawn where they are there.
+        behind: a published history, to be drawn in grey behind it.
         ax: where to draw; `None` makes a figure.
 
     Raises:
@@ -56,6 +61,8 @@ def learning_curves(
         raise ValueError(f"`quantity` must be one of {known}. Received: quantity={quantity!r}")
     ax = ax or _axes()
     for i, (side, name) in enumerate(sides.items()):
+        if behind and name in behind:
+            _draw_behind(ax, behind[name], f"published, {side}", _LINES[i])
         if name in history:
             epochs = np.arange(1, len(history[name]) + 1)
             ax.plot(epochs, history[name], marker=".", label=side, **_line(i))
@@ -309,6 +316,7 @@ def all_curves(
     histories: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
     quantity: str = "val_accuracy",
     *,
+    behind: Sequence[Mapping[str, Sequence[float]]] = (),
     ax: Axes | None = None,
 ) -> Axes:
     """Draws a quantity by epoch of many experiments in one picture (the report's figures 8 and 9).
@@ -318,6 +326,7 @@ def all_curves(
             reads them. All runs of an experiment look alike.
         quantity: the name. Losses get a logarithmic axis, for the penalties
             on weights spread them over decades.
+        behind: published histories, to be drawn in grey behind them.
         ax: where to draw; `None` makes a figure.
 
     Raises:
@@ -335,6 +344,8 @@ def all_curves(
             f"{f'none of {lacking}' if lacking else 'no runs'}"
         )
     ax = ax or _axes((10, 6))
+    for i, history in enumerate(behind):
+        _draw_behind(ax, history[quantity], None if i else "published")
     # Ten colours by four line styles, both of which change from one to the next.
     colours = [plt.get_cmap("tab10")(i) for i in range(10)]
     for i, (name, runs) in enumerate(histories.items()):
@@ -356,6 +367,58 @@ def all_curves(
         loc="upper left", bbox_to_anchor=(1.01, 1), ncols=columns, fontsize=8, handlelength=3, borderaxespad=0
     )
     return ax
+
+
+def curves_by_setting(
+    settings: Mapping[str, tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]]], words: str
+) -> np.ndarray:
+    """Draws a quantity by epoch, published and ours, a panel for each setting.
+
+    Args:
+        settings: by title the published curves, and ours; either may be empty.
+        words: what the quantity is. Losses get a logarithmic axis.
+
+    Returns:
+        The axes, one a setting.
+
+    Raises:
+        ValueError: if there are no settings.
+
+    Example:
+        >>> axes = curves_by_setting({"5.1": ([[3, 2]], [[3, 2.5], [3, 2.4]])}, "validation loss")
+        >>> axes[0].get_title()
+        '5.1'
+    """
+    if not settings:
+        raise ValueError("`settings` must hold at least one setting. Received none")
+    columns = min(4, len(settings))
+    rows = -(-len(settings) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.6 * rows), layout="constrained", squeeze=False
+    )
+    axes = axes.ravel()
+    for ax in axes[len(settings) :]:
+        ax.remove()
+    for ax, (title, (published, ours)) in zip(axes, settings.items(), strict=False):
+        for i, curve in enumerate(published):
+            _draw_behind(ax, curve, None if i else "published")
+        for i, curve in enumerate(ours):
+            style = {"color": _COLOURS[0], "linewidth": 1.2}
+            ax.plot(np.arange(1, len(curve) + 1), curve, label=None if i else "ours", **style)
+        ax.set_title(title, fontsize=9)
+        ax.grid(alpha=0.3)
+        if words.endswith("loss"):
+            ax.set_yscale("log")
+    for ax in axes[: len(settings) : columns]:
+        ax.set_ylabel(words)
+    handles = {
+        label: handle
+        for ax in axes[: len(settings)]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    figure.supxlabel("epoch")
+    figure.legend(handles.values(), handles, loc="outside lower right", ncols=2)
+    return axes[: len(settings)]
 
 
 def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> np.ndarray:
@@ -422,6 +485,11 @@ def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
     figure: Any = (axes if isinstance(axes, Axes) else axes.ravel()[0]).figure
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _draw_behind(ax: Axes, values: Sequence[float], label: str | None, linestyle: str = "-") -> None:
+    style: dict[str, Any] = {"color": "#aaaaaa", "linewidth": 2, "linestyle": linestyle, "zorder": 1}
+    ax.plot(np.arange(1, len(values) + 1), values, label=label, **style)
 
 
 def _axes(size: tuple[float, float] = (6, 4)) -> Axes:

@@ -97,14 +97,20 @@ def pair_batches(
     seed: int,
     shuffle: bool = True,
     augment: Augment | None = None,
-    initial_epoch: int | None = None,
+    initial_epoch: int | tf.Variable | None = None,
+    whole_batches: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of pairs of photos that may be decoded already; see `pair_dataset`."""
+    """Batches of pairs of photos that may be decoded already; see `pair_dataset`.
+
+    Where `initial_epoch` is a variable, the dataset is of the one epoch whose number that then holds. With
+    `whole_batches` the pairs of an epoch that fill no batch sit out.
+    """
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}")
-    check_seed(seed, initial_epoch)
+    current = isinstance(initial_epoch, tf.Variable)
+    check_seed(seed, None if current else initial_epoch)
     paths, where = pairs.distinct_images()
     fetch = image_source(photos.of(paths), augment)
     with tf.device("CPU"):
@@ -123,15 +129,22 @@ def pair_batches(
         order = tf.range(len(pairs), dtype=tf.int64)
         if shuffle:
             order = tf.argsort(tf.random.stateless_uniform([len(pairs)], [seed, epoch]), stable=True)
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size).enumerate()
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=whole_batches)
+        batches = batches.enumerate()
         return batches.map(as_written(lambda number, order: (epoch, order, number)))
 
     dataset = (
         epochs_from(initial_epoch).flat_map(epoch_batches).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
     )
-    if initial_epoch is None:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(pairs) // batch_size)))
+    if initial_epoch is None or current:
+        steps = steps_an_epoch(len(pairs), batch_size, whole_batches)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def steps_an_epoch(examples: int, batch_size: int, whole_batches: bool = False) -> int:
+    """Returns the number of batches of an epoch, the last of which may be a smaller one, or must not."""
+    return examples // batch_size if whole_batches else -(-examples // batch_size)
 
 
 def check_seed(seed: int, initial_epoch: int | None) -> None:
@@ -162,8 +175,10 @@ def finish_images(
     return tf.ensure_shape(images, (None, *shape))
 
 
-def epochs_from(initial_epoch: int | None) -> tf.data.Dataset:
-    """The numbers of the epochs: the next one at every pass, or all of them from `initial_epoch` on."""
+def epochs_from(initial_epoch: int | tf.Variable | None) -> tf.data.Dataset:
+    """The numbers of the epochs: the next one at every pass, all from a number on, or a variable's alone."""
+    if isinstance(initial_epoch, tf.Variable):
+        return tf.data.Dataset.range(1).map(as_written(lambda _: initial_epoch.read_value()))
     if initial_epoch is not None:
         return tf.data.Dataset.range(initial_epoch, tf.int64.max)
     with tf.init_scope(), tf.device("CPU"):

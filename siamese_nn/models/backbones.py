@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-INITIALIZERS = ("normal", "glorot_normal", "he_normal")
+INITIALIZERS = ("normal", "glorot_normal", "lecun_normal", "he_normal")
 _KERNEL_SIZES = (10, 7, 4, 4)
 _CONVOLUTION, _DENSE = 0.01, 0.2  # the one-shot paper's standard deviations
 
@@ -28,8 +28,8 @@ def report_cnn(
         kernel_sizes: height and width of the four convolutions.
         initializer: `"normal"`, the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0, 0.2)
             for the dense layer, with biases from normal(0.5, 0.01), those of the first convolution 0;
-            `"glorot_normal"` for both, with the same biases; or `"he_normal"`, which learns faster: He's for
-            the convolutions, Glorot's for the dense layer, biases 0.
+            `"glorot_normal"` or `"lecun_normal"` for both, with the same biases; or `"he_normal"`, which
+            learns faster: He's for the convolutions, Glorot's for the dense layer, biases 0.
         drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10
             (never below 0.1) and 0.1 after the last. `None` drops nothing.
         last_pooling: whether to pool after the fourth convolution too, as the report's drop-out runs did.
@@ -112,6 +112,7 @@ def _one_shot_cnn(
             "kernel_initializer": {
                 "normal": initializers.RandomNormal(0.0, deviation),
                 "glorot_normal": initializers.GlorotNormal(),
+                "lecun_normal": initializers.LecunNormal(),
                 "he_normal": initializers.HeNormal()
                 if deviation == _CONVOLUTION
                 else initializers.GlorotNormal(),

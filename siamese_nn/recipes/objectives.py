@@ -92,6 +92,18 @@ def _scaled(make: Callable[..., tf.keras.losses.Loss]) -> Callable[["Recipe"], t
     return lambda recipe: make(recipe.scale, recipe.margin)
 
 
+def _contrastive(scale: float) -> Objective:
+    return Objective(
+        "pairs",
+        _of_pairs(models.euclidean_contrastive),
+        lambda recipe: losses.ContrastiveLoss(recipe.margin, scale=scale),
+        lambda recipe: [models.DistanceAccuracy(recipe.margin / 2)],
+        fixed_threshold=lambda recipe: -recipe.margin / 2,
+        by_cosine=False,
+        has_weights=lambda recipe: False,
+    )
+
+
 def _cross_entropy(recipe: "Recipe") -> str:
     return "binary_crossentropy"
 
@@ -111,15 +123,8 @@ _margin_softmax = partial(Objective, "classes", _classes("cosine"), metrics=_acc
 OBJECTIVES = {
     # From pairs; the binary cross-entropy of a probability, but where another loss is named.
     "l1_sigmoid": _probability(_of_pairs(models.l1_sigmoid), _cross_entropy),
-    "euclidean_contrastive": Objective(
-        "pairs",
-        _of_pairs(models.euclidean_contrastive),
-        lambda recipe: losses.ContrastiveLoss(recipe.margin, scale=0.5),  # the report's equation 1
-        lambda recipe: [models.DistanceAccuracy(recipe.margin / 2)],
-        fixed_threshold=lambda recipe: -recipe.margin / 2,
-        by_cosine=False,
-        has_weights=lambda recipe: False,
-    ),
+    "euclidean_contrastive": _contrastive(0.5),  # the report's equation 1
+    "euclidean_contrastive_whole": _contrastive(1.0),  # Hadsell's equation 4 without its halves
     "cosine_embedding": Objective(
         "pairs",
         _of_pairs(models.cosine_embedding),

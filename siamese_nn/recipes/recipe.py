@@ -76,6 +76,9 @@ class Recipe:
         augmentation: how the training photos are changed at random; `None` takes them as they are. Both
             photos of a pair are changed, each in its own way.
         batch_size: pairs, photos or chosen triplets a step.
+        whole_batches: of the models that learn from pairs, whether the pairs that fill no whole batch sit
+            out, other ones in each epoch, in training and in the validation loss, as in the report's code.
+            Scores are of all pairs in any case.
         identities_per_batch, images_per_identity: of the batches in which triplets are found, see
             `datasets.identity_dataset`.
         most_per_identity: the most photos of one person in an epoch of a classifier; `None` takes all.
@@ -150,6 +153,7 @@ class Recipe:
     channels: int = one_of(1, 3, default=1, shared=True)
     augmentation: Augmentation | None = None
     batch_size: int = at_least(1, default=128)
+    whole_batches: bool = one_of(False, True, default=False)
     identities_per_batch: int = at_least(2, default=16)
     images_per_identity: int = at_least(2, default=4)
     most_per_identity: int | None = at_least(1, default=None, or_none=True)
@@ -198,6 +202,7 @@ class Recipe:
         model, network = f"where the model is {self.model!r}", f"where the backbone is {self.backbone!r}"
         at_random = f"{network}, which begins at random"
         self._require("monitor", pairs or self.monitor != "val_loss", f'"val_eer" or "val_auc" {model}')
+        self._require("whole_batches", pairs or not self.whole_batches, f"False {model}")
         self._require("pretraining", self.pretraining or not old, f"a recipe {model}, for the old network")
         self._require("mean_face", not (old and self.mean_face), f"False {model}")
         self._require(

@@ -137,8 +137,13 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
     notes = [f"Data: {data}." for data in sorted({row["data"] for row in rows if row["data"]})]
     if any(row["name"].endswith("-256") for row in rows):
         notes.append(
-            "-256: as the report's code really ran, with 256 units whatever the table prints, and a fourth "
-            "pooling with drop-out."
+            "-256: as printed, but with the 256 units of all the report's runs, and a fourth pooling with "
+            "drop-out."
+        )
+    if any(row["name"].endswith("-as-run") for row in rows):
+        notes.append(
+            "-as-run: as the report's code really ran, with 256 units, Adam and normal initial weights "
+            "whatever the table prints, in whole batches; rows of one setting share their runs."
         )
     changes = sorted({row["changes"] for row in rows if row["changes"]})
     if changes:
@@ -226,7 +231,12 @@ def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, t
     Raises:
         ValueError: naming the file, if it is no UTF-8, or these comments are not one pair.
     """
+    write_part(tables(rows, markdown=True), path, title)
+
+
+def write_part(text: str, path: str | os.PathLike, title: str) -> None:
+    """Writes a text into a Markdown file as `write_markdown` does; lines outside tables are wrapped."""
     before, after = markdown_around(path, title)
-    lines = [line if line[:1] == "|" else _wrapped(line) for line in tables(rows, markdown=True).split("\n")]
+    lines = [line if line[:1] == "|" else _wrapped(line) for line in text.split("\n")]
     part = "\n".join([f"<!-- {title} -->\n", *lines, f"<!-- end of {title} -->\n"])
     write_text(path, f"{before}{part}{after}")

@@ -15,11 +15,12 @@ from .. import plots
 from ..datasets import Pairs, letter_counts, load_lfw_a
 from ..files import replacing
 from ..recipes.named import REPORT_EXPERIMENTS
-from ..recipes.published import EXPERIMENTS, LETTERS, SETTINGS, PublishedExperiment
+from ..recipes.published import EXPERIMENTS, LETTERS, SETTINGS, PublishedExperiment, curves
 from ..recipes.recipe import Recipe
 from ..runs.folder import HISTORY, RESULTS, damaged, read_history, read_results
 from ..runs.results import Results, Status
 from .many_runs import run_all, standing, status
+from .report_agreement import agreement_table, noise
 from .report_tables import (
     BEST,
     COLUMNS,
@@ -29,15 +30,19 @@ from .report_tables import (
     tables,
     write_csv,
     write_markdown,
+    write_part,
 )
 
 __all__ = [
     "ReportRun",
+    "agreement_table",
     "collect",
     "describe",
     "draw",
     "effects",
+    "evidence",
     "markdown_around",
+    "noise",
     "plan",
     "run",
     "select",
@@ -46,11 +51,13 @@ __all__ = [
     "tables",
     "write_csv",
     "write_markdown",
+    "write_part",
 ]
 
 logger = logging.getLogger(__name__)
 
-_AS_RUN = "-256"
+# The endings of the names in `REPORT_EXPERIMENTS`.
+VARIANTS = {"as-printed": "", "as-run": "-as-run", "256": "-256"}
 _CURVES = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 
@@ -71,7 +78,11 @@ class ReportRun:
     @property
     def published(self) -> PublishedExperiment:
         """The report's row."""
-        return EXPERIMENTS[self.name.removesuffix(_AS_RUN)]
+        return EXPERIMENTS[_number(self.name)]
+
+
+def _number(name: str) -> str:
+    return name.partition("-")[0]
 
 
 def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str = "as-printed") -> list[str]:
@@ -80,35 +91,34 @@ def select(*, tables: Iterable[int] = (), only: Iterable[str] = (), variant: str
     Args:
         tables: the numbers of the tables whose rows to take, 3 to 7.
         only: the numbers of further rows, such as `"5.1"`. With neither, all rows are taken.
-        variant: `"as-printed"`, or `"as-run"`: as the authors' code really ran them, see
-            `training.REPORT_EXPERIMENTS`.
+        variant: `"as-printed"`, `"as-run"`: as the authors' code really ran them, or `"256"`: as printed, but
+            for the 256 units; see `training.REPORT_EXPERIMENTS`.
 
     Raises:
         ValueError: if there is no such table, row or variant.
 
     Example:
         >>> select(tables=[5], only=["8.1"], variant="as-run")
-        ['7.1-256', '8.1-256']
+        ['7.1-as-run', '8.1-as-run']
     """
     tables, only = list(tables), list(only)
     known: dict[str, tuple[list, list]] = {
         "tables": (tables, sorted({row.table for row in EXPERIMENTS.values()})),
         "only": (only, list(EXPERIMENTS)),
-        "variant": ([variant], ["as-printed", "as-run"]),
+        "variant": ([variant], list(VARIANTS)),
     }
     for name, (values, choices) in known.items():
         unknown = [value for value in values if value not in choices]
         if unknown:
             hint = ""
-            if any(str(value).endswith(_AS_RUN) for value in unknown):
-                hint = f"; rows in {_AS_RUN} are those of the variant as-run"
+            if name == "only" and any(_number(str(value)) in EXPERIMENTS for value in unknown):
+                hint = "; what stands behind a row's number is said by the variant"
             raise ValueError(
                 f"`{name}` must be among {', '.join(map(str, choices))}{hint}. "
                 f"Received: {', '.join(map(str, unknown))}"
             )
-    ending = _AS_RUN if variant == "as-run" else ""
     return [
-        number + ending
+        number + VARIANTS[variant]
         for number, row in EXPERIMENTS.items()
         if row.table in tables or number in only or not (tables or only)
     ]
@@ -148,7 +158,7 @@ def plan(
     unknown = [name for name in changes if name not in REPORT_EXPERIMENTS["5.1"].as_dict()]
     if unknown:
         raise ValueError(f"`changes` must be of fields of `Recipe`. Received: {', '.join(map(str, unknown))}")
-    # As run, all of Table 7 has 256 units: its halves are the same trainings.
+    # As run, rows that differ in optimizer, initial weights or units alone are the same trainings.
     first: dict[Recipe, str] = {}
     for name, recipe in REPORT_EXPERIMENTS.items():
         first.setdefault(recipe, name)
@@ -161,6 +171,29 @@ def plan(
             recipe = replace(printed, split=split, seed=seed, **changes)
             runs.append(ReportRun(name, recipe, Path(runs_dir) / folder))
     return runs
+
+
+def evidence(runs_dir: str | os.PathLike, *, seeds: Iterable[int] = (0,)) -> list[ReportRun]:
+    """Lists what there is to set beside the report's rows: the runs of the variant as-run.
+
+    A row of which none is finished has the run of the same setting with whole epochs, the last batch of
+    which is a smaller one, where that is finished; its row in `collect` has `whole_batches` in `changes`.
+
+    Args:
+        runs_dir: the folder that holds the runs' folders.
+        seeds: of the runs.
+    """
+    seeds = list(seeds)
+    runs = plan(select(variant="as-run"), runs_dir, seeds=seeds)
+    found = {run.name for run in runs if status(run.run_dir) == Status.FINISHED}
+    whole = {run.recipe: run for run in plan(select(variant="256"), runs_dir, seeds=seeds)}
+    chosen = []
+    for run in runs:
+        other = whole.get(replace(run.recipe, whole_batches=False))
+        if run.name not in found and other and status(other.run_dir) == Status.FINISHED:
+            run = replace(run, recipe=other.recipe, run_dir=other.run_dir)
+        chosen.append(run)
+    return chosen
 
 
 def run(
@@ -287,7 +320,7 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
 
     Returns:
         By hyper-parameter (as the report prints them) the groups of such experiments, for
-        `plots.hyperparameter_effects`. Runs of other units than those printed say nothing of the units'
+        `plots.hyperparameter_effects`. Runs with another value than the printed one say nothing of its
         effect, and are left out there.
     """
     points: dict[str, dict[str, Any]] = {}
@@ -300,7 +333,8 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
         groups: dict[tuple, list[dict[str, Any]]] = {}
         for point in points.values():
             row, ours = point["row"], point["accuracies"]
-            if name == "units" and row["own_units"] != row["units"]:
+            own = getattr(REPORT_EXPERIMENTS[row["name"]], name)
+            if (row["own_units"] if name == "units" else own) != row[name]:
                 ours = []
             others = tuple(row[other] for other in SETTINGS if other != name)
             groups.setdefault(others, []).append(
@@ -316,10 +350,11 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
 
 
 def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
-    """Draws the report's figures 5 to 9 from the finished runs, as PNG.
+    """Draws the report's figures 5 to 9 from the finished runs, as PNG, with the authors' curves behind them.
 
     Figures 5 and 6 are one run's curves, experiment 5.1's where it is there; 7 the effect of each
-    hyper-parameter; 8 and 9 the validation accuracy and loss of all runs, by epoch.
+    hyper-parameter; 8 and 9 the validation accuracy and loss of all runs, by epoch. One more shows the
+    validation loss setting by setting.
 
     Returns:
         The files, none where nothing is finished.
@@ -337,12 +372,18 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
         histories.setdefault(" = ".join(sharing), []).append(_read_curves(run_dir))
     shown = next((run for run in done if run.published.experiment == "5.1"), done[0])
     one = _read_curves(shown.run_dir)
-    figures: dict[int, Callable[[], Any]] = {
-        5: partial(plots.learning_curves, one, "accuracy"),
-        6: partial(plots.learning_curves, one, "loss"),
+    logged = {
+        number: log for number, log in curves().items() if number in {_number(run.name) for run in done}
+    }
+    own = logged.get(_number(shown.name))
+    behind = list(logged.values())
+    figures: dict[int | str, Callable[[], Any]] = {
+        5: partial(plots.learning_curves, one, "accuracy", behind=own),
+        6: partial(plots.learning_curves, one, "loss", behind=own),
         7: partial(plots.hyperparameter_effects, effects(rows)),
-        8: partial(plots.all_curves, histories, "val_accuracy"),
-        9: partial(plots.all_curves, histories, "val_loss"),
+        8: partial(plots.all_curves, histories, "val_accuracy", behind=behind),
+        9: partial(plots.all_curves, histories, "val_loss", behind=behind),
+        "by_setting": partial(plots.curves_by_setting, _by_setting(names, logged), "validation loss"),
     }
     of_one_run = (5, 6)
     paths = []
@@ -354,3 +395,17 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
                 axes.set_title(f"{axes.get_title()}: experiment {shown.name}")
             plots.save(axes, partial_file)
     return paths
+
+
+def _by_setting(
+    names: Mapping[Path, Sequence[str]], logged: Mapping[str, Mapping[str, list[float]]]
+) -> dict[str, tuple[list[list[float]], list[list[float]]]]:
+    """The validation losses of the authors' runs and of ours, by the names that share a setting."""
+    settings: dict[str, tuple[list[list[float]], list[list[float]]]] = {}
+    for run_dir, sharing in names.items():
+        numbers = list(dict.fromkeys(map(_number, sharing)))
+        theirs, ours = settings.setdefault(", ".join(numbers), ([], []))
+        if not theirs:
+            theirs += [logged[number]["val_loss"] for number in numbers if number in logged]
+        ours.append(_read_curves(run_dir)["val_loss"])
+    return settings

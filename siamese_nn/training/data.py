@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from ..datasets import DecodedPhotos, Pairs, photo_sizes
 from ..datasets.people import identity_batches, photo_batches, plan_identity_batches
-from ..datasets.pipelines import pair_batches
+from ..datasets.pipelines import pair_batches, steps_an_epoch
 from ..datasets.triplets import triplet_batches
 from ..recipes.recipe import Recipe
-from .validation import ViolatingTriplets
+from .validation import CurrentEpoch, ViolatingTriplets
 
 
 def run_photos(
@@ -117,16 +117,23 @@ def training_data(
     """
     options: dict[str, Any] = {"seed": recipe.seed, "augment": recipe.augmentation}
     if recipe.kind == "pairs":
-        size = recipe.batch_size
+        batches: dict[str, Any] = {"batch_size": recipe.batch_size, "whole_batches": recipe.whole_batches}
+        _require_a_batch(recipe, train, val)
         data = {
-            "x": pair_batches(train, decoded, **options, batch_size=size, initial_epoch=initial_epoch),
-            "steps_per_epoch": math.ceil(len(train) / size),
+            "x": pair_batches(train, decoded, **options, **batches, initial_epoch=initial_epoch),
+            "steps_per_epoch": steps_an_epoch(len(train), **batches),
         }
-        if recipe.monitor == "val_loss":
-            data["validation_data"] = pair_batches(
-                val, decoded, batch_size=size, seed=recipe.seed, shuffle=False
-            )
-        return data, []
+        if recipe.monitor != "val_loss":
+            return data, []
+        current = CurrentEpoch()
+        data["validation_data"] = pair_batches(
+            *(val, decoded),
+            **batches,
+            seed=recipe.seed,
+            shuffle=recipe.whole_batches,
+            initial_epoch=current.number if recipe.whole_batches else None,
+        )
+        return data, [current]
     images = decoded.of([path for own in photos.values() for path in own])
     names = [name for name, own in photos.items() for _ in own]
     if recipe.kind == "triplets":
@@ -153,3 +160,12 @@ def training_data(
         options |= dict(zip(("identities_per_batch", "images_per_identity"), sizes, strict=True))
         data = identity_batches(images, names, **options, initial_epoch=initial_epoch)
     return {"x": data, "steps_per_epoch": steps}, []
+
+
+def _require_a_batch(recipe: Recipe, train: Pairs, val: Pairs) -> None:
+    for name, pairs in (("training", train), ("validation", val)):
+        if recipe.whole_batches and len(pairs) < recipe.batch_size:
+            raise ValueError(
+                f"The {name} pairs must fill a batch where the recipe's `whole_batches` is True. Received: "
+                f"{len(pairs)} pairs, batch_size={recipe.batch_size}. Lower `batch_size`"
+            )

@@ -81,6 +81,22 @@ class VerificationCallback(tf.keras.callbacks.Callback):
             logs.update(figures)
 
 
+class CurrentEpoch(tf.keras.callbacks.Callback):
+    """Knows the number of the epoch that is running, also in a training that goes on after a cut.
+
+    Its attribute `number` is what `datasets.pipelines.pair_batches` takes: validation pairs that are drawn
+    anew for each epoch depend on it, and not on how often somebody has looked at them.
+    """
+
+    def __init__(self):
+        super().__init__()
+        with tf.device("CPU"):
+            self.number = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.number.assign(epoch)
+
+
 class ViolatingTriplets(tf.keras.callbacks.Callback):
     """Draws each epoch's triplets by the model as it then is, from those that violate the margin.
 

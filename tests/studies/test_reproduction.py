@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from siamese_nn import cli, datasets, training
 from siamese_nn.recipes import published
 from siamese_nn.runs.folder import read_results, write_results
-from siamese_nn.studies import many_runs, reproduction
+from siamese_nn.studies import many_runs, report_agreement, report_tables, reproduction
 from siamese_nn.training import REPORT_EXPERIMENTS
 from siamese_nn.training.measure import leak
 
@@ -44,7 +44,8 @@ def done(toy_pairs, toy_test, tmp_path_factory, without_pictures) -> list[reprod
 
 
 def test_every_row_is_a_recipe_with_its_settings(rows):
-    assert list(REPORT_EXPERIMENTS) == [*rows, *(f"{number}-256" for number in rows)]
+    endings = ("", "-256", "-as-run")
+    assert list(REPORT_EXPERIMENTS) == [number + ending for ending in endings for number in rows]
     assert {row["table"] for row in rows.values()} == set("34567") and len(rows) == 30
     for number, row in rows.items():
         recipe = REPORT_EXPERIMENTS[number]
@@ -66,6 +67,58 @@ def test_every_row_is_a_recipe_with_its_settings(rows):
         assert (recipe.last_pooling, recipe.fixed_threshold) == (False, 0.5 if row["table"] != "5" else -0.5)
         ran = REPORT_EXPERIMENTS[f"{number}-256"].as_dict()
         assert ran == recipe.as_dict() | {"units": 256, "last_pooling": bool(row["drop_rate"])}
+
+
+# By the authors' code and logs: batch size, learning rate, filters, epochs, and what else is not of 5.1.
+RAN = {
+    **dict.fromkeys(["1.1", "1.2", "1.3"], (32, 1e-4, 8, 100, {})),
+    **dict.fromkeys(["2.1", "2.2", "2.3"], (128, 1e-4, 8, 100, {})),
+    **dict.fromkeys(["3.1", "3.2", "3.3"], (256, 1e-4, 8, 100, {})),
+    **dict.fromkeys(["4.1", "4.2", "4.3"], (32, 5e-4, 8, 100, {})),
+    **dict.fromkeys(["5.1", "5.2", "5.3"], (128, 1e-3, 8, 100, {})),
+    "6.1": (128, 1e-4, 8, 200, {}),
+    "6.2": (128, 5e-4, 8, 100, {}),
+    "6.3": (128, 5e-3, 8, 100, {}),
+    "6.4": (128, 1e-2, 8, 100, {}),
+    "7.1": (128, 1e-3, 8, 100, {"model": "euclidean_contrastive_whole", "margin": 0.5}),
+    "8.1": (128, 1e-3, 8, 100, {"drop_rate": 0.2, "last_pooling": True}),
+    "8.2": (128, 1e-3, 8, 100, {"drop_rate": 0.25, "last_pooling": True}),
+    **{
+        f"{units}.{i + 1}": (128, 1e-3, n, 100, {})
+        for units in (9, 10)
+        for i, n in enumerate([4, 16, 32, 64])
+    },
+}
+
+
+def test_the_curves_are_the_authors_log():
+    curves = published.curves()
+    assert set(published.EXPERIMENTS) - set(curves) == {"4.1", "4.2", "4.3"} and len(curves) == 27 + 7
+    ends = {name: len(history["val_loss"]) for name, history in curves.items()}
+    assert (ends["2.1"], ends["5.1"], ends["6.1"], ends["8.1"], ends["6.4"]) == (100, 69, 200, 53, 12)
+    for number, history in curves.items():
+        assert {len(values) for values in history.values()} == {ends[number]}
+        row = published.EXPERIMENTS.get(number)
+        if row is not None:
+            assert history["val_loss"][-1] == pytest.approx(row.true("val_loss"), rel=0.025), number
+    first = {curves[number]["val_loss"][0] for number in ("2.1", "2.2", "2.3", "6.1")}
+    assert first == {42.2515}, "one setting with one seed, whatever the tables print"
+
+
+def test_slips_of_the_point_are_put_right():
+    row = published.EXPERIMENTS["4.1"]
+    assert (row.true("test_loss"), row.true("val_loss"), row.true("test_accuracy")) == (0.9109, 0.9306, 65.0)
+    assert published.EXPERIMENTS["1.2"].true("val_loss") == pytest.approx(4.4934)
+    assert published.EXPERIMENTS["2.1"].true("test_loss") == 19.7251
+
+
+def test_as_run_every_row_is_what_ran(rows):
+    assert list(RAN) == list(rows)
+    common = {"split": "report", "units": 256, "optimizer": "adam", "initializer": "normal"}
+    for number, (batch_size, rate, filters, epochs, more) in RAN.items():
+        own = {"batch_size": batch_size, "learning_rate": rate, "filters": filters, "epochs": epochs}
+        expected = training.Recipe(**common, **own, whole_batches=True, **more)
+        assert REPORT_EXPERIMENTS[f"{number}-as-run"] == expected, number
 
 
 def test_the_published_figures_are_read_as_they_stand(rows):
@@ -94,26 +147,30 @@ def test_select_takes_tables_and_rows_in_the_reports_order():
         "8.2",
         "10.1",
     ]
-    assert reproduction.select(only=["5.1"], variant="as-run") == ["5.1-256"]
+    assert reproduction.select(only=["5.1"], variant="256") == ["5.1-256"]
+    assert reproduction.select(only=["5.1"], variant="as-run") == ["5.1-as-run"]
     for wrong, message in (
         ({"tables": [2]}, "`tables` must be among 3, 4, 5, 6, 7. Received: 2"),
         ({"only": ["5.1", "5.9"]}, "Received: 5.9"),
-        ({"variant": "x"}, "as-printed, as-run. Received: x"),
-        ({"only": ["5.1-256"]}, "10.4; rows in -256 are those of the variant as-run. Received: 5.1-256"),
+        ({"variant": "x"}, "as-printed, as-run, 256. Received: x"),
+        (
+            {"only": ["5.1-256"]},
+            "10.4; what stands behind a row's number is said by the variant. Received",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             reproduction.select(**wrong)
 
 
 def test_plan_gives_each_training_one_folder(tmp_path):
-    runs = reproduction.plan(
-        reproduction.select(variant="as-run"), tmp_path, split="identities", seeds=[3, 4]
-    )
+    runs = reproduction.plan(reproduction.select(variant="256"), tmp_path, split="identities", seeds=[3, 4])
     assert [run.recipe.seed for run in runs] == [3] * 30 + [4] * 30
     assert {run.recipe.split for run in runs} == {"identities"} and not list(tmp_path.iterdir())
     for a, b in combinations(runs, 2):
         assert (a.run_dir == b.run_dir) == (a.recipe == b.recipe)
     assert len({run.run_dir for run in runs}) == 52, "with 256 units, the halves of Table 7 are the same"
+    ran = reproduction.plan(reproduction.select(variant="as-run"), tmp_path)
+    assert len({run.run_dir for run in ran}) == 16, "optimizer, initial weights and units never varied"
     small = reproduction.plan(["8.1"], tmp_path, changes=SMALL)[0]
     assert small.run_dir.name == "8.1-report-0-epochs-2-units-8-image_size-_80_80_"
     assert (small.recipe.units, small.recipe.drop_rate) == (8, 0.2)
@@ -159,7 +216,7 @@ def test_what_is_finished_is_not_run_again(done, toy_pairs, toy_test):
 @pytest.mark.slow
 def test_the_figures_are_drawn(done, tmp_path):
     paths = reproduction.draw(done, tmp_path / "figures")
-    assert [path.name for path in paths] == [f"figure_{number}.png" for number in range(5, 10)]
+    assert [path.name for path in paths] == [f"figure_{name}.png" for name in (5, 6, 7, 8, 9, "by_setting")]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert reproduction.draw(reproduction.plan(["5.1"], tmp_path), tmp_path / "none") == []
     assert not (tmp_path / "none").exists()
@@ -170,10 +227,55 @@ def test_experiments_that_share_a_run_are_drawn_once(done, tmp_path, monkeypatch
     names = []
     draw = reproduction.plots.all_curves
     monkeypatch.setattr(
-        reproduction.plots, "all_curves", lambda curves, of: names.append(list(curves)) or draw(curves, of)
+        reproduction.plots,
+        "all_curves",
+        lambda curves, of, **behind: names.append(list(curves)) or draw(curves, of, **behind),
     )
     reproduction.draw([*done, replace(done[0], name="5.2")], tmp_path)
     assert names == [["5.1 = 5.2", "7.1"]] * 2
+
+
+KEPT = Path(__file__).parents[2] / "docs/report_runs"
+
+
+def test_every_row_that_has_run_agrees_or_has_its_reason():
+    rows = reproduction.collect(reproduction.evidence(KEPT, seeds=range(3)))
+    table = reproduction.agreement_table(rows)
+    assert [row[0] for row in table.rows] == list(published.EXPERIMENTS)
+    words = {row[0]: row[-1] for row in table.rows}
+    assert all(words[number].startswith("yes") for number in ("2.1", "2.2", "3.1", "3.2"))
+    for row in rows:
+        if row["status"] != "finished":
+            continue
+        # By the rule, written anew: 10% of the loss, two standard errors of the pairs.
+        theirs = {name: published.EXPERIMENTS[row["experiment"]].true(name) for name in report_tables.LAST}
+        missed = [
+            name
+            for name, value in theirs.items()
+            if abs(row[name] - value) > (0.1 * value if "loss" in name else error(value, name))
+        ]
+        assert report_agreement.disagreements(row["experiment"], row) == missed
+
+
+def error(percent, name):
+    share, pairs = percent / 100, 1000 if name == "test_accuracy" else 722
+    return 200 * np.sqrt(share * (1 - share) / pairs)
+
+
+def test_a_setting_that_ran_replaces_its_stand_in(tmp_path):
+    shutil.copytree(KEPT / "2.1-256-report-0", tmp_path / "2.1-256-report-0")
+    found = {run.name: run for run in reproduction.evidence(tmp_path, seeds=[1, 0])}
+    assert found["3.2-as-run"].run_dir.name == "3.1-as-run-report-0"  # not begun
+    found = reproduction.evidence(tmp_path, seeds=[0, 1])
+    own = [run for run in found if run.name == "2.3-as-run"]
+    (row, other) = reproduction.collect(own)
+    assert [run.run_dir.name for run in own] == ["2.1-256-report-0", "2.1-as-run-report-1"]
+    assert row["changes"] == "whole_batches False" and row["published_test_accuracy"] == 65.1
+    assert reproduction.agreement_table([row, other]).rows[5][-2:] == ["1", "yes †"]
+    shutil.copytree(KEPT / "2.1-256-report-0", tmp_path / "2.1-as-run-report-1")
+    found = reproduction.evidence(tmp_path, seeds=[0, 1])
+    names = [run.run_dir.name for run in found if run.name == "2.3-as-run"]
+    assert names == ["2.1-as-run-report-0", "2.1-as-run-report-1"]
 
 
 def lose(file):
@@ -245,7 +347,7 @@ def test_a_damaged_run_is_not_drawn_and_the_others_are(done, tmp_path, damage):
     broken = replace(done[0], run_dir=tmp_path / done[0].run_dir.name)
     shutil.copytree(done[0].run_dir, broken.run_dir)
     damage(broken.run_dir / "history.csv")
-    assert len(reproduction.draw([broken, done[1]], tmp_path / "figures")) == 5
+    assert len(reproduction.draw([broken, done[1]], tmp_path / "figures")) == 6
     assert reproduction.draw([broken], tmp_path / "none") == []
 
 
@@ -481,7 +583,7 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
         "--only",
         "9.1",
         "--variant",
-        "as-run",
+        "256",
         "--epochs",
         "1",
         "--split",
@@ -500,9 +602,9 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
     assert "Table 7" in out and "1024, 4" in out and "ours, seed 0 " in out and "settings: epochs 1." in out
     assert "Data: faces, 120 training and 24 test pairs, NOT the report's" in out
     assert "Nobody is in two of the sets" in out and (tmp_path / "a.csv").read_text().count("\n") == 2
-    figures = tmp_path / "runs" / "figures-identities-as-run-1-epochs"
-    assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 5
-    assert "<!-- faces-identities-as-run-1-epochs -->\n" in (tmp_path / "a.md").read_text()
+    figures = tmp_path / "runs" / "figures-identities-256-1-epochs"
+    assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 6
+    assert "<!-- faces-identities-256-1-epochs -->\n" in (tmp_path / "a.md").read_text()
     assert list((tmp_path / "runs" / "images").glob("*.uint8")), "decoded photos are kept for other processes"
     assert "SIAMESE_NN_IMAGE_CACHE" not in os.environ
     results = tmp_path / "runs" / "9.1-256-identities-0-epochs-1" / "results.json"
@@ -527,11 +629,11 @@ def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, 
         "--repeats",
         "2",
         "--variant",
-        "as-run",
+        "256",
     ]
     assert cli.main([*words, "--runs", str(tmp_path / "runs")]) == 130
     out = capsys.readouterr().out
-    assert out.count("ours, 2 seeds, 2 not begun") == 16 and "with 256 units whatever the table prints" in out
+    assert out.count("ours, 2 seeds, 2 not begun") == 16 and "with the 256 units of all the report" in out
     assert not (tmp_path / "runs").exists()
 
 
@@ -563,3 +665,15 @@ def test_a_page_with_torn_marks_is_refused_before_anything_is_trained(tmp_path, 
     (tmp_path / "page.md").write_text("<!-- nowhere-report-as-printed -->\nmine\n")
     assert cli.main(["sweep", "report", "--data", "nowhere", "--markdown", "page.md"]) == 1
     assert "page.md must have one line <!-- nowhere-report-as-printed -->" in capsys.readouterr().err
+
+
+def test_the_page_leaves_nothing_unexplained():
+    page = (KEPT.parent / "report_reproduction.md").read_text(encoding="utf-8")
+    assert "is not known" not in page
+    for figure in re.findall(r"\(report_figures/(\w+\.png)\)", page):
+        assert (KEPT.parent / "report_figures" / figure).is_file()
+    rows = reproduction.collect(reproduction.evidence(KEPT, seeds=range(3)))
+    for row in reproduction.agreement_table(rows).rows:
+        assert re.search(rf"^\| {re.escape(row[0])} .*{re.escape(row[-1])}", page, re.M), (
+            "made by report_page.py"
+        )

@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from siamese_nn import datasets, training
 from siamese_nn.training import Recipe
-from siamese_nn.training.data import common_photo_size
+from siamese_nn.training.data import common_photo_size, run_photos, training_data
 
 
 @pytest.fixture
@@ -65,3 +66,46 @@ def test_photos_of_other_sizes_are_refused_before_a_training_starts(toy_pairs, t
     with pytest.raises(ValueError, match=r"`crop` must fit into its photos. Received: crop=\(300, 140\)"):
         training.train(replace(recipe, crop=(300, 140)), train, val, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_whole_batches_are_other_pairs_in_each_epoch(toy_pairs):
+    recipe = Recipe(batch_size=7, whole_batches=True, image_size=(80, 80), filters=1, units=4)
+    train, val = recipe.split_pairs(toy_pairs)
+    assert len(train) % 7 and len(val) % 7, "else nothing sits out"
+    decoded = run_photos(recipe, {"train": train, "validation": val}, ())
+    data, (current,) = training_data(recipe, train, val, {}, decoded, initial_epoch=2)
+    assert data["steps_per_epoch"] == len(train) // 7
+    assert len(data["validation_data"]) == len(val) // 7
+
+    def drawn(epoch):
+        current.on_epoch_begin(epoch)
+        return np.concatenate([np.asarray(images[0]).sum((1, 2, 3)) for images, _ in data["validation_data"]])
+
+    first, again, other = drawn(2), drawn(2), drawn(3)
+    assert len(first) == len(val) // 7 * 7
+    assert np.array_equal(first, again), "however often somebody looks"
+    assert not np.array_equal(first, other)
+    with pytest.raises(ValueError, match="training pairs must fill a batch.*Lower `batch_size`"):
+        training_data(replace(recipe, batch_size=1000), train, val, {}, decoded, 0)
+    with pytest.raises(ValueError, match="`whole_batches` must be False where the model is 'cosface'"):
+        Recipe(model="cosface", margin=0.2, monitor="val_auc", whole_batches=True)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_cut_off_with_whole_batches_it_ends_like_an_unbroken_run(toy_pairs, tmp_path):
+    recipe = Recipe(
+        **{"batch_size": 7, "whole_batches": True, "epochs": 3, "patience": 9},
+        **{"image_size": (80, 80), "filters": 1, "units": 4, "initializer": "he_normal"},
+    )
+
+    class Cut(tf.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise InterruptedError
+
+    train, val = recipe.split_pairs(toy_pairs)
+    training.train(recipe, train, val, tmp_path / "unbroken", verbose=0)
+    with pytest.raises(InterruptedError):
+        training.train(recipe, train, val, tmp_path / "broken", verbose=0, callbacks=[Cut()])
+    training.train(recipe, train, val, tmp_path / "broken", verbose=0)
+    whole, parts = (training.read_history(tmp_path / name) for name in ("unbroken", "broken"))
+    assert [whole[name] == parts[name] for name in ("loss", "val_loss", "val_accuracy")] == [True] * 3
