@@ -192,14 +192,32 @@ def triplet_hard_loss(
 
 def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The row maxima where `mask` holds; of a row where it never does, its minimum."""
-    least = tf.reduce_min(values, axis=1, keepdims=True)
-    return tf.reduce_max((values - least) * tf.cast(mask, values.dtype), axis=1) + least[:, 0]
+    least = -_row_max(-values)
+    return _row_max((values - least[:, None]) * tf.cast(mask, values.dtype)) + least
 
 
 def _masked_min(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The row minima where `mask` holds; of a row where it never does, its maximum."""
-    most = tf.reduce_max(values, axis=1, keepdims=True)
-    return tf.reduce_min((values - most) * tf.cast(mask, values.dtype), axis=1) + most[:, 0]
+    most = _row_max(values)
+    return -_row_max((most[:, None] - values) * tf.cast(mask, values.dtype)) + most
+
+
+@tf.custom_gradient
+def _row_max(values: tf.Tensor):
+    """`tf.reduce_max` of each row, with its gradients, which equal maxima share.
+
+    On a GPU XLA may compute `values` once for the maximum and once more, rounded otherwise, to compare them
+    with it. Then none equals it, and TensorFlow's own gradient is 0 / 0. The place of the maximum is known.
+    """
+    largest = tf.reduce_max(values, axis=1)
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        padded = tf.pad(values, [[0, 0], [0, 1]], constant_values=values.dtype.min)  # a batch may be empty
+        place = tf.one_hot(tf.argmax(padded, axis=1), tf.shape(values)[1], True, False, dtype=tf.bool)
+        chosen = tf.cast((values == largest[:, None]) | place, values.dtype)
+        return chosen / tf.reduce_sum(chosen, axis=1, keepdims=True) * upstream[:, None]
+
+    return largest, gradient
 
 
 @tf.custom_gradient
