@@ -375,6 +375,7 @@ def test_many_calls_at_once_end_in_one_whole_folder(tmp_path, members):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "out"]
 
 
+@pytest.mark.slow
 def test_the_real_cfp_aligned(tmp_path):
     source = os.environ.get("SIAMESE_NN_CFP")
     if not source:

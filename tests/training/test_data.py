@@ -91,6 +91,7 @@ def test_whole_batches_are_other_pairs_in_each_epoch(toy_pairs):
         Recipe(model="cosface", margin=0.2, monitor="val_auc", whole_batches=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_cut_off_with_whole_batches_it_ends_like_an_unbroken_run(toy_pairs, tmp_path):
     recipe = Recipe(

@@ -592,13 +592,12 @@ def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monke
 
 
 @pytest.mark.usefixtures("no_pictures")
-@pytest.mark.usefixtures("no_pictures")
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
     folder, _, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
     (copy / "verifier.json").unlink()
     module = sys.modules["siamese_nn.training.measure"]
-    monkeypatch.setattr(module, "score_pairs", lambda model, pairs, **_: np.full(len(pairs), 0.5, np.float32))
+    monkeypatch.setattr(module, "compare", lambda model, left, right: np.full(len(left), 0.5, np.float32))
     training.train(SMALL, train, val, copy, test=test, verbose=0)
     assert "the model has collapsed, and tells nobody apart" in caplog.text
     assert "the model has collapsed" in (copy / "report.html").read_text(encoding="utf-8")
