@@ -299,6 +299,7 @@ def lacks(*names):
     return damage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage", "unfinished"),
     [
@@ -375,6 +376,7 @@ def test_a_folder_in_use_is_left_to_its_process(toy_pairs, toy_test, tmp_path):
     assert reproduction.status(runs[0].run_dir) == "not begun"
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_looked_at_again_at_the_end(toy_pairs, toy_test, tmp_path, monkeypatch):
     seen = []
 
