@@ -72,7 +72,7 @@ def test_a_training_decodes_each_photo_once_and_a_finished_run_none(
         module = sys.modules["siamese_nn.training.data"]
         monkeypatch.setattr(module, "DecodedPhotos", partial(datasets.DecodedPhotos, memory_limit=0))
         trained(RECIPES[name], toy_dir, toy_pairs, toy_test, tmp_path / "anew")
-        assert min(decoded.values()) > 2
+        assert min(decoded.values()) > 1
         scores = [(tmp_path / run / "scores.json").read_text() for run in ("run", "anew")]
         assert scores[0] == scores[1]
 

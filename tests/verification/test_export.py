@@ -298,7 +298,7 @@ def test_a_bit_that_changed_or_a_lost_file_is_refused(exports, format, tmp_path)
         with pytest.raises(ValueError, match=Path(name).name.replace(".", r"\.")):
             Verifier.load(out, function=function)
         (out / name).unlink()
-        lost = " is missing| no run folder|for what `Verifier.save` wrote"
+        lost = " is missing| no run folder|for a folder that `Verifier.save` wrote"
         with pytest.raises((FileNotFoundError, ValueError), match=lost):
             Verifier.load(out, function=function)
         (out / name).write_bytes(whole)
