@@ -92,7 +92,7 @@ import resource, numpy as np
 from siamese_nn.evaluation.search import score_blocks, top_scores
 nearest = lambda left, right, k, **options: top_scores(score_blocks(left, right, **options), len(left), k)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-queries = np.ones((1000, 8), np.float32)
+queries = np.ones((300, 8), np.float32)
 gallery = np.repeat(np.arange(100_000, dtype=np.float64)[:, None], 8, axis=1)
 nearest(queries[:2], gallery[:100].astype(np.float32), 5)
 before = peak()
