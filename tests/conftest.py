@@ -11,8 +11,9 @@ import pytest
 from siamese_nn import datasets
 
 
-@contextmanager
-def _without_pictures():
+@pytest.fixture(scope="session", autouse=True)
+def real_pictures():
+    """A context in which pictures are drawn. Without it each is the smallest there is: nobody looks at it."""
     from matplotlib.figure import Figure
     from PIL import Image
 
@@ -22,21 +23,22 @@ def _without_pictures():
         else:
             Image.new("L", (1, 1)).save(file, format=format)
 
+    @contextmanager
+    def drawn():
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(Figure, "savefig", real)
+            yield
+
+    real = Figure.savefig
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save)
-        yield
-
-
-@pytest.fixture(scope="session")
-def without_pictures():
-    """A context in which a picture is the smallest there is: for what nobody looks at."""
-    return _without_pictures
+        yield drawn
 
 
 @pytest.fixture
-def no_pictures():
-    """The same for a whole test."""
-    with _without_pictures():
+def pictures(real_pictures):
+    """Real pictures for a whole test."""
+    with real_pictures():
         yield
 
 

@@ -37,7 +37,7 @@ def small_recipe(monkeypatch):
     monkeypatch.setitem(RECIPES, "l1_sigmoid", replace(RECIPES["l1_sigmoid"], units=8, filters=2))
 
 
-@pytest.mark.usefixtures("small_recipe", "no_pictures")
+@pytest.mark.usefixtures("small_recipe")
 def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatch):
     assert cli.main(["organize", str(toy_dir / "lfw2"), str(organized)]) == 0
     assert "photos in train/" in capsys.readouterr().out
@@ -322,7 +322,7 @@ def test_cfp_is_organised_and_a_run_measured_in_its_folds(run, tmp_path, capsys,
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("small_recipe", "no_pictures")
+@pytest.mark.usefixtures("small_recipe")
 def test_excluded_people_are_neither_trained_nor_validated_on(toy_dir, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}

@@ -109,6 +109,7 @@ def test_hyperparameter_effects_draw_published_beside_ours():
         assert not ax.axison and ax.figure.axes == [ax] and not ax.figure.legends
 
 
+@pytest.mark.usefixtures("pictures")
 def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     pairs = toy_pairs[[0, len(toy_pairs) - 1, 1]]
     axes = plots.pairs_grid(pairs, [0.9, 0.8, 0.1], threshold=0.5, columns=2)

@@ -54,7 +54,6 @@ def small(recipe: training.Recipe) -> training.Recipe:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("no_pictures")
 def test_every_recipe_verifies_people_it_has_never_seen(name, seed, faces, tmp_path):
     pairs, test = faces
     recipe = replace(small(RECIPES[name]), seed=seed)

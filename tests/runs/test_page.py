@@ -185,6 +185,7 @@ def vouch(run):
     write_results(run, json.loads((run / "results.json").read_text()))
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_page_is_one_file_with_figures_curves_and_words(run_dir):
     path = write_run_report(run_dir)
     assert path == run_dir / "report.html" and path.stat().st_size < 2_000_000
@@ -517,6 +518,7 @@ def look(page, tmp_path, width, *flags):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not BROWSER, reason="no chromium on PATH")
+@pytest.mark.usefixtures("pictures")
 def test_in_a_browser_nothing_is_broken_or_sticks_out(run_dir, sets, tmp_path):
     other = write_run(tmp_path / ("a_long_name_" * 8), *sets, status="interrupted", seed=1)
     edit(other / "scores.json", lambda scores: scores["test"].update(left=["x" * 90 + ".jpg"] * 24))

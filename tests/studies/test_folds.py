@@ -73,7 +73,7 @@ def test_each_fold_is_measured_at_its_own_threshold():
 
 @pytest.mark.slow
 @pytest.mark.once
-def test_few_people_in_folds_from_the_command_to_a_model(people, tmp_path, monkeypatch, capsys, no_pictures):
+def test_few_people_in_folds_from_the_command_to_a_model(people, tmp_path, monkeypatch, capsys):
     """Cut off after the first fold, the same command goes on; finished, it trains nothing any more."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(training.RECIPES, "face", SMALL)

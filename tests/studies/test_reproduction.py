@@ -33,12 +33,12 @@ def rows() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def done(toy_pairs, toy_test, tmp_path_factory, without_pictures) -> list[reproduction.ReportRun]:
+def done(toy_pairs, toy_test, tmp_path_factory) -> list[reproduction.ReportRun]:
     """Two experiments, run on drawn faces; once for all of pytest's processes."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reproduction"
     runs = reproduction.plan(["5.1", "7.1"], folder, split="identities", seeds=[1], changes=SMALL)
-    with FileLock(base.parent / "reproduction.lock"), without_pictures():
+    with FileLock(base.parent / "reproduction.lock"):
         reproduction.run(runs, toy_pairs, toy_test)  # which leaves alone what is finished
     return runs
 
@@ -214,6 +214,7 @@ def test_what_is_finished_is_not_run_again(done, toy_pairs, toy_test):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("pictures")
 def test_the_figures_are_drawn(done, tmp_path):
     paths = reproduction.draw(done, tmp_path / "figures")
     assert [path.name for path in paths] == [f"figure_{name}.png" for name in (5, 6, 7, 8, 9, "by_setting")]
@@ -342,7 +343,6 @@ def test_a_damaged_run_is_passed_over_and_the_others_are_not(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("damage", [writes("epoch,loss\n1,0.5\n2,x\n"), lose])
 def test_a_damaged_run_is_not_drawn_and_the_others_are(done, tmp_path, damage):
     broken = replace(done[0], run_dir=tmp_path / done[0].run_dir.name)
@@ -430,7 +430,6 @@ def finished(name: str, seed: int, accuracy: float, **figures) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_path, done):
     assert "The leak" not in reproduction.tables(reproduction.collect(done))
     runs = reproduction.plan(["5.1"], tmp_path, changes=SMALL | {"epochs": 1})

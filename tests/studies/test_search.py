@@ -26,7 +26,6 @@ def organized(toy_dir, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(organized, tmp_path, capsys):
     (tmp_path / "space.toml").write_text("units = [4, 8]\nfilters = [1]\nimage_size = [[70, 70]]\n")
     folder = tmp_path / "search"

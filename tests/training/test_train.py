@@ -87,11 +87,13 @@ def same_weights(one, other):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, toy_pairs, toy_test):
+def run(tmp_path_factory, toy_pairs, toy_test, real_pictures):
     """An unbroken run: its folder and results."""
     folder = tmp_path_factory.mktemp("runs") / "unbroken"
     train, val = SMALL.split_pairs(toy_pairs, exclude=toy_test)
-    return folder, training.train(SMALL, train, val, folder, test=toy_test, verbose=0), (train, val, toy_test)
+    with real_pictures():
+        results = training.train(SMALL, train, val, folder, test=toy_test, verbose=0)
+    return folder, results, (train, val, toy_test)
 
 
 def unlike(one, other):
@@ -106,7 +108,6 @@ def unlike(one, other):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_dir, tmp_path):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -120,7 +121,6 @@ def test_killed_by_the_system_it_ends_bit_by_bit_like_an_unbroken_run(run, toy_d
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, tmp_path, kill_before):
     unbroken, _, (train, val, test) = run
     broken = tmp_path / "broken"
@@ -143,7 +143,6 @@ def test_killed_before_every_step_it_ends_bit_by_bit_like_an_unbroken_run(run, t
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path, kill_before):
     _, _, (train, val, test) = run
     folder = tmp_path / "run"
@@ -187,7 +186,6 @@ PEOPLE = Recipe(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_path, kill_before):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
@@ -268,7 +266,6 @@ def test_a_finished_run_is_not_trained_again(run, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
     _, _, (train, val, test) = run
     words = [str(toy_dir), str(tmp_path / "run"), "wait", "0", json.dumps(SMALL.as_dict())]
@@ -287,7 +284,6 @@ def test_two_processes_do_not_train_in_one_folder(run, toy_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 def test_further_callbacks_find_the_figures_and_may_raise(toy_pairs, toy_test, tmp_path):
     class Enough(Exception):
         pass
@@ -329,7 +325,6 @@ def test_people_on_two_sides_are_refused_before_anything_is_written(toy_pairs, t
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp_path):
     recipe = Recipe(model="cosface", monitor="val_eer", image_size=(80, 80), filters=2, units=8, epochs=1)
     train, val = recipe.split_pairs(toy_pairs, exclude=toy_test)
@@ -353,7 +348,6 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_the_people_of_a_pretraining_count_as_seen(run, tmp_path):
     _, _, (train, val, test) = run
     first = Recipe(model="softmax", monitor="val_eer", epochs=1)
@@ -401,7 +395,6 @@ def test_the_scores_of_held_out_people_are_those_of_the_validation_pairs(run):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 def test_the_finished_embedding_is_what_is_measured_and_used(toy_pairs, toy_test, tmp_path):
     recipe = Recipe(
         model="cosface",
@@ -481,7 +474,6 @@ def test_what_cannot_be_trained_leaves_the_folder_free(run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_a_kill_in_the_first_moment_does_not_block_the_folder(run, tmp_path):
     _, _, (train, val, _) = run
     (tmp_path / ".partial-recipe.json").write_text("{")
@@ -591,7 +583,6 @@ def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monke
         assert (copy / file).read_bytes() == (folder / file).read_bytes()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_a_model_that_gives_all_pairs_one_score_is_named(run, tmp_path, monkeypatch, caplog):
     folder, _, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
@@ -665,7 +656,6 @@ def test_a_photo_that_goes_while_training_is_named(toy_dir, run, tmp_path, monke
 
 @pytest.mark.slow
 @pytest.mark.once
-@pytest.mark.usefixtures("no_pictures")
 def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
     unbroken, _, (train, val, test) = run
     folder = tmp_path / "run"
@@ -689,7 +679,6 @@ def test_a_full_disk_is_named_and_the_run_goes_on(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_pictures")
 def test_ctrl_c_leaves_a_usable_run_that_goes_on(run, tmp_path, monkeypatch):
     _, results, (train, val, test) = run
     module = sys.modules["siamese_nn.training.train"]
