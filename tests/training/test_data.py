@@ -92,6 +92,7 @@ def test_whole_batches_are_other_pairs_in_each_epoch(toy_pairs):
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_cut_off_with_whole_batches_it_ends_like_an_unbroken_run(toy_pairs, tmp_path):
     recipe = Recipe(
         **{"batch_size": 7, "whole_batches": True, "epochs": 3, "patience": 9},

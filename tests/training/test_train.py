@@ -186,6 +186,7 @@ PEOPLE = Recipe(
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_path, kill_before):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
