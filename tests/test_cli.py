@@ -253,11 +253,11 @@ def test_a_gallery_grows_and_shrinks(run, toy_dir, toy_test, tmp_path, capsys):
         verifier.identify(photos[2], other, threshold=0.5)
     assert cli.main(["gallery", "list", str(tmp_path)]) == 1
     assert "is no gallery" in capsys.readouterr().err
-    assert cli.main([*words, "--index", "usearch"]) == 1
+    assert cli.main([*words, "--index", "faiss"]) == 1
     assert "door has no index. Make it anew" in capsys.readouterr().err
-    assert cli.main([*words[:4], str(tmp_path / "a"), *words[5:], "--index", "usearch"]) == 1
+    assert cli.main([*words[:4], str(tmp_path / "a"), *words[5:], "--index", "faiss"]) == 1
     assert "--index is for what `siamese-nn gallery add` made" in capsys.readouterr().err
-    if importlib.util.find_spec("usearch"):
+    if importlib.util.find_spec("faiss"):
         assert cli.main(["gallery", "index", door]) == 1  # this run compares by distances
         assert "An index is for vectors of length 1" in capsys.readouterr().err
 

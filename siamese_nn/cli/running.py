@@ -16,6 +16,7 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     # TensorFlow's own messages drown ours; whoever wants them sets the variable.
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # it tells of processors
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--index",
-        choices=("usearch",),
+        choices=("faiss",),
         help="search by what `siamese-nn gallery index` made (default: exactly)",
     )
     add_align(command)

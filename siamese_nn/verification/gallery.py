@@ -81,7 +81,8 @@ class Gallery:
             as many as it takes to be of `k` people. A name may come several times.
         """
         blocks = comparison.blocks(embeddings, self.embeddings)
-        scores, where = top_scores(blocks, len(embeddings), k_photos(k, self._counted[1]))
+        count = k_photos(k, np.sort(self._counted[1])[::-1])
+        scores, where = top_scores(blocks, len(embeddings), count)
         return self.names[where], scores
 
     def save(self, path: str | os.PathLike) -> None:
@@ -132,6 +133,6 @@ class Gallery:
 
 
 def k_photos(k: int, counts: np.ndarray) -> int:
-    """Returns how many photos are of at least `k` people, who have `counts` photos each."""
+    """Returns how many photos are of at least `k` people, who have `counts` photos each, the most first."""
     # Even if all photos of those with the most come first, one more is of another person.
-    return int(np.sort(counts)[::-1][: k - 1].sum()) + 1
+    return int(counts[: k - 1].sum()) + 1

@@ -3,6 +3,7 @@
 import json
 import logging
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,98 +12,113 @@ import numpy as np
 
 from ..evaluation.search import score_blocks, top_scores
 
-INDEXES = ("usearch",)
-_FILE, _FACTS = "index.usearch", "index.json"
-_AT_LEAST, _QUERIES = 32, 1000
+INDEXES = ("faiss",)
+_FILE, _FACTS = "index.faiss", "index.json"
+_AT_LEAST, _ASKED, _RECALL = 32, 1000, 0.97
+_ROWS = 2**16
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryIndex:
-    """A graph over the first rows of a gallery's vectors; `read_index` reads it.
+    """Lists of vectors near one another, over the first rows of a gallery; `read_index` reads it.
 
     Args:
-        graph: usearch's.
+        lists: faiss's, mapped.
         vectors: the name of the file whose rows it has.
         rows: how many of them it knows; those that came later are searched exactly.
         recall: the share of photos whose nearest other photo it found.
     """
 
-    graph: Any
+    lists: Any
     vectors: str
     rows: int
     recall: float
 
     def proposed(self, queries: np.ndarray, count: int) -> np.ndarray:
-        """Returns rows for each query, `(q, m)`, at least twice `count` where it knows so many."""
-        wanted = min(max(2 * count, _AT_LEAST), len(self.graph))
-        return self.graph.search(queries, wanted).keys.reshape(len(queries), wanted).astype(np.int64)
+        """Returns rows for each query, `(q, m)`, twice `count` or more; -1 where it found no further one."""
+        return self.lists.search(queries, min(max(2 * count, _AT_LEAST), self.lists.ntotal))[1]
 
 
-def _usearch() -> Any:
+def _faiss() -> Any:
     try:
-        import usearch.index
+        import faiss
     except ImportError as error:
         raise ImportError(
-            "An index needs usearch: pip install 'siamese_nn[index]'. Without `index` the search is exact"
+            "An index needs faiss: pip install 'siamese_nn[index]'. Without `index` the search is exact"
         ) from error
-    return usearch.index
+    return faiss
 
 
 def make_index(folder: Path, vectors: str, embeddings: np.ndarray, owners: np.ndarray) -> float:
     """Writes an index of all photos in the gallery, and returns its recall."""
     from ..files import replacing, write_text
 
+    faiss = _faiss()
     rows = np.flatnonzero(owners >= 0)
-    for start in range(0, len(rows), 2**16):
-        lengths = np.linalg.norm(embeddings[rows[start : start + 2**16]], axis=1)
+    if not len(rows):
+        raise ValueError(f"{folder} holds nobody: all were removed. Add people")
+    for start in range(0, len(rows), _ROWS):
+        lengths = np.linalg.norm(embeddings[rows[start : start + _ROWS]], axis=1)
         if not np.allclose(lengths, 1, atol=1e-3):
             raise ValueError(
                 f"An index is for vectors of length 1, which cosines compare. {folder} holds others: search "
                 "it without `index`"
             )
-    size = embeddings.shape[1]
-    graph = _usearch().Index(
-        ndim=size, metric="cos", dtype="i8", connectivity=16, expansion_add=64, expansion_search=256
-    )
-    for start in range(0, len(rows), 2**16):
-        graph.add(rows[start : start + 2**16], embeddings[rows[start : start + 2**16]])
-    recall = _recall(graph, embeddings, owners, rows)
+    generator = np.random.default_rng(0)
+    n_lists = min(int(2 * len(rows) ** 0.5), len(rows))
+    lists = faiss.index_factory(embeddings.shape[1], f"IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    lists.cp.min_points_per_centroid = 1  # faiss would print a warning
+    lists.train(embeddings[np.sort(generator.choice(rows, min(len(rows), 50 * n_lists), replace=False))])
+    for start in range(0, len(rows), _ROWS):
+        lists.add_with_ids(embeddings[rows[start : start + _ROWS]], rows[start : start + _ROWS])
+    asked = generator.choice(rows, min(2 * _ASKED, len(rows)), replace=False)
+    best = _nearest(embeddings, owners, asked)
+    while lists.nprobe < n_lists and _found(lists, embeddings, asked[1::2], best[1::2]) < _RECALL:
+        lists.nprobe = min(2 * lists.nprobe, n_lists)
+    recall = _found(lists, embeddings, asked[::2], best[::2])  # not those that chose how many lists
     with replacing(folder / _FILE, mode=0o600) as partial:
-        try:
-            graph.save(str(partial))
-        except RuntimeError as error:  # usearch's word for a full disk
-            raise OSError(
-                f"{folder / _FILE} cannot be written ({error}). Make room, and try again"
-            ) from error
+        with partial.open("wb") as file:  # faiss itself doesn't tell of a disk that fills up at the end
+            faiss.write_index(lists, faiss.PyCallbackIOWriter(file.write))
         checksum = zlib.crc32(np.memmap(partial, np.uint8, "r").data)
     facts = {"vectors": vectors, "rows": len(owners), "recall": recall, "crc32": checksum}
     write_text(folder / _FACTS, json.dumps(facts))
+    remove_index(folder, but=(_FILE, _FACTS))
     _logger.info("%s: an index of %d photos, recall at 1 %.4f", folder, len(rows), recall)
     return recall
 
 
-def _recall(graph: Any, embeddings: np.ndarray, owners: np.ndarray, rows: np.ndarray) -> float:
-    """The share of photos, themselves left out, whose nearest the graph finds as the exact search does."""
-    if len(rows) < 2:
-        return 1.0
-    asked = np.random.default_rng(0).choice(rows, min(_QUERIES, len(rows)), replace=False)
-    queries = embeddings[asked]
+def remove_index(folder: Path, but: tuple[str, ...] = ()) -> None:
+    """Removes the files of an index, those of an earlier version, too: they hold vectors."""
+    for left in folder.glob("index.*"):
+        if left.name not in but:
+            with suppress(OSError):  # Windows keeps a file that is open
+                left.unlink()
+
+
+def _nearest(embeddings: np.ndarray, owners: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The score of each asked photo's nearest other one; -2 where there is none."""
 
     def others():
-        for row, column, scores in score_blocks(queries, embeddings):
+        for row, column, scores in score_blocks(embeddings[asked], embeddings):
             scores[:, owners[column : column + scores.shape[1]] < 0] = -2
             own = asked[row : row + len(scores)] - column
             inside = np.flatnonzero((own >= 0) & (own < scores.shape[1]))
             scores[inside, own[inside]] = -2
             yield row, column, scores
 
-    best = top_scores(others(), len(asked), 1)[0][:, 0]
-    found = graph.search(queries, min(_AT_LEAST, len(rows))).keys.reshape(len(asked), -1).astype(np.int64)
-    scores = np.einsum("qd,qkd->qk", queries, embeddings[found])
-    scores[found == asked[:, None]] = -2
-    return float(np.mean(scores.max(axis=1) >= best - 1e-6))  # another photo as near is as good
+    return top_scores(others(), len(asked), 1)[0][:, 0]
+
+
+def _found(lists: Any, embeddings: np.ndarray, asked: np.ndarray, best: np.ndarray) -> float:
+    """The share of photos, themselves left out, for which the index proposes one as near as the nearest."""
+    if not len(asked):
+        return 1.0
+    proposed = lists.search(embeddings[asked], min(_AT_LEAST, lists.ntotal))[1]
+    scores = np.einsum("qd,qkd->qk", embeddings[asked], embeddings[proposed])
+    scores[(proposed < 0) | (proposed == asked[:, None])] = -2
+    return float(np.mean(scores.max(axis=1) >= best - 1e-6))
 
 
 def read_index(folder: Path, vectors: str, n_rows: int) -> GalleryIndex:
@@ -117,13 +133,16 @@ def read_index(folder: Path, vectors: str, n_rows: int) -> GalleryIndex:
         held, rows, recall = facts["vectors"], int(facts["rows"]), float(facts["recall"])
         whole = zlib.crc32(np.memmap(folder / _FILE, np.uint8, "r").data) == facts["crc32"]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder / _FACTS} is damaged ({error}). {anew}") from error
+        raise ValueError(f"{folder / _FILE} is damaged, or {_FACTS} is ({error}). {anew}") from error
     if not whole:
         raise ValueError(f"{folder / _FILE} is damaged. {anew}")
     if held != vectors:
         raise ValueError(f"{folder / _FILE} is older than the gallery, which was compacted. {anew}")
     if rows > n_rows:
         raise ValueError(f"{folder / _FILE} is newer than the gallery, which a copy has replaced. {anew}")
-    graph = _usearch().Index.restore(str(folder / _FILE), view=True)
-    graph.expansion_search = 256
-    return GalleryIndex(graph, held, rows, recall)
+    faiss = _faiss()
+    try:
+        lists = faiss.read_index(str(folder / _FILE), faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
+    except RuntimeError as error:
+        raise ValueError(f"{folder / _FILE} is of another version of faiss ({error}). {anew}") from error
+    return GalleryIndex(lists, held, rows, recall)

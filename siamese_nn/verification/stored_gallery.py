@@ -15,7 +15,7 @@ import numpy as np
 from . import gallery_files
 from .gallery import Gallery
 from .gallery_files import LOG
-from .gallery_index import INDEXES, GalleryIndex, make_index, read_index
+from .gallery_index import INDEXES, GalleryIndex, make_index, read_index, remove_index
 from .gallery_view import GalleryView
 
 __all__ = ["LOG", "GalleryInUse", "GalleryView", "StoredGallery"]
@@ -44,7 +44,7 @@ class StoredGallery:
 
     Args:
         folder: what `create` made.
-        index: `None` searches exactly; `"usearch"` (extra `index`) by what `make_index` made, for millions of
+        index: `None` searches exactly; `"faiss"` (extra `index`) by what `make_index` made, for millions of
             photos. It proposes photos, whose scores are exact; it may miss the nearest. Photos that were
             added after it are searched exactly.
 
@@ -156,7 +156,7 @@ class StoredGallery:
                 gallery_files.append(self.folder, state, {"remove": sorted(set(names))})
 
     def compact(self) -> None:
-        """Writes the folder anew, without the vectors of people who were removed.
+        """Writes the folder anew, without the vectors of people who were removed, and without an index.
 
         Whoever reads meanwhile goes on with the file that they have, until their next call.
 
@@ -169,18 +169,19 @@ class StoredGallery:
             numbers, counts = np.unique(view.owners[rows], return_counts=True)
             people = [[view.people[i], n] for i, n in zip(numbers.tolist(), counts.tolist(), strict=True)]
             gallery_files.write(self.folder, view.model, view.embeddings, people, rows)
+            remove_index(self.folder)
         self._refresh()
 
     def make_index(self) -> float:
-        """Makes the index that `index="usearch"` searches by.
+        """Makes the index that `index="faiss"` searches by.
 
         Returns:
             Its recall at 1: of 1,000 photos, themselves left out, the share whose nearest it finds.
 
         Raises:
             GalleryInUse: if another process is writing.
-            ImportError: if usearch is not installed.
-            ValueError: if the vectors are not of length 1.
+            ImportError: if faiss is not installed.
+            ValueError: if nobody is stored, or the vectors are not of length 1.
         """
         with self._writing() as state:
             return make_index(self.folder, state.vectors.name, state.view.embeddings, state.view.owners)
