@@ -49,7 +49,7 @@ def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} must be a file. Received: a folder. Give the name of a file in it")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     _remove_abandoned(path)
     folder, lock = _own_folder(path)
     partial = folder / path.name
@@ -63,6 +63,15 @@ def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(
+            f"{folder} must be a folder. Received: a file, or a place in one. Choose another name"
+        ) from error
 
 
 def _own_folder(path: Path) -> tuple[Path, int | None]:
@@ -129,7 +138,7 @@ def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(lock_file.parent)
     lock = FileLock(lock_file, timeout=0)
     try:
         lock.acquire()

@@ -1,5 +1,8 @@
 """`train --data people/` and `--align`, up to the training itself."""
 
+import json
+import re
+import shutil
 import sys
 
 import numpy as np
@@ -36,6 +39,17 @@ def test_a_folder_of_people_is_split_so_that_nobody_is_on_two_sides(toy_dir, ask
     assert not set(photos) & (val.identities() | test.identities()) and set(photos) >= train.identities()
 
 
+def test_photos_that_may_not_be_aligned_are_told(toy_dir, tmp_path, asked, caplog):
+    people = shutil.copytree(toy_dir / "lfw2", tmp_path / "people")
+    told = "people: it is not known where the faces lie"
+    assert cli.main(["train", "--data", str(people)]) == 1 and told in caplog.text
+    caplog.clear()
+    frame = {"face": "middle", "points": faces.LFW_A.points, "size": faces.LFW_A.size}
+    (people / "frame.json").write_text(json.dumps(frame))
+    assert cli.main(["train", "--data", str(people)]) == 1 and told not in caplog.text
+    assert len(asked) == 2
+
+
 def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, asked):
     data = str(toy_dir / "lfw2")
     assert cli.main(["train", "--data", data, "--split", "letters"]) == 1
@@ -68,6 +82,12 @@ def test_pair_files_alone(toy_dir, tmp_path, capsys):
     third = datasets.people_folds(people, 3, seed=3)[2]
     assert datasets.read_pairs(tmp_path / "folds/fold-3/train.txt", people).keys() == third.train.keys()
     assert len(capsys.readouterr().out.split()) == 9
+
+
+def test_pair_files_are_not_written_among_the_people(toy_dir, capsys):
+    people = toy_dir / "lfw2"
+    assert cli.main(["pairs", "make", str(people), "--out", str(people / "pairs")]) == 1
+    assert "`--out` must lie outside of" in capsys.readouterr().err and not (people / "pairs").exists()
 
 
 def test_pair_files_are_not_written_over(toy_dir, tmp_path, capsys):
@@ -112,6 +132,25 @@ def test_options_of_lfw_a_are_refused(toy_dir, asked, options, capsys):
 def test_align_is_for_own_people(asked, capsys):
     assert cli.main(["train", "--align"]) == 1
     assert "`--align` is for a folder with a folder of photos for each person" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--align"]])
+def test_what_is_no_folder_of_people_is_told_before_any_photo_is_looked_at(tmp_path, asked, options, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "flat").mkdir()
+    for file in ("file", "flat/a.jpg", "people/Ada/1.jpg", "people/loose.jpg"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for name, message in (
+        ("absent", "folder of photos for each person, or an organised LFW-a.*absent, which is no folder"),
+        ("file", "folder of photos for each person.*file, which is no folder"),
+        ("empty", "folder of photos for each person.*empty, which holds no folder"),
+        ("flat", "folder of photos for each person.*flat, which holds no folder"),
+        ("people", "Photos must lie in the folders of their people.*people/loose.jpg"),
+    ):
+        assert cli.main(["train", "--data", str(tmp_path / name), *options]) == 1
+        assert re.search(message, capsys.readouterr().err)
+    assert not asked and not list(tmp_path.glob("*-aligned"))
 
 
 def test_raw_photos_are_aligned_before_they_are_trained_on(tmp_path, asked, monkeypatch, capsys):

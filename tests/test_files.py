@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import siamese_nn
-from siamese_nn.files import read_json, replacing, write_text
+from siamese_nn.files import locked, read_json, replacing, write_text
 
 CHILD_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(siamese_nn.__file__).parents[1])}
 
@@ -23,6 +23,18 @@ def test_a_failed_writer_leaves_the_old_file_and_no_rest(tmp_path):
     assert (tmp_path / "deep" / "notes.txt").read_text() == "old"
     write_text(tmp_path / "deep" / "notes.txt", "new\n")
     assert (tmp_path / "deep" / "notes.txt").read_bytes() == b"new\n"
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "notes").touch()
+    for folder in (tmp_path / "notes", tmp_path / "notes" / "deeper"):
+        with pytest.raises(OSError, match=f"{folder} must be a folder. Received: a file"):
+            write_text(folder / "new.txt", "")
+        with (
+            pytest.raises(OSError, match=f"{folder} must be a folder. Received: a file"),
+            locked(folder / ".lock", ValueError()),
+        ):
+            pass
 
 
 def test_two_writers_of_one_file_have_files_of_their_own(tmp_path):

@@ -20,7 +20,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         dest="run_dir",
         type=Path,
         metavar="RUN",
-        help="a run, or what verifier make left, that has not seen these people: it judges who is on a photo",
+        help="a run, or what verifier make left, that has not learnt from these people: it judges who is on "
+        "a photo",
     )
     command.add_argument(
         "--output", type=Path, metavar="FOLDER", help="for audit.html and audit.csv (default: PEOPLE-audit)"
@@ -45,4 +46,5 @@ def _audit(options: argparse.Namespace) -> None:
         print(note)
     for kind, count in Counter(finding.kind for finding in audit.findings).items():
         print(f"{kind}: {count}")
-    print(f"{audit.n_photos} photos of {audit.n_people} people; nothing was changed.\n{page}\n{output / CSV}")
+    print(f"{audit.n_photos} photos of {len(audit.people)} people; nothing was changed.")
+    print(page, output / CSV, sep="\n")

@@ -29,6 +29,10 @@ def train_folds(recipe: Any, data_dir: Path, n_folds: int, run_dir: Path) -> Non
 
 def write_pairs(people: Path, output: Path, n_folds: int | None, seed: int) -> None:
     """Writes the pair files of a folder of people, split once or into folds, and prints their names."""
+    if output.resolve().is_relative_to(people.resolve()):
+        raise ValueError(
+            f"`--out` must lie outside of {people}, where each folder is a person. Received: {output}"
+        )
     if n_folds is None:
         print(*datasets.load_people(people, seed=seed).write_pairs(output), sep="\n")
         return

@@ -2,12 +2,13 @@
 
 import argparse
 import logging
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from .. import datasets
 from ..datasets.own_people import require_enough
-from ..datasets.photo_folders import listing
+from ..datasets.photo_folders import listing, some
 from ..datasets.raw_photos import RAW_ENDINGS
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
@@ -101,17 +102,28 @@ def _train(options: argparse.Namespace) -> None:
     if by_letters:
         options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
-    if options.data != "toy" and not Path(options.data).exists():
+    if options.data != "toy" and not _folders(Path(options.data)):
         raise FileNotFoundError(
             "`--data` must be a folder with a folder of photos for each person, or an organised LFW-a, which "
-            f"`siamese-nn organize SOURCE {options.data}` makes. Received: {options.data}, which is not there"
+            f"`siamese-nn organize SOURCE {options.data}` makes. Received: {options.data}, which "
+            + ("holds no folder" if Path(options.data).is_dir() else "is no folder")
         )
     _require_fitting(options, own, by_letters, recipe)
     if own:  # before hours of aligning: none gets more photos by it
-        people = {
-            name: photos for name, photos in listing(Path(options.data), RAW_ENDINGS)[1].items() if photos
-        }
+        alone, folders, _ = listing(Path(options.data), RAW_ENDINGS)
+        people = {name: photos for name, photos in folders.items() if photos}
+        if alone and people:
+            raise ValueError(
+                "Photos must lie in the folders of their people. Received, beside these: "
+                f"{some([str(path) for path in alone])}. Move or remove what is there"
+            )
         require_enough(options.data, people, split=own_split, n_folds=options.folds)
+        if not options.align and datasets.known_frame(chain(*people.values())) is None:
+            logger.warning(
+                "%s: it is not known where the faces lie. Unless that is one place in all photos, "
+                "add --align",
+                options.data,
+            )
     data_dir = _aligned(options) if options.align else data_folder(options.data)
     split = "letters" if by_letters else recipe.split
     title = f"{data_dir.name}-{title_of(name)}-{split}-{recipe.seed}{changes}"
@@ -145,10 +157,16 @@ def _train(options: argparse.Namespace) -> None:
 def _is_of_own_people(data: str) -> bool:
     """Whether a folder holds folders of people's photos, and not what `organize` makes."""
     folder = Path(data)
-    if data == "toy" or not folder.is_dir() or (folder / "lfw_a.json").exists():
+    if data == "toy" or (folder / "lfw_a.json").exists():
         return False
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-    return bool(names) and not {"train", "test", "unused"} & set(names)
+    names = _folders(folder)
+    return bool(names) and not {"train", "test", "unused"} & names
+
+
+def _folders(folder: Path) -> set[str]:
+    """The names of the folders in one; none of what is no folder."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
 
 def _aligned(options: argparse.Namespace) -> Path:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -19,12 +20,11 @@ from tqdm.auto import tqdm
 from .. import faces
 from ..files import csv_text, locked, read_csv, read_json, replacing, write_text
 from .photo_files import ImageError, read_photo
-from .photo_folders import is_plain, listing, require_different_names, some
+from .photo_folders import FRAME, LIST, LOCK, is_plain, listing, require_different_names, some
 from .raw_photos import RAW_ENDINGS, open_raw_photo
 
 logger = logging.getLogger(__name__)
 
-LIST, FRAME = "photos.csv", "frame.json"
 ALIGNED, NO_FACE, UNREADABLE, LEFT_OUT = "aligned", "no face", "unreadable", "left out"
 _TAKEN = {"middle": "one nearest the middle", "largest": "largest"}
 _COLUMNS = ("photo", "sha256", "result", "faces", "aligned", "reason")
@@ -79,7 +79,7 @@ def align_folder(
     busy = AlignedFolderInUse(
         f"Another process is aligning into {output}. Wait for it, or choose another folder"
     )
-    with locked(output / ".lock", busy):
+    with locked(output / LOCK, busy):
         write_text(output / FRAME, json.dumps(choice, indent=2) + "\n")
         before = _read_list(output)
         for name in set(before) - set(names):
@@ -107,6 +107,9 @@ def align_folder(
                 pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is begun
         empty = dict.fromkeys(_COLUMNS, "")
         rows += [empty | {"photo": name, "result": LEFT_OUT, "reason": why} for name, why in left_out.items()]
+        for folder in {(output / name).parent for name in before} - {output}:
+            with suppress(OSError):  # of somebody of whom a photo is left
+                folder.rmdir()  # a training would ask of whom it is
         rows.sort(key=lambda row: row["photo"])
         write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows]))
     kept = {PurePosixPath(row["photo"]).parts[0] for row in rows if row["result"] == ALIGNED}
@@ -176,8 +179,8 @@ def _files(source: Path, output: Path) -> tuple[list[str], list[str], dict[str, 
         )
     photos = sorted(path.relative_to(source).as_posix() for path in chain(alone, *people.values()))
     left_out = {
-        path.relative_to(source).as_posix(): "a folder in a person's folder, or a broken link"
-        if path.is_dir() or not path.exists()
+        path.relative_to(source).as_posix(): "no file: a folder in a person's folder, a broken link or a pipe"
+        if not path.is_file()
         else f"no photo, by its ending {path.suffix}"
         for path in others
         if not path.name.startswith(".")
@@ -193,8 +196,8 @@ def _files(source: Path, output: Path) -> tuple[list[str], list[str], dict[str, 
 
 
 def _require_own(output: Path, choice: dict[str, Any]) -> None:
-    own = (".lock", ".partial-")
-    others = output.exists() and any(not entry.name.startswith(own) for entry in output.iterdir())
+    own = (LOCK, ".partial-")
+    others = output.is_dir() and any(not entry.name.startswith(own) for entry in output.iterdir())
     if others and not (output / FRAME).exists():
         raise ValueError(
             f"{output} must be a new folder, or one of aligned photos. Received one with other files"

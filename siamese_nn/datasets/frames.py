@@ -6,9 +6,9 @@ from pathlib import Path
 
 from .. import faces
 from ..files import read_json
-from .aligned_folder import FRAME
 from .cfp_archive import cfp_is_aligned
 from .lfw_a import check_lfw_a
+from .photo_folders import FRAME
 
 
 def known_frame(paths: Iterable[str | os.PathLike]) -> faces.Frame | None:

@@ -23,6 +23,7 @@ _CAMERAS = (
 )
 _LFW_NAME = re.compile(rf"(?!(?i:{_CAMERAS.replace(' ', '|')})(?:_[0-9]+)+$)(.*[^\W\d_].*)_[0-9]{{4}}")
 _MOST_NAMED = 10
+LIST, FRAME, LOCK = "photos.csv", "frame.json", ".lock"  # what `align_folder` writes beside the photos
 
 
 def photos_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
@@ -211,12 +212,14 @@ def listing(
 
     Returns:
         The photos that lie in it directly; the photos of each folder in it by the folder's name, of one
-        without any an empty list; and what is left out: hidden, deeper, or of another ending.
+        without any an empty list; and what is left out: hidden, deeper, or of another ending. What
+        `align_folder` writes into its folder is none of these.
     """
     alone: list[Path] = []
     folders: dict[str, list[Path]] = {}
     left_out: list[Path] = []
-    for entry in sorted(folder.iterdir()):
+    own = (LIST, FRAME, LOCK) if (folder / FRAME).is_file() else ()
+    for entry in sorted(entry for entry in folder.iterdir() if entry.name not in own):
         photos = alone
         in_folder = entry.is_dir() and not entry.name.startswith(".")
         if in_folder:

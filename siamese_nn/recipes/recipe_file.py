@@ -50,10 +50,12 @@ def read_recipe(path: str | os.PathLike) -> Recipe:
             f"`siamese-nn recipes face > {path}` writes one"
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows writes a mark before it
         if not values:
             raise ValueError(f"It must name a field at least. `siamese-nn recipes face > {path}` writes all")
         return Recipe(**_checked(values, _FIELDS, {}))
+    except UnicodeDecodeError as error:  # as PowerShell writes what a command prints
+        raise ValueError(f"{path} must be text in UTF-8. Received other bytes. Save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -28,6 +28,7 @@ RECIPE, STATE, HISTORY, LOGS = "recipe.json", "state.npz", "history.csv", "logs"
 MODEL, LAST, FINISHED = "model.keras", "last.keras", "finished.keras"
 SCORES, VERIFIER, RESULTS, PAGE = "scores.json", "verifier.json", "results.json", "report.html"
 HELD_OUT = "held_out_scores.npy"  # of a verifier
+FOLD, FOLDS_MODEL = "fold-{}", "model"  # in a folder of folds: the runs by number, and the model to use
 CURVES = {quantity: f"{quantity}.png" for quantity in ("accuracy", "loss", "auc")}
 PAIRS = "pairs.png"
 PRETRAINING = "pretraining"  # the folder of the run of what came before this one

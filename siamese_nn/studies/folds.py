@@ -17,12 +17,12 @@ from ..datasets.photo_folders import some
 from ..evaluation import FoldsReport, folds_report, verification_report
 from ..files import write_text
 from ..recipes.recipe import Recipe
-from ..runs.folder import PAGE, read_results, read_scores
+from ..runs.folder import FOLD, FOLDS_MODEL, PAGE, read_results, read_scores
 from ..runs.html_page import percent, write_page
 from ..runs.results import Results
 from ..training.train import train
 
-FIGURES, MODEL = "folds.json", "model"
+FIGURES = "folds.json"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def train_folds(
         KeyboardInterrupt: on Ctrl-C, as `training.train`.
     """
     runs_dir = Path(runs_dir)
-    run_dirs = [runs_dir / f"fold-{number}" for number in range(1, len(folds) + 1)]
+    run_dirs = [runs_dir / FOLD.format(number) for number in range(1, len(folds) + 1)]
     _require_own_folder(runs_dir, run_dirs)
     if len(folds) < 2:
         raise ValueError(f"`folds` must be at least 2. Received: {len(folds)}")
@@ -125,7 +125,7 @@ def train_model(
     Raises:
         ValueError, KeyboardInterrupt: as `training.train`.
     """
-    first, run_dir = folds[0], Path(runs_dir) / MODEL
+    first, run_dir = folds[0], Path(runs_dir) / FOLDS_MODEL
     held_out = first.test.identities()
     photos = {name: own for fold in folds for name, own in fold.photos.items() if name not in held_out}
     train(
@@ -138,7 +138,7 @@ def train_model(
 
 
 def _require_own_folder(runs_dir: Path, run_dirs: Sequence[Path]) -> None:
-    own = {FIGURES, PAGE, MODEL, *(run_dir.name for run_dir in run_dirs)}
+    own = {FIGURES, PAGE, FOLDS_MODEL, *(run_dir.name for run_dir in run_dirs)}
     others = [entry.name for entry in runs_dir.iterdir()] if runs_dir.exists() else []
     others = sorted(name for name in others if name not in own and not name.startswith("."))
     if others:

@@ -80,7 +80,7 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
             "Where a recipe has a `crop`, its photos must be of one size. Received: "
             f"crop={recipe.crop}, {paths[sizes.index(commonest)]} of {commonest[0]} x {commonest[1]} pixels "
             f"(height x width), and {paths[sizes.index(other)]} of {other[0]} x {other[1]}. Bring all to one "
-            "size, with the faces in one place"
+            "size, with the faces in one place, as `siamese-nn align` and `train --align` do"
         )
     margin = 0 if recipe.augmentation is None else recipe.augmentation.margin
     wanted = recipe.photo_format.with_margin(int(margin)).crop or recipe.crop

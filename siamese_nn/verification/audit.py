@@ -14,7 +14,6 @@ from tqdm.auto import tqdm
 
 from .. import evaluation, faces
 from ..datasets import known_frame
-from ..datasets.aligned_folder import FRAME, LIST
 from ..datasets.images import ImageError
 from ..datasets.photo_folders import listing, people_as_named, some, written_alike
 from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
@@ -60,10 +59,14 @@ class Audit:
     """What was found, and what was not looked for."""
 
     folder: Path
+    people: dict[str, list[Path]]
     findings: list[Finding]
     notes: list[str]
-    n_photos: int
-    n_people: int
+
+    @property
+    def n_photos(self) -> int:
+        """How many photos the folder has."""
+        return sum(map(len, self.people.values()))
 
     def write_csv(self, path: str | os.PathLike) -> None:
         """Writes the findings, a line each. No cell is taken for a formula."""
@@ -81,7 +84,8 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
 
     Args:
         folder: the people; photos of all kinds that `datasets.open_raw_photo` reads.
-        verifier: of a run, or of any embedding, that has not seen these people.
+        verifier: of a run, or of any embedding, that has not learnt from these people. Only its network
+            counts: its threshold may be chosen on them, and plays no part.
         seed: of the halves of people in which photos are judged.
 
     Returns:
@@ -89,18 +93,19 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        IdentityLeakError: if the verifier has seen somebody of these people.
+        IdentityLeakError: if the network has learnt from somebody of these people.
         ValueError: if there are no photos, or too few people to judge by; see `evaluation.rank_suspects`.
     """
     folder = Path(folder)
     people = {name: own for name, own in people_as_named(folder, RAW_ENDINGS).items() if own}
     if verifier is not None:
-        seen = {spelling(name) for name in verifier.seen_people}
-        if known := [name for name in people if spelling(name) in seen]:
+        learnt = {spelling(name) for name in verifier.embedding.trained_on}
+        if known := [name for name in people if spelling(name) in learnt]:
             raise IdentityLeakError(
-                f"{folder} must hold people whom the verifier has not seen: labels that it knows by heart "
-                f"vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take a run of "
-                "other people, such as `siamese-nn train --data data/lfw-a --recipe face` makes"
+                f"{folder} must hold people from whom the network has not learnt: labels that it knows by "
+                f"heart vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take a "
+                "run of other people, such as `siamese-nn train --data data/lfw-a --recipe face` makes; "
+                "`--exclude FILE` leaves out those who are in both"
             )
     names = [name for name, own in people.items() for _ in own]
     paths = [path for own in people.values() for path in own]
@@ -111,19 +116,21 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
         notes.append("Faces were not looked for: pip install 'siamese_nn[faces]'")
     if verifier is None:
         notes.append(
-            f"{_NOT_LOOKED_FOR}: that takes a verifier that has not seen these people, `--run RUN`. "
+            f"{_NOT_LOOKED_FOR}: that takes a network that has not learnt from them, `--run RUN`. "
             "`siamese-nn train --data data/lfw-a --recipe face` makes one, or `siamese-nn verifier "
             "make` of your network"
         )
     elif (n := _several(names)) < FEWEST_TO_JUDGE:
         raise ValueError(f"{folder}: {_too_few(n)}. Add people, or photos of them, or give no verifier")
+    elif verifier.embedding.frame is None:
+        name = verifier.embedding.name
+        notes.append(f"Where faces lie for {name} is not known: photos are judged as they are")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda path: _look(path, looks), paths)
         seen_photos = list(tqdm(found, total=len(paths), desc="Looking", unit=" photos", disable=None))
     findings = [
         Finding(LEFT_OUT, _below(folder, path), "", None, "hidden, deeper, or of another ending")
         for path in listing(folder, RAW_ENDINGS)[2]
-        if path.name not in (LIST, FRAME)
     ]
     findings += [
         Finding(photo.kind, _below(folder, path), "", None, photo.reason)
@@ -159,7 +166,7 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
                 if {found.photo, found.other} not in told
             ]
     findings.sort(key=lambda finding: KINDS.index(finding.kind))
-    return Audit(folder, findings, notes, len(paths), len(people))
+    return Audit(folder, people, findings, notes)
 
 
 def _judged(

@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..datasets.images import ImageError
-from ..datasets.photo_folders import people_as_named
-from ..datasets.raw_photos import RAW_ENDINGS, open_raw_photo
+from ..datasets.raw_photos import open_raw_photo
 from ..runs import html_page
 from ..runs.html_page import Picture
 from .audit import LEFT_OUT, NEARLY_TWICE, ONE_PERSON, SOMEBODY_ELSE, TWICE, Audit, Finding
@@ -21,22 +20,19 @@ _OF_A_PERSON = 3  # photos
 
 def write_audit_page(audit: Audit, output: str | os.PathLike) -> Path:
     """Writes the page, and returns its path. The photos that it shows are in it, small."""
-    people = people_as_named(audit.folder, RAW_ENDINGS)
     sections = []
     for kind, group in groupby(audit.findings, key=lambda finding: finding.kind):
         found = list(group)
-        shown = [
-            {"photos": _photos(audit.folder, people, finding), "finding": finding}
-            for finding in found[:_MOST]
-        ]
+        shown = [{"photos": _photos(audit, finding), "finding": finding} for finding in found[:_MOST]]
         sections.append({"kind": kind, "n": len(found), "shown": shown})
     return html_page.write_page(
         output, "audit.html", title=f"What is wrong with {audit.folder.name}?", audit=audit, sections=sections
     )
 
 
-def _photos(folder: Path, people: dict[str, list[Path]], finding: Finding) -> list[tuple[str, list[Picture]]]:
+def _photos(audit: Audit, finding: Finding) -> list[tuple[str, list[Picture]]]:
     """Groups of photos, each with what it is."""
+    folder, people = audit.folder, audit.people
     if finding.kind == LEFT_OUT:
         return [(finding.photo, [])]
     if finding.kind == ONE_PERSON:

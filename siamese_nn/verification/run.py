@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..evaluation.calibration import Calibration
 from ..files import digest
-from ..runs.folder import RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
+from ..runs.folder import FOLD, FOLDS_MODEL, RECIPE, RESULTS, VERIFIER, read_results, read_verifier_settings
 from .embedding import Embedding
 from .fitted import Fitted
 from .safe_loading import read_held_out_scores
@@ -13,6 +13,13 @@ from .safe_loading import read_held_out_scores
 def load_run(run_dir: Path) -> Fitted:
     """Reads what a run's folder holds of its verifier; see `Verifier.load`."""
     if not (run_dir / RECIPE).exists() and not (run_dir / VERIFIER).exists():
+        if (run_dir / FOLD.format(1)).is_dir():
+            raise FileNotFoundError(
+                f"{run_dir} holds a run for each fold, and is none. Give one of them: "
+                f"{run_dir / FOLDS_MODEL}, which `train --folds` makes, is the one to use. To audit or "
+                "measure people of the folds take a run of others: each of these has learnt from some, and "
+                "scores of two folds cannot be compared"
+            )
         raise FileNotFoundError(
             f"{run_dir} is no run folder (it has no {RECIPE}). Give the folder that `siamese-nn train` named"
         )

@@ -71,7 +71,7 @@ def test_the_same_call_takes_up_only_what_is_new_or_changed(people, tmp_path):
     )  # dark now: what was aligned is another photo's
     (people / "Ada Lovelace/b.png").unlink()
     rows = align_folder(people, tmp_path / "out", finder=counted)
-    assert len(seen) == 1 and not list((tmp_path / "out").rglob("*.jpg"))
+    assert len(seen) == 1 and not [entry for entry in (tmp_path / "out").iterdir() if entry.is_dir()]
     assert [row["result"] for row in rows] == ["no face", "no face", "left out", "unreadable"]
 
 
@@ -146,6 +146,9 @@ def test_another_choice_or_folder_is_refused(people, tmp_path):
         align_folder(people, people / "out", finder=finder)
     with pytest.raises(FileNotFoundError, match="must be a folder with photos"):
         align_folder(tmp_path / "nowhere", tmp_path / "other", finder=finder)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(OSError, match="notes.txt must be a folder. Received: a file"):
+        align_folder(people, tmp_path / "notes.txt", finder=finder)
     with pytest.raises(ValueError, match="`face` must be one of"):
         align_folder(people, tmp_path / "other", face="all", finder=finder)
     Image.new("L", (9, 9)).save(people / "Ada Lovelace/b.png.jpg")

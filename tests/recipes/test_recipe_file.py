@@ -70,9 +70,11 @@ def test_a_wrong_file_is_one_error_that_names_it(written, text, message):
 
 
 def test_a_file_that_is_no_text_or_not_there(tmp_path):
-    (tmp_path / "my.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(ValueError, match="my.toml: 'utf-8' codec"):
+    (tmp_path / "my.toml").write_text("epochs = 2", encoding="utf-16")
+    with pytest.raises(ValueError, match="my.toml must be text in UTF-8.*Save it as UTF-8"):
         read_recipe(tmp_path / "my.toml")
+    (tmp_path / "my.toml").write_text("epochs = 2", encoding="utf-8-sig")  # with a mark before it
+    assert read_recipe(tmp_path / "my.toml").epochs == 2
     with pytest.raises(FileNotFoundError, match="siamese-nn recipes face > .*none.toml"):
         read_recipe(tmp_path / "none.toml")
 

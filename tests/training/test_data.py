@@ -60,7 +60,7 @@ def test_photos_of_other_sizes_are_refused_before_a_training_starts(toy_pairs, t
         photo.resize((500, 500)).save(larger)
     left = np.where(val.left == val.left[0], larger, val.left)
     other = datasets.Pairs(left, val.right, val.same, val.left_identities, val.right_identities)
-    with pytest.raises(ValueError, match=r"must be of one size.*larger.png of 500 x 500"):
+    with pytest.raises(ValueError, match=r"must be of one size.*larger.png of 500 x 500.*`train --align`"):
         training.train(recipe, train, other, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match=r"`crop` must fit into its photos. Received: crop=\(300, 140\)"):
