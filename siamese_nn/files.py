@@ -112,22 +112,36 @@ def _remove_abandoned(path: Path) -> None:
 def filling(folder: Path) -> Iterator[Path]:
     """Gives a new folder, which takes the place of `folder` once the block has ended without an error.
 
-    `folder` is missing or empty. What a call that was cut off left is removed. One process at a time may fill
-    a folder.
+    `folder` is missing or empty. Each writer has a folder of its own; of several the first one wins, and the
+    others are refused. After an error nothing is left. What a killed process left is removed by the next
+    call, where the system has `flock`.
     """
-    partial = folder.parent / f".{folder.name}.partial"
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    yield partial
-    put_in_place(partial, folder)
+    folder = Path(os.path.abspath(folder))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    own, lock = _own_folder(folder)
+    partial = own / folder.name
+    try:
+        partial.mkdir()
+        yield partial
+        put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
     """Renames a folder to one that is missing or empty."""
-    if folder.exists():
-        folder.rmdir()  # not every system renames onto an empty folder
-    partial.rename(folder)
+    try:
+        if folder.exists():
+            folder.rmdir()  # not every system renames onto an empty folder
+        partial.rename(folder)
+    except OSError as error:
+        raise OSError(
+            f"{folder} can't be replaced ({error.strerror}): it is in use, or another process has filled it "
+            "meanwhile. Name a new folder"
+        ) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import siamese_nn
-from siamese_nn.files import locked, read_json, replacing, write_text
+from siamese_nn.files import filling, locked, read_json, replacing, write_text
 
 CHILD_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(siamese_nn.__file__).parents[1])}
 
@@ -48,6 +48,21 @@ def test_two_writers_of_one_file_have_files_of_their_own(tmp_path):
         assert first.read_text() == "first"  # it is locked: no other writer takes it for abandoned
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_writers_of_one_folder_the_first_wins_and_nothing_mixes(tmp_path):
+    folder = tmp_path / "out"
+    told = r"out can't be replaced \(.*another process has filled it meanwhile"
+    with pytest.raises(OSError, match=told), filling(folder) as slow:
+        (slow / "a").write_text("slow")
+        with filling(folder) as quick:
+            assert quick != slow and (slow / "a").exists()
+            (quick / "b").write_text("quick")
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    with pytest.raises(RuntimeError), filling(tmp_path / "other") as partial:
+        (partial / "a").write_text("half")
+        raise RuntimeError
+    assert [*tmp_path.iterdir()] == [folder]
 
 
 def test_readers_see_one_whole_content_while_many_write(tmp_path):

@@ -177,21 +177,33 @@ def test_its_page_answers_and_keeps_nothing(flat, runtime, toy_test, tmp_path):
     uploads.mkdir()
     shutil.copy(left, people)
     whole = Path(left).read_bytes()
+    (tmp_path / "no-photo.txt").write_text("no photo")
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["app", str(flat), "--gallery", str(people.parent), "--port", str(port)]
+    command, door = folder / "siamese-nn-runtime", str(tmp_path / "door")
+    subprocess.run([command, "gallery", "add", str(flat), door, str(people.parent)], check=True)
+    card = flat / "README.md"
+    card.write_text("# A card\n")
+    words = ["app", str(flat), "--gallery", door, "--port", str(port)]
     server = subprocess.Popen(
-        [folder / "siamese-nn-runtime", *words],
+        [command, *words],
         env={**os.environ, "TMPDIR": str(uploads)},
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     )
     try:
         address = server.stdout.readline().split()[0]
         assert address == f"http://127.0.0.1:{port}/"
+        for number, told in (port, "Give another `--port`"), (65536, "`--port` must be from 1"):
+            again = [command, *words[:-1], str(number)]
+            refused = subprocess.run(again, capture_output=True, text=True)
+            assert refused.returncode == 1 and told in refused.stderr, refused.stderr
+            assert "Traceback" not in refused.stderr
+        shutil.move(people, people.with_name("Bo <b>"))
+        subprocess.run([command, "gallery", "remove", door, people.name], check=True)
+        subprocess.run([command, "gallery", "add", str(flat), door, str(people.parent)], check=True)
         code = f"""
 import json
 from gradio_client import Client, handle_file
@@ -199,15 +211,20 @@ from gradio_client.exceptions import AppError
 client = Client({address!r}, verbose=False)
 def ask(api, *photos):
     try:
-        return client.predict(*(photo and handle_file(photo) for photo in photos), api_name=api)[:2]
+        photos = [photo if isinstance(photo, dict) else photo and handle_file(photo) for photo in photos]
+        return client.predict(*photos, api_name=api)[:2]
     except AppError as error:
         return str(error)
 asked = [("/verify", {left!r}, {right!r}), ("/identify", {left!r}), ("/verify", {left!r}, None)]
+asked += [("/verify", {str(tmp_path / "no-photo.txt")!r}, {left!r})]
+asked += [("/verify", {{"path": "http://192.0.2.1/a.jpg", "meta": {{"_type": "gradio.FileData"}}}}, {left!r})]
+print(json.dumps(client.config["components"]))
 print(json.dumps([ask(*words) for words in (*asked, ("/verify", {left!r}, {str(tmp_path / "cut.jpg")!r}))]))
 """
         done = subprocess.run([folder / "python", "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        (verdict, _), (name, table), missing, damaged = json.loads(done.stdout.splitlines()[-1])
+        components, answers = map(json.loads, done.stdout.splitlines()[-2:])
+        (verdict, _), (name, table), missing, no_photo, from_elsewhere, damaged = answers
         if chromium := shutil.which("chromium"):
             browse = [
                 "--headless",
@@ -219,11 +236,15 @@ print(json.dumps([ask(*words) for words in (*asked, ("/verify", {left!r}, {str(t
             page = subprocess.run([chromium, *browse, address], capture_output=True, text=True, timeout=300)
             assert "Same person?" in page.stdout and "Who is it?" in page.stdout
     finally:
-        server.send_signal(signal.SIGINT)
+        card.unlink(missing_ok=True)
+        server.send_signal(signal.SIGTERM)  # Ctrl-C's way is the same
         server.wait(timeout=300)
     answer = Verifier.load(flat).verify(left, right)
     assert ("The same person" in verdict) == answer.same and f"Score {answer.score:.4f}" in verdict
-    assert "Ada &lt;b&gt;" in name and table["data"][0][0] == "Ada <b>"
+    assert "Bo &lt;b&gt;" in name and table["data"] == [["Bo <b>", table["data"][0][1]]]
+    assert any("A card" in str(own["props"].get("value")) for own in components)
+    assert no_photo.startswith("photo 1: not a whole JPEG or PNG image")
+    assert from_elsewhere == "A photo must be uploaded. Received an address."
     assert missing == "Give a photo in each place."
     assert damaged.startswith("photo 2") and str(tmp_path) not in damaged
     assert not list(uploads.rglob("*.jpg")), "what was uploaded lies there still"

@@ -50,13 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_align(command)
     limit = command.add_mutually_exclusive_group()
-    limit.add_argument(
-        "--fpir",
-        type=float,
-        default=0.01,
-        metavar="RATE",
-        help="share of strangers that may get a name, at most (default: 0.01)",
-    )
+    add_fpir(limit)
     limit.add_argument(
         "--threshold", type=float, metavar="SCORE", help="the score from which on a photo gets a name"
     )
@@ -74,6 +68,17 @@ def add_run(command: argparse.ArgumentParser) -> None:
     """Adds the arguments of every command over a trained run."""
     command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def add_fpir(command: argparse._ActionsContainer) -> None:
+    """Adds the argument of the commands that look for somebody in a gallery."""
+    command.add_argument(
+        "--fpir",
+        type=float,
+        default=0.01,
+        metavar="RATE",
+        help="share of strangers that may get a name, at most (default: 0.01)",
+    )
 
 
 def add_function(command: argparse.ArgumentParser) -> None:
@@ -125,14 +130,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index: str | None = None) -> Any:
-    """Returns the gallery that a file or a folder holds, or that its photos make."""
+    """Returns the gallery that a file or a folder holds, stored or not, or that its photos make."""
     from ..datasets.photo_folders import people_in, some
     from ..verification.gallery import Gallery
     from ..verification.photos import of_usable
     from ..verification.stored_gallery import LOG, StoredGallery
 
     if (path / LOG).exists():
-        return StoredGallery(path, index=index).view()
+        return StoredGallery(path, index=index)
     if index:
         raise ValueError(f"--index is for what `siamese-nn gallery add` made. Received: {path}")
     if path.suffix == ".npz":
@@ -153,8 +158,12 @@ def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index
 
 
 def _identify(options: argparse.Namespace) -> int:
+    from ..verification.stored_gallery import StoredGallery
+
     verifier = load_verifier(options)
     gallery = gallery_of(verifier, options.gallery, options.align, options.index)
+    if isinstance(gallery, StoredGallery):
+        gallery = gallery.view()
     answer = verifier.identify(
         options.photo, gallery, k=5, fpir=options.fpir, threshold=options.threshold, align=options.align
     )

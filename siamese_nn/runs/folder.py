@@ -248,6 +248,10 @@ def read_scores(run_dir: str | os.PathLike) -> dict[str, dict[str, list]]:
         ValueError: if it is damaged.
     """
     path = Path(run_dir) / SCORES
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is missing. Give the same `siamese-nn train` command again: it makes it anew"
+        )
     scores = read_json(path)
     require(path, scores, {"validation": is_table})
     for name, columns in scores.items():

@@ -12,7 +12,7 @@ import numpy as np
 from .gallery import Gallery
 from .loaded import Identification, LoadedVerifier, Verification
 from .photos import finds_faces
-from .stored_gallery import GalleryView
+from .stored_gallery import StoredGallery
 
 if TYPE_CHECKING:
     import gradio
@@ -25,7 +25,8 @@ def make_app(
     verifier: LoadedVerifier,
     *,
     title: str,
-    gallery: Gallery | GalleryView | None = None,
+    gallery: Gallery | StoredGallery | None = None,
+    fpir: float = 0.01,
     page: str | os.PathLike | None = None,
 ) -> "gradio.Blocks":
     """Makes a page on which two photos are compared, and one is looked for in a gallery.
@@ -35,14 +36,16 @@ def make_app(
     Args:
         verifier: the verifier.
         title: what stands above.
-        gallery: known people, for a second tab.
-        page: an HTML file with the verifier's figures, for a last tab, as a run's `report.html`.
+        gallery: known people, for a second tab. Who comes into a stored one meanwhile is found, too.
+        fpir: the share of strangers that may get a name; see `Verifier.identify`.
+        page: a file with the verifier's figures, for a last tab: a run's `report.html`, or an export's card.
 
     Returns:
         The page; its `launch` starts a server, on this machine alone where no `server_name` says otherwise.
 
     Raises:
         ImportError: if Gradio is not installed.
+        ValueError: if `fpir` can't be promised for this gallery, or the gallery is of another model.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
     try:
@@ -50,15 +53,26 @@ def make_app(
     except ImportError as error:
         raise ImportError("The page needs the extra `app`: pip install 'siamese_nn[app]'") from error
 
+    refusal = partial(gradio.Error, title="No answer", duration=None, print_exception=False)
+
     def photo(label: str) -> "gradio.Image":
-        # As a file, as it came: the library's own reading turns it upright and knows its depth.
         sources: Any = ["upload", "webcam", "clipboard"]
-        return gradio.Image(label=label, type="filepath", image_mode=None, sources=sources, buttons=[])
+        place: Any = gradio.Image(label=label, type="filepath", image_mode=None, sources=sources, buttons=[])
+        # As a file, as it came: the library's own reading turns it upright, knows its depth, and says why it
+        # can't be used. And Gradio would fetch what has an address.
+        place.preprocess = lambda data: data and data.path
+        keep = place.async_move_resource_to_block_cache
+
+        async def keep_uploaded(path: str | None) -> str | None:
+            if str(path).lower().startswith(("http:", "https:")):
+                raise refusal("A photo must be uploaded. Received an address.")
+            return await keep(path)
+
+        place.async_move_resource_to_block_cache = keep_uploaded
+        return place
 
     def seen(label: str) -> "gradio.Image":
         return gradio.Image(label=label, interactive=False, height=160, buttons=[], format="png")
-
-    refusal = partial(gradio.Error, title="No answer", duration=None, print_exception=False)
 
     def answered(answer: Callable[..., Any]) -> Callable[..., Any]:
         """Shows the library's errors as they are."""
@@ -81,8 +95,8 @@ def make_app(
         left, right = verifier.seen([a, b])
         return _verdict(verdict), _shown(left), _shown(right)
 
-    def look_up(known: Gallery | GalleryView, a: str) -> tuple[str, list[list[str]], np.ndarray]:
-        found = verifier.identify(a, known, k=_CANDIDATES)
+    def look_up(known: Gallery | StoredGallery, a: str) -> tuple[str, list[list[str]], np.ndarray]:
+        found = verifier.identify(a, known, k=_CANDIDATES, fpir=fpir)
         rows = [[candidate.name, f"{candidate.score:.4f}"] for candidate in found.candidates]
         return _name(found), rows, _shown(verifier.seen(a)[0])
 
@@ -102,9 +116,15 @@ def make_app(
                 faces = [seen("Photo 1, as the network sees it"), seen("Photo 2, as the network sees it")]
             button.click(answered(compare), photos, [answer, *faces], api_name="verify")
         if gallery is not None:
+            verifier.identify([], gallery, fpir=fpir)  # refuses now what it would refuse for each photo
+            known = gallery
+
+            def gallery_size() -> str:
+                view = known.view() if isinstance(known, StoredGallery) else known
+                return f"A gallery of {view.n_people:,} people, {len(view):,} photos."
+
             with gradio.Tab("Who is it?"):
-                n_people = gallery.n_people
-                gradio.Markdown(f"A gallery of {n_people:,} people, {len(gallery):,} photos.")
+                gradio.Markdown(gallery_size)  # asked whenever the page is opened
                 one = photo("Photo")
                 button = gradio.Button("Who is it?", variant="primary")
                 name = gradio.Markdown(elem_classes="verdict")
@@ -117,11 +137,14 @@ def make_app(
         with gradio.Tab("How sure is that?"):
             gradio.Markdown(_provenance(verifier))
             if page is not None and Path(page).is_file():
-                content = html.escape(Path(page).read_text(encoding="utf-8"))
-                gradio.HTML(
-                    f'<iframe sandbox srcdoc="{content}" title="Figures" '
-                    'style="width: 100%; height: 80vh; border: 0"></iframe>'
-                )
+                content = Path(page).read_text(encoding="utf-8")
+                if Path(page).suffix == ".md":
+                    gradio.Markdown(content)
+                else:
+                    gradio.HTML(
+                        f'<iframe sandbox srcdoc="{html.escape(content)}" title="Figures" '
+                        'style="width: 100%; height: 80vh; border: 0"></iframe>'
+                    )
     return app
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from ..files import digest, filling
 from ..runs.folder import read_claim, read_results, read_scores
 from ..runs.results import Results
 from .embedding import Embedding
-from .fitted import NETWORK, Fitted, arrays_of, digest_of, is_fitted, write
+from .fitted import CARD, NETWORK, Fitted, arrays_of, digest_of, is_fitted, require_new, write
 from .model_card import Check, card
 from .photos import vectors_of, where_faces_lie
 from .verifier import Verifier
@@ -30,7 +31,6 @@ FORMATS = {
     "saved-model": "saved_model",
     "openvino": "openvino",
 }
-CARD = "README.md"
 _EXTRAS = {
     "onnx": ("tf2onnx", "onnxruntime"),
     "litert": ("ai_edge_litert",),
@@ -75,16 +75,15 @@ def export(
     Raises:
         FileNotFoundError: if the run, or a validation photo, is missing.
         ImportError: if the extra `export` is not installed.
-        ValueError: if TensorFlow is older than 2.20, an argument is out of range, or more decisions change;
-            then nothing is left.
+        ValueError: if TensorFlow is older than 2.20, an argument is out of range, the network can't be
+            written, or more decisions change; then nothing is left.
     """
     run_dir, folder = Path(run_dir), Path(folder)
     if format not in FORMATS:
         raise ValueError(f"`format` must be one of {tuple(FORMATS)}. Received: format={format!r}")
     if not 0 <= most_changed < 1:
         raise ValueError(f"`most_changed` must be in [0, 1). Received: most_changed={most_changed}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
+    require_new(folder)
     if is_fitted(run_dir):
         raise ValueError(
             f"`run_dir` must be the folder of a run. Received: {run_dir}, of a verifier of another "
@@ -109,30 +108,32 @@ def export(
     from ..models import embedding_model
 
     tower = in_float32(embedding_model(model))
-    partial = folder.parent / f".{folder.name}.partial"
-    try:
-        with filling(folder) as partial:
-            path = partial / FORMATS[format]
+    with filling(folder) as partial:
+        path = partial / FORMATS[format]
+        try:
             _write_network(tower, path, format)
-            embedding = _embedding(path, format, metric, before)
-            vectors, where = _vectors(embedding, pairs)
-            new = embedding.comparison.pairs(*_sides(embedding.comparison, vectors, where))
-            check = _check(verifier, embedding, path, format, pairs, old, new)
-            if check.changed > most_changed * len(pairs):
-                raise ValueError(
-                    f"An export must decide as the run does on all but {most_changed:.1%} of its validation "
-                    f"pairs. Received: {format} decides {check.changed} of {len(pairs)} otherwise. Take "
-                    "another format"
-                )
-            files = {own.relative_to(partial).as_posix(): digest(own) for own in _files(path)}
-            fitted = _fitted(verifier, embedding, format, files)
-            write(fitted, partial)
-            results = Results.from_json(read_results(run_dir))
-            text = card(fitted, check, results, read_claim(run_dir)["recipe"])
-            (partial / CARD).write_text(text, encoding="utf-8")
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        except Exception as error:  # of whatever kind: it is somebody else's code
+            raise ValueError(
+                f"The network must fit the disk of {folder}, and be one that {format} can hold. Received: "
+                f"{type(error).__name__}: {str(error)[:300]}. Make room, or take another format. Nothing is "
+                "left of this one"
+            ) from error
+        embedding = _embedding(path, format, metric, before)
+        vectors, where = _vectors(embedding, pairs)
+        new = embedding.comparison.pairs(*_sides(embedding.comparison, vectors, where))
+        check = _check(verifier, embedding, path, format, pairs, old, new)
+        if check.changed > most_changed * len(pairs):
+            raise ValueError(
+                f"An export must decide as the run does on all but {most_changed:.1%} of its validation "
+                f"pairs. Received: {format} decides {check.changed} of {len(pairs)} otherwise. Take "
+                "another format"
+            )
+        files = {own.relative_to(partial).as_posix(): digest(own) for own in _files(path)}
+        fitted = _fitted(verifier, embedding, format, files)
+        write(fitted, partial)
+        results = Results.from_json(read_results(run_dir))
+        text = card(fitted, check, results, read_claim(run_dir)["recipe"])
+        (partial / CARD).write_text(text, encoding="utf-8")
     return Exported(folder, check)
 
 
@@ -252,7 +253,13 @@ def openvino_function(path: str | os.PathLike) -> Callable[[np.ndarray], np.ndar
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32"},  # else bfloat16 where it can
     )
-    return lambda images: network([images.astype(np.float32) / np.float32(255)])[0]
+    turn = threading.Lock()  # of two requests at once OpenVINO has given wrong vectors
+
+    def function(images: np.ndarray) -> np.ndarray:
+        with turn:
+            return network([images.astype(np.float32) / np.float32(255)])[0]
+
+    return function
 
 
 def _check(

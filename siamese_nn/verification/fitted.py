@@ -33,8 +33,14 @@ _LOADERS: dict[str, Callable[..., Embedding]] = {
     "litert": Embedding.of_litert,
 }
 _OF_ONNX = ("colours", "output")
+# What computes an export that no loader reads, by its format.
+_FUNCTIONS = {
+    "saved-model": "Embedding.of_saved_model('{}/saved_model').function",
+    "openvino": "verification.export.openvino_function('{}/openvino')",
+}
 TOP = 200  # scores with a cohort
 VERIFIER, PAGE = "verifier.json", "report.html"  # as of a run, whose format is another
+CARD = "README.md"  # of an export
 _APART = 0.04  # of its length, at most: the vectors that one network gives on two machines
 _ANEW = "Copy the folder anew, or make it again by `Verifier.fit` and `save`"
 
@@ -76,10 +82,10 @@ def save(fitted: Fitted, folder: str | os.PathLike) -> None:
 
 
 def require_new(folder: str | os.PathLike) -> Path:
-    """Raises a `ValueError` unless a folder is missing or empty."""
+    """Raises a `ValueError` unless a folder is missing or empty, and not the present one."""
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"`folder` must be new, or empty. Received: {folder}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir()) or folder.samefile(os.curdir)):
+        raise ValueError(f"`folder` must be new, or empty and not the present one. Received: {folder}")
     return folder
 
 
@@ -178,6 +184,12 @@ def _load(folder: Path, settings: dict[str, Any], function: Callable | str | Non
             raise FileNotFoundError(f"{folder / name} is missing. {_ANEW}")
         if digest(folder / name) != wanted:
             raise ValueError(f"{folder / name} is not the network that the threshold was chosen for. {_ANEW}")
+    format = settings.get("run", {}).get("format")
+    if function is None and format in _FUNCTIONS:
+        raise ValueError(
+            f"{folder} is an export to {format}, whose network only siamese_nn's Python computes. Give it: "
+            f"`Verifier.load(folder, function={_FUNCTIONS[format].format(folder)})`, or export to onnx"
+        )
     embedding = _embedding(folder, settings["embedding"], function)
     embedding = replace(embedding, trained_on=settings["people"]["trained_on"])
     _require_same_network(embedding, arrays["probe"], folder)

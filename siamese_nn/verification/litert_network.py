@@ -1,6 +1,7 @@
 """A network in a LiteRT file (`.tflite`), computed by LiteRT."""
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -44,14 +45,16 @@ class LitertNetwork:
             )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
         self._batch_size = 1
+        self._turn = threading.Lock()  # the photos of two threads would mix in it
         self.image_size, self.channels = shapes[0][1:3], shapes[0][3]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Returns the vectors, `(n, d)` float32, of images, scaled as it wants them."""
-        if len(images) != self._batch_size:
-            self._network.resize_tensor_input(self._input, images.shape)
-            self._network.allocate_tensors()
-            self._batch_size = len(images)
-        self._network.set_tensor(self._input, np.ascontiguousarray(images, np.float32))
-        self._network.invoke()
-        return self._network.get_tensor(self._output)  # a copy
+        with self._turn:
+            if len(images) != self._batch_size:
+                self._network.resize_tensor_input(self._input, images.shape)
+                self._network.allocate_tensors()
+                self._batch_size = len(images)
+            self._network.set_tensor(self._input, np.ascontiguousarray(images, np.float32))
+            self._network.invoke()
+            return self._network.get_tensor(self._output)  # a copy

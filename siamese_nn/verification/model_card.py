@@ -69,7 +69,7 @@ The threshold, {fitted.threshold:.6g}, was chosen on {chosen["same"]} pairs of o
 
 {"Grey" if embedding.channels == 1 else "RGB"} photos of {height} x {width} pixels, as float32 from 0 to 1:
 `(n, {height}, {width}, {embedding.channels})`.
-{_crop(fitted)}
+{_part(fitted)}
 
 ## How good it is
 
@@ -106,13 +106,18 @@ SHA-256 of the run's model is `{run["model_sha256"]}`.
 """
 
 
-def _crop(fitted: Fitted) -> str:
+def _part(fitted: Fitted) -> str:
     embedding = fitted.embedding
-    if embedding.crop is None:
-        return "They are the whole photo, scaled."
-    (height, width), size = embedding.crop, embedding.photo_size
+    size = embedding.photo_size
     of = f" of photos of {size[0]} x {size[1]}" if size else ""
-    return f"They are the middle {height} x {width} pixels{of}, scaled."
+    if embedding.crop is None:
+        part = f"They are the whole{of or ' photo'}, scaled."
+    else:
+        part = "They are the middle {} x {} pixels{}, scaled.".format(*embedding.crop, of)
+    where = "it did in the training's"
+    if embedding.frame is not None:
+        where = "`embedding.frame` of `verifier.json` says"
+    return f"{part}\nThe face must lie in the photos where {where}: the figures hold for no others."
 
 
 def _with_interval(accuracy: float, interval: tuple[float, float] | None) -> str:

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +19,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese_nn import Verifier, datasets, evaluation, models, training
+from siamese_nn import Verifier, datasets, evaluation, models, training, verification
 from siamese_nn.cli import main
 from siamese_nn.evaluation.comparison import Cosine
 from siamese_nn.evaluation.learnt_head import LearntHead
@@ -26,6 +28,7 @@ from siamese_nn.verification import export as export_module
 from siamese_nn.verification.embedding import Embedding
 from siamese_nn.verification.export import FORMATS, export, openvino_function
 from siamese_nn.verification.keras_network import LearntComparison, in_float32, without_tensorflow
+from siamese_nn.verification.litert_network import LitertNetwork
 from stacks import KERAS_3
 
 HEADS = {
@@ -174,6 +177,7 @@ def test_an_export_answers_as_the_run(runs, exports, name, format, toy_pairs):
     assert exported.seen_people == run.seen_people
     assert np.array_equal(exported.held_out.scores, run.held_out.scores)
     text = (folder / "README.md").read_text()
+    assert "The face must lie in the photos where" in text
     assert f"{check.accuracy:.2%}" in text and run.provenance["model_sha256"] in text
 
 
@@ -306,6 +310,49 @@ def test_a_bit_that_changed_or_a_lost_file_is_refused(exports, format, tmp_path)
 
 @needs_keras_3
 @pytest.mark.slow
+@pytest.mark.parametrize("format", ["litert", "openvino"])
+def test_two_threads_get_their_own_answers(exports, format):
+    folder = exports("l1_sigmoid", format).folder
+    path, settings = folder / FORMATS[format], json.loads((folder / "verifier.json").read_text())["embedding"]
+    if format == "litert":
+        network = LitertNetwork(path)
+        whole = network._network
+
+        class Slow:
+            """The interpreter, which another thread overtakes."""
+
+            def __getattr__(self, name):
+                return getattr(whole, name)
+
+            def invoke(self):
+                time.sleep(0.2)
+                whole.invoke()
+
+        network._network = Slow()
+    else:
+        network = openvino_function(path)
+    shape = (2, 1, *settings["image_size"], settings["channels"])
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    wanted = [network(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for vector, alone in zip(pool.map(network, [*images] * 10), wanted * 10, strict=True):
+            np.testing.assert_array_equal(vector, alone)
+
+
+@needs_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["saved-model", "openvino"])
+def test_the_refusal_names_the_function_that_computes_it(exports, format):
+    folder = exports("l1_sigmoid", format).folder
+    with pytest.raises(ValueError, match=f"an export to {format}.*Verifier.load") as refused:
+        Verifier.load(folder)
+    (remedy,) = re.findall("`(.*)`", str(refused.value))
+    known = {"Verifier": Verifier, "Embedding": Embedding, "verification": verification, "folder": folder}
+    assert eval(remedy, known).threshold
+
+
+@needs_keras_3
+@pytest.mark.slow
 def test_a_killed_export_leaves_nothing_that_loads_and_the_next_one_works(run, tmp_path, capsys):
     code = (
         "import os, signal\n"
@@ -319,8 +366,8 @@ def test_a_killed_export_leaves_nothing_that_loads_and_the_next_one_works(run, t
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
-    assert (left / "saved_model").exists()
-    for folder in (left, tmp_path / "out"):
+    assert (left / "out" / "saved_model").exists()
+    for folder in (left / "out", tmp_path / "out"):
         with pytest.raises(FileNotFoundError, match="is no run folder"):
             Verifier.load(folder)
     assert (
@@ -348,6 +395,23 @@ def test_what_decides_otherwise_is_refused_and_leaves_nothing(run, tmp_path, mon
 
 @needs_keras_3
 @pytest.mark.slow
+def test_a_full_disk_and_lost_scores_are_told(run, tmp_path, monkeypatch, capsys):
+    def full(tower, path, format):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    copied = shutil.copytree(run, tmp_path / "run")
+    monkeypatch.setattr(export_module, "_write_network", full)
+    words = ["export", str(copied), "--format", "saved-model", "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    assert re.search(r"disk of .*out.*No space left on device.*Make room", capsys.readouterr().err)
+    (copied / "scores.json").unlink()
+    assert main(words) == 1
+    assert "scores.json is missing. Give the same `siamese-nn train`" in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [copied]
+
+
+@needs_keras_3
+@pytest.mark.slow
 def test_photos_that_moved_are_looked_for_and_others_refused(run, tmp_path, toy_pairs, toy_dir):
     moved = tmp_path / "moved"
     copied = shutil.copytree(run, tmp_path / "run")
@@ -359,7 +423,7 @@ def test_photos_that_moved_are_looked_for_and_others_refused(run, tmp_path, toy_
         export(copied, tmp_path / "out", format="saved-model", data=moved)
     shutil.copytree(toy_dir, moved)
     assert export(copied, tmp_path / "out", format="saved-model", data=moved).check.changed == 0
-    assert not (tmp_path / ".out.partial").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "moved", "out"}
 
 
 def test_wrong_arguments_are_told(tmp_path, monkeypatch):
@@ -369,8 +433,11 @@ def test_wrong_arguments_are_told(tmp_path, monkeypatch):
         export("run", tmp_path / "out", format="saved-model", most_changed=1)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    with pytest.raises(ValueError, match="`folder` must be new, or empty"):
-        export("run", tmp_path / "full", format="saved-model")
+    (tmp_path / "present").mkdir()
+    monkeypatch.chdir(tmp_path / "present")
+    for folder in (tmp_path / "full", ".", tmp_path / "present"):  # who is in it would not see what came
+        with pytest.raises(ValueError, match="`folder` must be new, or empty"):
+            export("run", folder, format="saved-model")
     monkeypatch.setattr(export_module, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"siamese_nn\[export\].*Missing: tf2onnx, onnxruntime"):
         export("run", tmp_path / "out", format="onnx")

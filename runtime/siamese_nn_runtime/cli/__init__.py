@@ -2,7 +2,8 @@
 
 import argparse
 
-from . import app, use
+from .. import __version__
+from . import app, galleries, use
 from .running import run
 
 
@@ -12,7 +13,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="siamese-nn-runtime",
         description="Verifiers of siamese_nn, without TensorFlow: RUN is what `siamese-nn export` wrote.",
     )
+    parser.add_argument("--version", action="version", version=f"siamese_nn_runtime {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (use, app):
+    for group in (use, galleries, app):
         group.add(commands)
     return run(parser, arguments)
