@@ -46,7 +46,7 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise ImportError(
-            "An index needs faiss: pip install 'siamese_nn[index]'. Without `index` the search is exact"
+            "An index needs faiss: pip install 'faiss-cpu>=1.15'. Without `index` the search is exact"
         ) from error
     return faiss
 
