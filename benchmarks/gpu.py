@@ -2,13 +2,15 @@
 
 On a GPU, Keras 3 has XLA compile each training step (`jit_compile="auto"`). `write` asks TensorFlow for the
 program that it hands to XLA: forward pass, loss, backward pass, metrics and optimiser of a recipe. Beside it
-go the weights and what TensorFlow computes on the CPU, without XLA: the losses of the first steps, and the
-first gradients and weights (every 16th number of them). `run` needs jax alone. It compiles the program for
-the GPU and for that machine's CPU, compares, and measures. Photos are noise that both sides make from a
-seed, and lie on the GPU already: reading and augmenting photos, `fit` and its callbacks are not measured.
+goes what TensorFlow computes on the CPU, without XLA: the losses of the first steps, and the first gradients
+and weights (every 16th number of them). `run` needs jax alone. It compiles the program for the GPU and for
+that machine's CPU, compares, and measures. Photos and first weights are noise that both sides make from a
+seed, the weights as large as the recipe's own; what a recipe's pretraining would leave is such noise, too,
+and no mean face is taken off. The photos lie on the GPU already: reading and augmenting them, `fit` and its
+callbacks are not measured.
 
-    python benchmarks/gpu.py write FOLDER     # where siamese_nn is, Keras 3; no GPU needed
-    python benchmarks/gpu.py run FOLDER       # where jax sees a GPU
+    python benchmarks/gpu.py write FOLDER [RECIPE...]   # where siamese_nn is, Keras 3; no GPU needed
+    python benchmarks/gpu.py run FOLDER [STEP...]       # where jax sees a GPU
 
 "exact" is float32 with TF32 off; "float32" is TensorFlow's default, which on such cards multiplies in TF32.
 """
@@ -22,20 +24,28 @@ from pathlib import Path
 
 import numpy as np
 
-RECIPES = ("l1_sigmoid", "triplet_semi_hard", "triplet_hard", "face")
+EVERYWHERE = ("l1_sigmoid", "triplet_semi_hard", "triplet_hard", "face")  # in each arithmetic, others "exact"
 KINDS = ("exact", "float32", "mixed_bfloat16")
 PEOPLE, STEPS, EVERY = 700, 5, 16
 LARGE = 1024  # photos, beside the recipe's own batch; without a comparison, to see what the card can
 
 
 def photos_and_labels(kind: str, shape: list[int], n: int) -> list[np.ndarray]:
-    """Photos, of the left and the right side for pairs, and labels."""
+    """Photos, of each side for pairs and triplets, and labels."""
     generator = np.random.default_rng(0)
-    sides = 2 if kind == "pairs" else 1
+    sides = {"pairs": 2, "triplets": 3}.get(kind, 1)
     photos = [generator.random((n, *shape), np.float32) for _ in range(sides)]
     if kind == "groups":
         return [*photos, np.repeat(np.arange(n // 4), 4).astype(np.int32)]
     return [*photos, generator.integers(0, 2 if kind == "pairs" else PEOPLE, n).astype(np.int32)]
+
+
+def first_variables(described: list) -> list[np.ndarray]:
+    """The variables before the first step, of the shapes, types, means and deviations that are given."""
+    generator = np.random.default_rng(1)
+    return [
+        generator.normal(mean, deviation, shape).astype(dtype) for shape, dtype, mean, deviation in described
+    ]
 
 
 def without_drop_out(model) -> None:
@@ -45,6 +55,18 @@ def without_drop_out(model) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, tf.keras.layers.Dropout):
             layer.rate = 0.0
+
+
+def built(recipe):
+    """The model of a recipe, over what its pretraining would leave."""
+    from siamese_nn import models
+    from siamese_nn.models.pretrained import freeze
+
+    before = None
+    if recipe.pretraining is not None:
+        before = models.embedding_model(recipe.pretraining.build_model(n_classes=PEOPLE))
+        freeze(before, recipe.trainable)
+    return recipe.build_model(before, n_classes=PEOPLE)
 
 
 def compiled(model, variables: list):
@@ -60,7 +82,7 @@ def compiled(model, variables: list):
 
 
 def write(folder: Path) -> None:
-    """Writes the programs, the weights and what the CPU computes."""
+    """Writes the programs and what the CPU computes."""
     from dataclasses import replace
 
     import tensorflow as tf
@@ -68,16 +90,15 @@ def write(folder: Path) -> None:
     from siamese_nn.training import RECIPES as NAMED
 
     folder.mkdir(parents=True, exist_ok=True)
-    for name in RECIPES:
-        before = None
-        for kind in KINDS:
+    for name in sys.argv[3:] or NAMED:
+        for kind in KINDS if name in EVERYWHERE else KINDS[:1]:
             tf.config.experimental.enable_tensor_float_32_execution(kind != "exact")
             recipe = replace(NAMED[name], precision="float32" if kind == "exact" else kind)
             own = 64 if recipe.kind == "groups" else recipe.batch_size
             shape = [*recipe.image_size, recipe.channels]
             for n in [own] if kind == "exact" else [own, LARGE]:
                 tf.keras.utils.set_random_seed(0)
-                model = recipe.build_model(n_classes=PEOPLE)
+                model = built(recipe)
                 model.jit_compile = False
                 if n == own:
                     without_drop_out(model)
@@ -87,10 +108,11 @@ def write(folder: Path) -> None:
                 model._symbolic_build(data_batch=(x, labels))  # makes the metrics' variables, as `fit` does
                 keras_variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
                 variables = list({id(v.value): v.value for v in keras_variables}.values())
-                if before is None:
-                    before = [variable.numpy() for variable in variables]
-                    np.savez_compressed(folder / f"{name}.npz", *before)
-                for variable, value in zip(variables, before, strict=True):
+                described = [
+                    [v.shape.as_list(), v.dtype.name, float(v.numpy().mean()), float(v.numpy().std())]
+                    for v in variables
+                ]
+                for variable, value in zip(variables, first_variables(described), strict=True):
                     variable.assign(value)
 
                 step = compiled(model, variables)
@@ -103,6 +125,7 @@ def write(folder: Path) -> None:
                     "kind": recipe.kind,
                     "shape": shape,
                     "n": n,
+                    "variables": described,
                     "parameters": [places[id(tensor)] for tensor in captured],
                     "weights": [places[id(v.value.handle)] for v in model.trainable_variables],
                     "gradients": [places[id(v.value.handle)] for v in model.optimizer._momentums],
@@ -181,8 +204,7 @@ def apart(new: list[np.ndarray], old: list[np.ndarray]) -> float:
 
 def one(folder: Path, stem: str, device, times: int) -> dict:
     facts = json.loads((folder / f"{stem}.json").read_text())
-    with np.load(folder / f"{stem.split('-')[0]}.npz") as file:
-        before = [file[f"arr_{i}"] for i in range(len(file.files))]
+    before = first_variables(facts["variables"])
     program = Program(folder / f"{stem}.hlo.gz", device)
     program.start(facts, before)
     result = {"compile s": program.seconds}

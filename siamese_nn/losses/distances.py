@@ -48,9 +48,18 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
     # NaN, but would not by `~(squared <= 0)`, which TensorFlow's graph optimizer takes for `squared > 0`.
     at_zero = (squared <= 0) | tf.eye(tf.shape(squared)[0], dtype=tf.bool)
     squared = tf.where(at_zero, tf.zeros_like(squared), squared)
-    if distance_metric == "squared-L2":
-        return squared
-    return tf.where(at_zero, squared, tf.sqrt(tf.where(at_zero, tf.ones_like(squared), squared)))
+    return squared if distance_metric == "squared-L2" else root(squared)
+
+
+@tf.custom_gradient
+def root(squared: tf.Tensor):
+    """The square root, but 0 with a zero gradient where the number is 0 or less.
+
+    The root's slope is infinite at 0. On a GPU XLA may compute a number once to compare it with 0 and once
+    more, rounded otherwise, to take its root. So the root itself decides, which divides the gradient.
+    """
+    result = tf.sqrt(tf.maximum(squared, 0))
+    return result, lambda upstream: tf.math.divide_no_nan(upstream, 2 * result)
 
 
 def metric_of(distance_metric: DistanceMetric | dict) -> DistanceMetric:

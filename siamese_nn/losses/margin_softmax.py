@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from .base import Loss, number
-from .distances import batch_labels, precise
+from .distances import batch_labels, precise, root
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -178,11 +178,7 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
     """
 
     def add_to_angle(cosine: tf.Tensor) -> tf.Tensor:
-        squared_sine = 1 - tf.square(cosine)
-        inside = squared_sine > 0
-        sine = tf.where(
-            inside, tf.sqrt(tf.where(inside, squared_sine, tf.ones_like(cosine))), tf.zeros_like(cosine)
-        )
+        sine = root(1 - tf.square(cosine))
         added = cosine * math.cos(margin) - sine * math.sin(margin)
         return tf.where(cosine > -math.cos(margin), added, cosine - margin * math.sin(margin))
 

@@ -3,7 +3,7 @@
 from .backbones import koch_cnn, report_cnn
 from .face import FACE_PATCHES, face_cnn, face_patches
 from .finishing import MirrorImage, mirror_averaged, projected
-from .layers import CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance
+from .layers import Cosine, CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance, UnitLength
 from .normalization import FusedBatchNormalization
 from .preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
 from .pretrained import pretrained
@@ -24,6 +24,7 @@ from .siamese import (
 
 __all__ = [
     "FACE_PATCHES",
+    "Cosine",
     "CosineClassifier",
     "DistanceAccuracy",
     "EuclideanDistance",
@@ -34,6 +35,7 @@ __all__ = [
     "MeanFace",
     "MirrorImage",
     "PhotoStandardization",
+    "UnitLength",
     "classifier",
     "comparison_model",
     "cosine_embedding",

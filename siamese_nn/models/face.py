@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from .layers import UnitLength
 from .normalization import FusedBatchNormalization
 from .preprocessing import PhotoStandardization
 
@@ -96,7 +97,7 @@ def face_patches(
         patch = tf.keras.layers.Cropping2D((rows, columns), dtype="float32", name=name)(image)
         patch = tf.keras.layers.AveragePooling2D(pool, dtype="float32")(patch)
         vector = _features(patch, embedding_size, drop_rate)
-        vectors.append(tf.keras.layers.UnitNormalization(dtype="float32")(vector))
+        vectors.append(UnitLength(dtype="float32")(vector))
     vector = tf.keras.layers.Concatenate(dtype="float32", name="embedding")(vectors)
     return tf.keras.Model(image, vector, name="face_patches")
 

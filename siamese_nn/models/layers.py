@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ..losses.distances import root
+
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class L1Distance(tf.keras.layers.Layer):
@@ -41,13 +43,52 @@ class EuclideanDistance(tf.keras.layers.Layer):
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         left, right = inputs
-        squared = tf.reduce_sum(tf.square(left - right), axis=-1, keepdims=True)
-        # The root's slope is infinite at zero, and would turn a zero gradient into NaN.
-        apart = squared > 0
-        return tf.where(apart, tf.sqrt(tf.where(apart, squared, tf.ones_like(squared))), squared)
+        return root(tf.reduce_sum(tf.square(left - right), axis=-1, keepdims=True))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[0][:-1], 1)
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class UnitLength(tf.keras.layers.UnitNormalization):
+    """Keras's `UnitNormalization`, with a finite gradient for zeros where XLA compiles it.
+
+    Keras 3's is NaN there, and on a GPU Keras 3 has XLA compile each training step. Zeros are, for instance,
+    what batch normalisation makes of a batch of one photo before it has learnt anything.
+
+    Call arguments:
+        inputs: a float tensor, for instance `(batch, features)`.
+
+    Returns:
+        A tensor of that shape; what is shorter than 1e-6 stays shorter than 1.
+
+    Example:
+        >>> UnitLength()(tf.constant([[0.0, 4.0], [0.0, 0.0]])).numpy().round(6).tolist()
+        [[0.0, 1.0], [0.0, 0.0]]
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.math.l2_normalize(inputs, axis=self.axis)
+
+
+@tf.keras.utils.register_keras_serializable(package="siamese_nn")
+class Cosine(tf.keras.layers.Dot):
+    """Keras's `Dot(axes=1, normalize=True)`, with a finite gradient for zeros; see `UnitLength`.
+
+    Call arguments:
+        inputs: two float tensors `(batch, features)`.
+
+    Returns:
+        A float tensor `(batch, 1)` in [-1, 1], 0 where one side is zeros.
+
+    Example:
+        >>> left, right = tf.constant([[0.0, 4.0], [0.0, 0.0]]), tf.constant([[0.0, 2.0], [0.0, 2.0]])
+        >>> Cosine(axes=1)([left, right]).numpy().round(6).tolist()
+        [[1.0], [0.0]]
+    """
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        return super().call([tf.math.l2_normalize(side, axis=1) for side in inputs])
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")

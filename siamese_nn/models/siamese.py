@@ -7,7 +7,7 @@ only once however many pairs it is in: `"tower"`, from an image to its features,
 
 import tensorflow as tf
 
-from .layers import CosineClassifier, EuclideanDistance, L1Distance
+from .layers import Cosine, CosineClassifier, EuclideanDistance, L1Distance, UnitLength
 
 FEATURES = ("convolutional", "linear")
 LINEAR_UNITS = 256
@@ -86,7 +86,7 @@ def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
     """
     left, right = _feature_inputs(backbone)
-    cosine = tf.keras.layers.Dot(axes=1, normalize=True, name="cosine", dtype="float32")([left, right])
+    cosine = Cosine(axes=1, name="cosine", dtype="float32")([left, right])
     return _pair_model(backbone, tf.keras.Model([left, right], cosine, name="comparison"), "cosine_embedding")
 
 
@@ -105,7 +105,7 @@ def cosine_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
     """
     left, right = _feature_inputs(backbone)
-    cosine = tf.keras.layers.Dot(axes=1, normalize=True, name="cosine", dtype="float32")([left, right])
+    cosine = Cosine(axes=1, name="cosine", dtype="float32")([left, right])
     constant = tf.keras.initializers.Constant
     same = tf.keras.layers.Dense(
         1,
@@ -196,7 +196,7 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
     embedding = backbone(image)
     if embedding_size is not None:
         embedding = tf.keras.layers.Dense(embedding_size, name="projection")(embedding)
-    unit = tf.keras.layers.UnitNormalization(dtype="float32", name="unit_length")(embedding)
+    unit = UnitLength(dtype="float32", name="unit_length")(embedding)
     return tf.keras.Model(image, unit, name="triplet_embedding")
 
 

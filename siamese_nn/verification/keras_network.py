@@ -153,7 +153,8 @@ def without_tensorflow(model: tf.keras.Model) -> str | Comparison:
         return "cosine"
     joins = {
         models.L1Distance: "difference",
-        tf.keras.layers.Dot: "cosine",
+        tf.keras.layers.Dot: "cosine",  # of models from before `Cosine`
+        models.Cosine: "cosine",
         tf.keras.layers.Concatenate: "both",
     }
     ends = [layer.activation.__name__ for layer in dense if isinstance(layer, tf.keras.layers.Dense)]

@@ -110,6 +110,21 @@ def test_it_learns(policy, jit_compile, restored_policy):
     assert standardization.compute_dtype == "float32"
 
 
+@pytest.mark.slow
+@xla
+def test_a_first_batch_of_one_photo_has_a_finite_gradient():
+    # Batch normalisation makes zeros of it.
+    model, photo = face_patches((48, 42, 1), embedding_size=2, drop_rate=0.0), tf.ones((1, 48, 42, 1))
+
+    @tf.function(jit_compile=True)
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(photo, training=True))
+        return tape.gradient(loss, model.trainable_variables)
+
+    assert all(np.isfinite(gradient).all() for gradient in gradients())
+
+
 def test_it_refuses():
     for shape in ((47, 42, 1), (48, 41, 1), (48, 42)):
         with pytest.raises(ValueError, match="`input_shape` must be .*at least 48 x 42 pixels"):

@@ -157,6 +157,23 @@ def test_equal_images_have_a_finite_gradient():
     assert float(loss) == 0 and all(np.isfinite(tf.convert_to_tensor(g)).all() for g in gradients)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("kind", ["cosine_embedding", "cosine_sigmoid", "triplet_embedding"])
+def test_features_of_zeros_have_a_finite_gradient(kind, jit):
+    image = tf.keras.Input(SHAPE)
+    features = tf.keras.layers.Dense(4, kernel_initializer="zeros")(tf.keras.layers.Flatten()(image))
+    model = KINDS[kind](tf.keras.Model(image, features))
+    photos = list(some_batch()[: len(model.inputs)])
+
+    @tf.function(jit_compile=jit)
+    def gradients():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(photos if len(photos) > 1 else photos[0]))
+        return tape.gradient(loss, model.trainable_variables)
+
+    assert all(np.isfinite(gradient).all() for gradient in gradients())
+
+
 def test_distance_accuracy_counts():
     metric = models.DistanceAccuracy(0.5)
     metric.update_state(np.array([1.0, 0.0, 0.0, 1.0]), np.array([[0.1], [0.7], [0.2], [0.9]]))

@@ -1,9 +1,10 @@
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from siamese_nn import datasets, training
+from siamese_nn import datasets, models, training
 from siamese_nn.training import RECIPES
 from stacks import KERAS_3
 
@@ -17,6 +18,8 @@ SEEDS = range(int(os.environ.get("SIAMESE_NN_SEEDS", "1")))
 # Not `face-fast`, `face` with fewer epochs, nor `decision_network`, `decision_network_2` with one neuron; one
 # of each kind is all that there is on the second stack.
 BOTH_STACKS = ("l1_sigmoid", "triplet_semi_hard")
+# XLA takes ten seconds for each recipe: by default one of each kind.
+COMPILED = ("cosine_embedding", "harmonic", "sphereface", "triplet")
 NAMES = sorted(set(RECIPES) - {"face-fast", "decision_network"} if KERAS_3 else BOTH_STACKS)
 
 
@@ -61,3 +64,27 @@ def test_every_recipe_verifies_people_it_has_never_seen(name, seed, faces, tmp_p
     results = training.train(recipe, train, val, tmp_path / "run", test=test, verbose=0)
     figures = results["figures"]["best"]["test"]
     assert figures["accuracy"] > LEAST_ACCURACY and figures["auc"] > LEAST_AUC
+
+
+@pytest.mark.slow
+@pytest.mark.once
+@pytest.mark.parametrize("name", sorted(RECIPES) if "SIAMESE_NN_SEEDS" in os.environ else COMPILED)
+def test_xla_compiles_a_step_of_every_recipe(name):
+    # As Keras 3 has it do on a GPU.
+    patches = RECIPES[name].backbone == "face_patches"
+    size = (48, 42) if patches else (32, 32)
+    recipe = replace(RECIPES[name], image_size=size, crop=None, kernel_sizes=(2, 2, 2, 2), units=8)
+    before = None
+    if recipe.pretraining is not None:
+        before = models.embedding_model(recipe.pretraining.build_model(n_classes=4))
+        before.trainable = recipe.trainable == "all"
+    model = recipe.build_model(before, n_classes=4)
+    model.jit_compile = True
+    sides = {"pairs": 2, "triplets": 3}.get(recipe.kind, 1)
+    photos = tuple(np.random.default_rng(0).random((sides, 8, *size, 1), np.float32))
+    labels = np.arange(8) % (2 if recipe.kind == "pairs" else 4)
+    old = [weight.numpy() for weight in model.trainable_weights]
+    loss = model.train_on_batch(photos if sides > 1 else photos[0], labels, return_dict=True)["loss"]
+    new = [weight.numpy() for weight in model.trainable_weights]
+    assert np.isfinite([loss, *map(np.sum, new)]).all()
+    assert any((a != b).any() for a, b in zip(old, new, strict=True))
