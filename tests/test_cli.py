@@ -210,7 +210,7 @@ def test_identify_says_known_or_unknown_by_its_exit_code(run, toy_dir, toy_test,
     assert f"{tmp_path / 'nope'} does not exist. Give a folder" in capsys.readouterr().err
 
 
-def test_a_gallery_grows_and_shrinks(run, toy_dir, toy_test, tmp_path, capsys):
+def test_a_gallery_grows_and_shrinks(run, toy_dir, toy_test, tmp_path, capsys, caplog):
     from siamese_nn import Verifier
     from siamese_nn.verification import Gallery, StoredGallery
 
@@ -220,8 +220,9 @@ def test_a_gallery_grows_and_shrinks(run, toy_dir, toy_test, tmp_path, capsys):
         for i in those:
             (tmp_path / part / names[i]).mkdir(parents=True)
             (tmp_path / part / names[i] / photos[i].name).write_bytes(photos[i].read_bytes())
+    (tmp_path / "a" / names[0] / "half.jpg").write_bytes(photos[0].read_bytes()[:500])
     assert cli.main(["gallery", "add", run, door, str(tmp_path / "a")]) == 0
-    assert "added 2 photos of 2 people" in capsys.readouterr().out
+    assert "added 2 photos of 2 people" in capsys.readouterr().out and "half.jpg" in caplog.text
     words = ["identify", run, str(photos[2]), "--gallery", door, "--threshold", "0.99999"]
     assert cli.main(words) == 3
     assert "for a gallery of 2 photos:" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from .use import add_align, add_function, add_run, load_verifier
+from .use import add_align, add_function, add_run, gallery_of_folder, load_verifier
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -49,7 +49,7 @@ def _add(options: argparse.Namespace) -> None:
     from ..verification.stored_gallery import LOG, StoredGallery
 
     stored = StoredGallery(options.gallery) if (options.gallery / LOG).exists() else None
-    people = load_verifier(options).gallery(options.people, align=options.align)
+    people = gallery_of_folder(load_verifier(options), options.people, options.align)
     if stored is None:
         stored = StoredGallery.create(options.gallery, people)
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..verification.gallery import Gallery
     from ..verification.loaded import LoadedVerifier
     from ..verification.verifier import Verifier
 
@@ -131,9 +132,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index: str | None = None) -> Any:
     """Returns the gallery that a file or a folder holds, stored or not, or that its photos make."""
-    from ..datasets.photo_folders import people_in, some
     from ..verification.gallery import Gallery
-    from ..verification.photos import of_usable
     from ..verification.stored_gallery import LOG, StoredGallery
 
     if (path / LOG).exists():
@@ -142,10 +141,18 @@ def gallery_of(verifier: "LoadedVerifier", path: Path, align: bool | None, index
         raise ValueError(f"--index is for what `siamese-nn gallery add` made. Received: {path}")
     if path.suffix == ".npz":
         return Gallery.load(path)
-    people = people_in(path, verifier.photo_endings(align))
+    return gallery_of_folder(verifier, path, align)
+
+
+def gallery_of_folder(verifier: "LoadedVerifier", folder: Path, align: bool | None) -> "Gallery":
+    """Returns the gallery of a folder of people. Photos that can't be used are left out, by name."""
+    from ..datasets.photo_folders import people_in, some
+    from ..verification.photos import of_usable
+
+    people = people_in(folder, verifier.photo_endings(align))
     owners = {photo: name for name, own in people.items() for photo in own}
 
-    def of_photos(kept: list[Path]) -> Gallery:
+    def of_photos(kept: list[Path]) -> "Gallery":
         by_name: dict[str, list[Path]] = {}
         for photo in kept:
             by_name.setdefault(owners[photo], []).append(photo)
