@@ -542,6 +542,7 @@ def test_a_finished_run_with_a_changed_file_is_refused(run, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.once
+@pytest.mark.usefixtures("pictures")
 def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch, caplog):
     folder, results, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / "run")
@@ -569,6 +570,7 @@ def test_what_is_lost_of_a_finished_run_is_made_again(run, tmp_path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.once
+@pytest.mark.usefixtures("pictures")
 def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monkeypatch, caplog):
     folder, results, (train, val, test) = run
     copy = shutil.copytree(folder, tmp_path / folder.name)
