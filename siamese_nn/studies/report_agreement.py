@@ -22,7 +22,7 @@ _STOPPED = (
     "patience ends a training where a chance of a few epochs puts it, and the loss, still falling, with "
     "it; the accuracies of the authors' three runs lie as far apart"
 )
-_WITHIN_NOISE = "one seed; see the spread between the authors' own runs of one setting"
+_OPEN = "no reason yet"
 REASONS = {
     "7.1": "the accuracy of a distance depends on the decision, which the report does not name; ours is "
     "half the margin",
@@ -95,7 +95,7 @@ def agreement_table(rows: Sequence[Mapping[str, Any]]) -> PrettyTable:
         words = "yes" if not done[0]["changes"] else "yes †"
         if missed:
             names = ", ".join(name.replace("_", " ").replace("val ", "val. ") for name in missed)
-            words = f"not in {names}{words[3:]}: {REASONS.get(number, _WITHIN_NOISE)}"
+            words = f"not in {names}{words[3:]}: {REASONS.get(number, _OPEN)}"
         shown.add_row([number, _four(printed), logged, _four(ours), str(len(done)), words])
     return shown
 

@@ -670,7 +670,7 @@ def test_a_page_with_torn_marks_is_refused_before_anything_is_trained(tmp_path, 
 
 def test_the_page_leaves_nothing_unexplained():
     page = (KEPT.parent / "report_reproduction.md").read_text(encoding="utf-8")
-    assert "is not known" not in page
+    assert "is not known" not in page and "no reason yet" not in page
     for figure in re.findall(r"\(report_figures/(\w+\.png)\)", page):
         assert (KEPT.parent / "report_figures" / figure).is_file()
     rows = reproduction.collect(reproduction.evidence(KEPT, seeds=range(3)))
