@@ -223,6 +223,17 @@ def calibration(probabilities: ArrayLike, same: ArrayLike, ax: Axes | None = Non
     return ax
 
 
+def _panels(count: int, columns: int, width: float, height: float) -> np.ndarray:
+    """Makes so many axes, in rows of `columns`, each of so many inches."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    size = (width * columns, height * rows)
+    axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)[1].ravel()
+    for ax in axes[count:]:
+        ax.remove()
+    return axes[:count]
+
+
 def pairs_grid(
     pairs: Pairs,
     scores: Sequence[float] | np.ndarray | None = None,
@@ -249,16 +260,9 @@ def pairs_grid(
             "`pairs` must hold at least one pair, and `scores` one number for each. "
             f"Received: {len(pairs)} pairs, {'no' if scores is None else len(scores)} scores"
         )
-    columns = min(columns, len(pairs))
-    rows = -(-len(pairs) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.2 * columns, 2.0 * rows), layout="constrained", squeeze=False
-    )
-    axes = axes.ravel()
-    for ax in axes[len(pairs) :]:
-        ax.remove()
+    axes = _panels(len(pairs), columns, 3.2, 2.0)
     families, codes = _fonts_for({*pairs.left_identities.tolist(), *pairs.right_identities.tolist()})
-    for i, ax in enumerate(axes[: len(pairs)]):
+    for i, ax in enumerate(axes):
         left, right, same = pairs[i]
         photos = [load_image(path, image_size=(250, 250), channels=3) for path in (left, right)]
         ax.imshow(np.concatenate(photos, axis=1))
@@ -278,7 +282,7 @@ def pairs_grid(
         ax.set_title(title, fontsize=8, color=colour, fontfamily=families)
         for spine in ax.spines.values():
             spine.set(color=colour, linewidth=1 if colour == "black" else 3)
-    return axes[: len(pairs)]
+    return axes
 
 
 def _fonts_for(texts: Iterable[str]) -> tuple[list[str], dict[int, str]]:
@@ -391,15 +395,8 @@ def curves_by_setting(
     """
     if not settings:
         raise ValueError("`settings` must hold at least one setting. Received none")
-    columns = min(4, len(settings))
-    rows = -(-len(settings) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.4 * columns, 2.6 * rows), layout="constrained", squeeze=False
-    )
-    axes = axes.ravel()
-    for ax in axes[len(settings) :]:
-        ax.remove()
-    for ax, (title, (published, ours)) in zip(axes, settings.items(), strict=False):
+    axes = _panels(len(settings), 4, 3.4, 2.6)
+    for ax, (title, (published, ours)) in zip(axes, settings.items(), strict=True):
         for i, curve in enumerate(published):
             _draw_behind(ax, curve, None if i else "published")
         for i, curve in enumerate(ours):
@@ -409,16 +406,17 @@ def curves_by_setting(
         ax.grid(alpha=0.3)
         if words.endswith("loss"):
             ax.set_yscale("log")
-    for ax in axes[: len(settings) : columns]:
+    for ax in axes[::4]:
         ax.set_ylabel(words)
     handles = {
         label: handle
         for ax in axes[: len(settings)]
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
+    figure: Any = axes[0].figure
     figure.supxlabel("epoch")
     figure.legend(handles.values(), handles, loc="outside lower right", ncols=2)
-    return axes[: len(settings)]
+    return axes
 
 
 def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> np.ndarray:
