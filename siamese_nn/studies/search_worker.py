@@ -264,10 +264,12 @@ def _worker_process(worker: Worker) -> None:
     try:
         with search_queue.quiet():
             worker.work(lambda: None)
-    except KeyboardInterrupt:
-        pass
-    except (ValueError, OSError) as error:
-        sys.exit(f"worker: {error}")
+    except BaseException as error:
+        if _told_to_stop.is_set():  # TensorFlow's C code makes a SystemError of an interruption
+            return
+        if isinstance(error, (ValueError, OSError)):
+            sys.exit(f"worker: {error}")
+        raise
 
 
 def _stop(*_: Any) -> None:

@@ -290,6 +290,27 @@ def test_all_workers_are_told_to_stop_before_one_is_waited_for(sets, tmp_path, m
     assert said == ["stop"] * 3 + ["wait"] * 3
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_what_tensorflow_makes_of_an_interruption_is_taken_for_one(told, monkeypatch):
+    # It catches it in its C code now and then, and goes on without the value that it asked for.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(search_worker, "Thread", lambda **_: type("Thread", (), {"start": lambda _: None})())
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+    class Struck:
+        def work(self, tell_progress):
+            with contextlib.suppress(KeyboardInterrupt):
+                if told:
+                    search_worker._stop()
+            raise SystemError("bad argument to internal function")
+
+    try:
+        with contextlib.nullcontext() if told else pytest.raises(SystemError):
+            search_worker._worker_process(Struck())
+    finally:
+        search_worker._told_to_stop.clear()
+
+
 def test_a_worker_that_was_told_to_stop_begins_no_trial(fake, sets, tmp_path, monkeypatch):
     search_worker._told_to_stop.set()
     try:
