@@ -191,8 +191,8 @@ def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_pat
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     results = training.train(PEOPLE, train, val, tmp_path / "unbroken", test=toy_test, verbose=0)
     broken = tmp_path / "broken"
-    # In the pretraining; right after it; in the second stage.
-    for file, count in (("pretraining/state.npz", 2), ("recipe.json", 2), ("state.npz", 2)):
+    # In the pretraining; in the second stage.
+    for file, count in (("pretraining/state.npz", 2), ("state.npz", 2)):
         kill_before(broken / file, count)
         with pytest.raises(Killed):
             training.train(PEOPLE, train, val, broken, test=toy_test, verbose=0)
