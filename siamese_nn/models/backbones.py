@@ -17,6 +17,7 @@ def report_cnn(
     kernel_sizes: Sequence[int] = (10, 7, 4, 4),
     initializer: str = "normal",
     drop_rate: float | None = None,
+    drop_after: int | None = None,
     last_pooling: bool = False,
 ) -> tf.keras.Model:
     """The LFW-a report's network: four valid convolutions with ReLU, max-pooling between, sigmoid units.
@@ -32,6 +33,7 @@ def report_cnn(
             learns faster: He's for the convolutions, Glorot's for the dense layer, biases 0.
         drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10
             (never below 0.1) and 0.1 after the last. `None` drops nothing.
+        drop_after: 1 to 4: features are dropped after this convolution alone, at the rate `drop_rate`.
         last_pooling: whether to pool after the fourth convolution too, as the report's drop-out runs did.
 
     Returns:
@@ -48,11 +50,18 @@ def report_cnn(
     Reference:
         The report, section 5.1; L2 penalties 2e-4 (convolutions) and 1e-3 (dense layer).
     """
+    if drop_after not in (None, 1, 2, 3, 4) or (drop_after and drop_rate is None):
+        raise ValueError(
+            "`drop_after` must be 1 to 4, with a `drop_rate`, or None. "
+            f"Received: drop_after={drop_after}, drop_rate={drop_rate}"
+        )
     rates = None
     if drop_rate is not None:
         if not 0.1 <= drop_rate < 1:
             raise ValueError(f"`drop_rate` must lie in [0.1, 1), or be None. Received: drop_rate={drop_rate}")
         rates = [max(drop_rate - step, 0.1) for step in (0.0, 0.05, 0.1)] + [0.1]
+        if drop_after is not None:
+            rates = [drop_rate if place == drop_after else 0.0 for place in range(1, 5)]
     return _one_shot_cnn(
         input_shape,
         [filters, 2 * filters, 4 * filters, 8 * filters],
@@ -131,7 +140,7 @@ def _one_shot_cnn(
         )(features)
         if i < 3 or last_pooling:
             features = tf.keras.layers.MaxPooling2D()(features)
-        if drop_rates is not None:
+        if drop_rates is not None and drop_rates[i]:
             features = tf.keras.layers.Dropout(drop_rates[i])(features)
     features = tf.keras.layers.Dense(
         units,

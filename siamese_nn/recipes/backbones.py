@@ -35,7 +35,7 @@ class Backbone:
 
 
 def _report_cnn(recipe: "Recipe", shape: Shape) -> tf.keras.Model:
-    own = ("filters", "units", "kernel_sizes", "initializer", "drop_rate", "last_pooling")
+    own = ("filters", "units", "kernel_sizes", "initializer", "drop_rate", "drop_after", "last_pooling")
     return models.report_cnn(shape, **{name: getattr(recipe, name) for name in own})
 
 

@@ -60,8 +60,8 @@ class Recipe:
         scale: of the cosines in CosFace, ArcFace and SphereFace.
         backbone: a row of `recipes/backbones.py`, as `"report_cnn"`, or the name of a network of
             `models.pretrained`.
-        filters, units, kernel_sizes, initializer, drop_rate, last_pooling: of `models.report_cnn`; the others
-            have their own.
+        filters, units, kernel_sizes, initializer, drop_rate, drop_after, last_pooling: of
+            `models.report_cnn`; the others have their own.
         weights: of a network of `models.pretrained`: `"imagenet"`, a path, or `None`.
         trainable: which part of such a network, or of that of `pretraining`, is trained: `"all"`,
             `"upper_half"` or `"none"`.
@@ -131,6 +131,7 @@ class Recipe:
     drop_rate: float | None = number(
         "in [0.1, 1)", lambda rate: 0.1 <= rate < 1, default=None, or_none=True, shared=True
     )
+    drop_after: int | None = at_least(1, default=None, below=5, or_none=True, shared=True)
     last_pooling: bool = one_of(False, True, default=False, shared=True)
     weights: str | None = that(
         '"imagenet" or the path of an .h5 file that exists',
@@ -203,6 +204,7 @@ class Recipe:
         at_random = f"{network}, which begins at random"
         self._require("monitor", pairs or self.monitor != "val_loss", f'"val_eer" or "val_auc" {model}')
         self._require("whole_batches", pairs or not self.whole_batches, f"False {model}")
+        self._require("drop_after", self.drop_rate or not self.drop_after, "None where `drop_rate` is None")
         self._require("pretraining", self.pretraining or not old, f"a recipe {model}, for the old network")
         self._require("mean_face", not (old and self.mean_face), f"False {model}")
         self._require(

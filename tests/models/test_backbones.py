@@ -54,6 +54,18 @@ def test_drop_rates_fall():
     assert rates == pytest.approx([0.1] * 4)
 
 
+def test_features_are_dropped_after_one_convolution_alone():
+    model = models.report_cnn((125, 125, 1), units=8, drop_rate=0.2, drop_after=2)
+    names = [type(layer).__name__ for layer in model.layers]
+    assert names.count("Dropout") == 1
+    place = names.index("Dropout")
+    assert names[:place].count("Conv2D") == 2 and names[place - 1] == "MaxPooling2D"
+    assert model.layers[place].rate == 0.2
+    for wrong in ({"drop_after": 2}, {"drop_after": 5, "drop_rate": 0.2}):
+        with pytest.raises(ValueError, match="`drop_after` must be 1 to 4, with a `drop_rate`, or None"):
+            models.report_cnn((125, 125, 1), **wrong)
+
+
 def test_koch_cnn_is_the_papers():
     model = models.koch_cnn()
     # The paper's figure 4: 6 x 6 x 256 features before 4096 units.

@@ -194,6 +194,8 @@ def test_experiment_5_1_is_the_reports():
         {"seed": -1},
         {"identities_per_batch": 1},  # of whom nobody is told apart
         {"last_pooling": 1},
+        {"drop_after": 2},  # and nothing is dropped
+        {"drop_after": 5, "drop_rate": 0.2},
         {"monitor": ["val_loss"]},
         {"image_size": (20, 20)},
         {"image_size": (39, 125), "backbone": "koch_cnn"},
