@@ -39,8 +39,9 @@ REPORT_EXPERIMENTS = (
 """The report's experiments by the numbers of its tables.
 
 `-as-run`: as its code really ran them, whatever the tables print: 256 units, Adam, normal initial weights,
-whole batches, features dropped after the second convolution alone and a fourth pooling then; 200 epochs in 6.1; in 7.1 the margin 0.5 and no
-halves. `-256`: as printed, but for the 256 units and the fourth pooling; kept for runs made so."""
+whole batches; in 8.1 and 8.2 features dropped after the second convolution alone, and a fourth pooling; 200
+epochs in 6.1; in 7.1 the margin 0.5 and no halves. `-256`: as printed, but for the 256 units and the fourth
+pooling; kept for runs made so."""
 
 _CFP_MODELS = {
     "bce_1_neuron": "decision_network",
