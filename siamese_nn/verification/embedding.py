@@ -162,7 +162,9 @@ class Embedding:
             )
         found: list[np.ndarray] = []
         for start in range(0, len(images), self.batch_size):
-            found.append(self._vectors(images[start : start + self.batch_size]))
+            # Code in C often takes no other arrays.
+            batch = np.ascontiguousarray(images[start : start + self.batch_size])
+            found.append(self._vectors(batch))
             if found[-1].shape[1] != found[0].shape[1]:
                 raise ValueError(
                     f"{self.name} must give vectors of one size. Received: {found[0].shape[1]} numbers for "

@@ -80,6 +80,16 @@ def test_what_is_no_vector_for_each_image_is_refused(function, message):
         Embedding(function, (16, 12), "means")(IMAGES)
 
 
+def test_a_function_gets_its_images_as_code_in_c_takes_them():
+    def function(images):
+        assert images.flags.c_contiguous
+        return means(images)
+
+    embedding = Embedding(function, (16, 12), "means")
+    np.testing.assert_array_equal(embedding(np.asfortranarray(IMAGES)), embedding(IMAGES))
+    embedding.probe()
+
+
 def test_what_a_function_raises_is_the_cause():
     with pytest.raises(ValueError, match="KeyError: 'mine'") as raised:
         Embedding(lambda images: {}["mine"], (16, 12), "means")(IMAGES)
