@@ -80,7 +80,7 @@ RAN = {
     "6.2": (128, 5e-4, 8, 100, {}),
     "6.3": (128, 5e-3, 8, 100, {}),
     "6.4": (128, 1e-2, 8, 100, {}),
-    "7.1": (128, 1e-3, 8, 100, {"model": "euclidean_contrastive_whole", "margin": 0.5}),
+    "7.1": (128, 1e-3, 8, 100, {"model": "euclidean_contrastive_whole"}),
     "8.1": (128, 1e-3, 8, 100, {"drop_rate": 0.2, "drop_after": 2, "last_pooling": True}),
     "8.2": (128, 1e-3, 8, 100, {"drop_rate": 0.25, "drop_after": 2, "last_pooling": True}),
     **{
