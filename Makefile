@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) lint constraints clean
+.PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) docs lint constraints clean
 
 train: .venv/installed
 	$(BIN)/siamese-nn train
@@ -36,6 +36,11 @@ $(NOTEBOOKS): .venv/installed
 # All three draw faces into data/toy.
 notebooks/03_hyperparameter_sweep.ipynb notebooks/04_verify_identify_cluster.ipynb: notebooks/01_lfw_a_pairs_and_training.ipynb
 
+# The site, into build/site: each link, and that no page loads anything from another host, is checked.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python tests/check_site.py build/site
+
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,7 +48,7 @@ lint: .venv/installed
 
 # The second stack: TensorFlow 2.15 with TensorFlow Addons.
 .venv-addons/installed: EXTRAS = dev,addons
-.venv/installed: EXTRAS = dev,dev-onnx
+.venv/installed: EXTRAS = dev,dev-onnx,docs
 CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
 %/installed: setup.cfg pyproject.toml constraints.txt constraints-addons.txt
 	$(PYTHON) -m venv $*

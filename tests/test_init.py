@@ -1,4 +1,5 @@
 import os
+import runpy
 import subprocess
 import sys
 
@@ -31,3 +32,10 @@ for name in ("evaluation", "datasets", "faces", "plots", "recipes.published", "r
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_python_m_is_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["siamese_nn", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("siamese_nn", run_name="__main__")
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith("siamese_nn ")

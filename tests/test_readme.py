@@ -1,26 +1,52 @@
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from siamese_nn import datasets
+from siamese_nn.recipes.measured import read_measured
 
 HOME = Path(__file__).parents[1]
 README = HOME / "README.md"
+IN_PYTHON, RECIPES = HOME / "docs" / "in_python.md", HOME / "docs" / "recipes.md"
+
+
+def python_of(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [compile(block, str(page), "exec") for block in blocks]
 
 
 @pytest.mark.slow
 @pytest.mark.once
 def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) >= 4
     names = {}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    (ten_lines,) = python_of(README)
+    exec(ten_lines, names)
+    promised = r"same=True score=(\S+) threshold=(\S+)\n"
+    assert re.search(promised, README.read_text(encoding="utf-8"))
+    score, threshold = re.search(promised, capsys.readouterr().out).groups()
+    assert names["same"] == 1 and float(score) >= float(threshold)
+
+    for block in python_of(IN_PYTHON):
+        exec(block, names)
     printed = capsys.readouterr().out
     assert "VerificationReport(" in printed and "TAR at FAR 0.1" in printed and "Identification(" in printed
     assert names["done"] == 2 and names["training"].completed_epochs("my_run") == 3
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("page", "recipes"), [(README, {"face-fast", "face", "face-patches"}), (RECIPES, set(read_measured()))]
+)
+def test_a_page_has_the_figures_that_were_measured(page, recipes):
+    rows = re.findall(r"^\| `([\w-]+)` \|.*?([^|]*%[^|]*\|[^|]*) \|$", page.read_text(encoding="utf-8"), re.M)
+    measured = {
+        name: f" {found.accuracy:.1%} ({100 * found.low:.1f} to {100 * found.high:.1f}) | {found.minutes:.0f}"
+        for name, found in read_measured().items()
+    }
+    assert dict(rows) == {name: measured[name] for name in recipes}
 
 
 OWN_PHOTOS, ANY_EMBEDDING = HOME / "docs" / "own_photos.md", HOME / "docs" / "any_embedding.md"
@@ -53,19 +79,22 @@ def test_the_page_on_groups_runs(capsys):
     assert "Highest / lowest of a group" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "page", [README, OWN_PHOTOS, ANY_EMBEDDING, FAIRNESS, ELSEWHERE], ids=lambda page: page.stem
-)
-def test_the_commands_exist(page):
+def test_the_commands_exist():
     from siamese_nn.cli import _parser
 
-    for line in re.findall(r"^    siamese-nn (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE):
-        _parser().parse_args(line.split())
+    parser = _parser()
+    pages = [README, HOME / "SECURITY.md", *(HOME / "docs").rglob("*.md")]
+    texts = {page: page.read_text(encoding="utf-8").replace("\\\n", "") for page in pages}
+    found = {page: re.findall(r"^    siamese-nn (.*)$", text, re.MULTILINE) for page, text in texts.items()}
+    assert all(found[page] for page in (README, RECIPES, OWN_PHOTOS, ANY_EMBEDDING, FAIRNESS, ELSEWHERE))
+    for lines in found.values():
+        for line in lines:
+            parser.parse_args(shlex.split(line, comments=True))
 
 
 def test_no_line_of_a_page_is_above_110_columns():
-    folders = ("", "docs", "benchmarks", "data", "siamese_nn/recipes/published_figures")
-    pages = [page for folder in folders for page in (HOME / folder).glob("*.md")]
+    folders = ("*", "docs/**/*", ".github/**/*", "benchmarks/*", "data/*", "siamese_nn/**/*")
+    pages = [page for folder in folders for page in HOME.glob(f"{folder}.md")]
     assert {README, HOME / "docs" / "accuracy.md"} <= set(pages)
     wide = [
         f"{page.relative_to(HOME)}:{number}"

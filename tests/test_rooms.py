@@ -23,6 +23,7 @@ ROOMS = {
     },
     "studies": {"files", "plots", "datasets", "models", "evaluation", "recipes", "runs", "training"},
     "cli": {"faces", "files", "datasets", "recipes", "runs", "verification", "training", "studies"},
+    "__main__": {"cli"},
 }
 
 

@@ -52,12 +52,14 @@ class Frame:
         object.__setattr__(self, "size", tuple(self.size))
 
 
-# The medians of what MTCNN finds in LFW-a: `python benchmarks/faces.py lfw-a data/lfw-a/unused --photos 300`.
 LFW_A = Frame(
     points=((103.5, 113.2), (147.1, 112.6), (125.6, 138.8), (106.8, 160.3), (144.7, 160.0)), size=(250, 250)
 )
+"""Where LFW-a's photos have the face.
 
-# Of 112 x 112 pixels: to what InsightFace's `arcface_dst` aligns for ArcFace, and OpenCV for SFace.
+The medians of what MTCNN finds in them: `python benchmarks/faces.py lfw-a data/lfw-a/unused --photos 300`.
+"""
+
 ARCFACE = Frame(
     points=(
         (38.2946, 51.6963),
@@ -68,6 +70,7 @@ ARCFACE = Frame(
     ),
     size=(112, 112),
 )
+"""To where InsightFace's `arcface_dst` aligns for ArcFace, and OpenCV for SFace: in 112 x 112 pixels."""
 
 
 def align(

@@ -49,6 +49,7 @@ class Face:
 
 
 Finder: TypeAlias = Callable[[np.ndarray], Sequence[Face]]
+"""Finds the faces in a photo, uint8 RGB `(height, width, 3)`; see `find`."""
 
 
 def find(photo: Image.Image | np.ndarray, *, finder: Finder | None = None) -> list[Face]:

@@ -8,13 +8,13 @@ from .preprocessing import PhotoStandardization
 
 _SMALLEST = (8, 8)  # the strided convolution and two poolings leave one pixel of eight
 SMALLEST_OF_PATCHES = (48, 42)
-# First and last row and column of 192 x 168, and how many pixels are pooled into one.
 FACE_PATCHES = {
     "head": (0, 192, 0, 168, 3),
     "face": (32, 160, 28, 140, 2),
     "eyes": (59, 107, 36, 132, 1),
     "mouth": (103, 159, 49, 121, 1),
 }
+"""Each patch's first and last row and column of 192 x 168, and how many pixels are pooled into one."""
 
 
 def face_cnn(
