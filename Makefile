@@ -10,7 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 
-.PHONY: train test test-slow test-all test-addons notebooks $(NOTEBOOKS) docs lint constraints clean
+.PHONY: train test test-slow test-all test-addons notebooks notebooks-outputs $(NOTEBOOKS) docs lint \
+	constraints clean
 
 train: .venv/installed
 	$(BIN)/siamese-nn train
@@ -32,9 +33,12 @@ test-addons: .venv-addons/installed
 
 notebooks: $(NOTEBOOKS)
 $(NOTEBOOKS): .venv/installed
-	$(BIN)/jupyter-execute --timeout=3600 $@
+	$(BIN)/python notebooks/run.py $(STORE) $@
 # All three draw faces into data/toy.
 notebooks/03_hyperparameter_sweep.ipynb notebooks/04_verify_identify_cluster.ipynb: notebooks/01_lfw_a_pairs_and_training.ipynb
+# Stores their outputs, to be committed after a look. `make notebooks` only compares.
+notebooks-outputs: STORE = --store
+notebooks-outputs: $(NOTEBOOKS)
 
 # The site, into build/site: each link, and that no page loads anything from another host, is checked.
 docs: .venv/installed

@@ -4,9 +4,12 @@ import importlib
 import os
 from typing import Any
 
+from .startup import be_quiet
+
 # On processors without AVX-512 VNNI, TensorFlow leaves oneDNN off, and computes convolutions several times
 # slower. It is read when TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+be_quiet()
 
 __version__ = "0.1.0"
 __all__ = [

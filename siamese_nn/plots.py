@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.calibration import calibration_curve
@@ -476,6 +476,58 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
     }
     figure.legend(handles.values(), handles, loc="outside lower right", ncols=2)
     return axes[: len(effects)]
+
+
+def search_trials(
+    values: Sequence[float],
+    settings: Mapping[str, Sequence[Any]],
+    *,
+    words: str = "value",
+    larger_is_better: bool = True,
+) -> np.ndarray:
+    """Draws what the trials of a search came to: in their order, and by each setting.
+
+    Args:
+        values: what was searched for, one a trial.
+        settings: by name what each trial had: numbers, texts, or lists.
+        words: what the values are.
+        larger_is_better: whether the best so far is the largest; else the smallest.
+
+    Returns:
+        The axes: that of the order, with a line for the best so far, then one a setting.
+
+    Raises:
+        ValueError: if there are no trials, or a setting has another number of them.
+
+    Example:
+        >>> axes = search_trials([0.7, 0.8], {"learning_rate": [1e-4, 1e-2]}, words="AUC")
+        >>> [ax.get_xlabel() for ax in axes]
+        ['trial', 'learning rate']
+    """
+    counts = {name: len(own) for name, own in settings.items()}
+    if not len(values) or set(counts.values()) - {len(values)}:
+        raise ValueError(
+            "`settings` must hold one entry for each of `values`, and at least one. Received: "
+            f"{len(values)} values, settings={counts}"
+        )
+    axes = _panels(1 + len(settings), 4, 2.8, 2.6)
+    best = (np.maximum if larger_is_better else np.minimum).accumulate(values)
+    axes[0].step(np.arange(1, len(values) + 1), best, where="post", label="best so far", **_line(1))
+    columns: list[tuple[str, Sequence[Any]]] = [("trial", range(1, len(values) + 1)), *settings.items()]
+    for ax, (name, own) in zip(axes, columns, strict=True):
+        numbers = all(isinstance(value, int | float) for value in own)
+        ax.plot(own if numbers else list(map(str, own)), values, "o", color=_COLOURS[0], markersize=4)
+        ax.set_xlabel(name.replace("_", " "))
+        ax.grid(alpha=0.3)
+        if name == "trial":
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        elif numbers and 0 < 10 * min(own) < max(own):
+            ax.set_xscale("log")
+            ax.xaxis.set_minor_formatter(NullFormatter())  # its numbers would overlap
+    for ax in axes[::4]:
+        ax.set_ylabel(words)
+    axes[0].legend()
+    return axes
 
 
 def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:

@@ -41,7 +41,7 @@ def test_a_folder_of_people_is_split_so_that_nobody_is_on_two_sides(toy_dir, ask
 
 def test_photos_that_may_not_be_aligned_are_told(toy_dir, tmp_path, asked, caplog):
     people = shutil.copytree(toy_dir / "lfw2", tmp_path / "people")
-    told = "people: it is not known where the faces lie"
+    told = "people: it is not known where the faces are"
     assert cli.main(["train", "--data", str(people)]) == 1 and told in caplog.text
     caplog.clear()
     frame = {"face": "middle", "points": faces.LFW_A.points, "size": faces.LFW_A.size}

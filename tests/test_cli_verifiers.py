@@ -38,7 +38,8 @@ def test_a_verifier_is_made_and_used(people, tmp_path, capsys, monkeypatch):
     assert f"{report['accuracy']:.1%}" in page and "Wrongly: the worst false accepts" in page
     assert "sequential" in page and "NormalizedScores" in page
     assert not re.search('(src|href)=(?!"data:)', page)  # nothing from elsewhere
-    assert f"{report['accuracy']:.4f}" in out and "Whom the network was trained on is not known" in out
+    assert f"{report['accuracy']:.4f}" in out and "It is not known on whom the network was trained" in out
+    assert out.splitlines()[-1].startswith(f"Result: accuracy {report['accuracy']:.1%} (95% interval ")
     pair = [str(path) for path in sorted(photos.glob("*/*.jpg"))[:2]]
     assert cli.main(["verify", str(tmp_path / "own"), *pair, "--json"]) in (0, 3)
     answer = json.loads(capsys.readouterr().out)
@@ -59,7 +60,7 @@ def test_a_function_is_named_on_the_command_line(people, tmp_path, monkeypatch, 
     assert cli.main(words) == 1
     assert "`--function` needs `--image-size HEIGHT WIDTH`" in capsys.readouterr().err
     assert cli.main([*words, "--image-size", "24", "20", "--channels", "1"]) == 0
-    assert "take it as a run, with `--function of_rows:rows`" in capsys.readouterr().out
+    assert "take own as a run, with `--function of_rows:rows`" in capsys.readouterr().out
     settings = json.loads((tmp_path / "own" / "verifier.json").read_text())["embedding"]
     assert (settings["name"], settings["image_size"], settings["channels"]) == ("rows", [24, 20], 1)
     pair = [str(path) for path in sorted(photos.glob("*/*.jpg"))[:2]]

@@ -109,6 +109,19 @@ def test_hyperparameter_effects_draw_published_beside_ours():
         assert not ax.axison and ax.figure.axes == [ax] and not ax.figure.legends
 
 
+def test_search_trials_are_drawn_in_their_order_and_by_setting():
+    settings = {"learning_rate": [1e-4, 1e-2, 1e-3], "kernel_sizes": [[8, 6], [10, 7], [8, 6]]}
+    order, rates, kernels = plots.search_trials([0.7, 0.9, 0.8], settings, words="AUC")
+    assert order.lines[0].get_ydata().tolist() == [0.7, 0.9, 0.9]  # the best so far
+    assert rates.get_xscale() == "log" and rates.lines[0].get_xdata().tolist() == [1e-4, 1e-2, 1e-3]
+    assert [text.get_text() for text in kernels.get_xticklabels()] == ["[8, 6]", "[10, 7]"]
+    falling = plots.search_trials([0.7, 0.9, 0.5], {}, larger_is_better=False)[0]
+    assert falling.lines[0].get_ydata().tolist() == [0.7, 0.7, 0.5]
+    for values, own in (([], {}), ([0.5], {"units": [1, 2]})):
+        with pytest.raises(ValueError, match="one entry for each of `values`"):
+            plots.search_trials(values, own)
+
+
 @pytest.mark.usefixtures("pictures")
 def test_pairs_grid_names_and_judges(toy_pairs, tmp_path):
     pairs = toy_pairs[[0, len(toy_pairs) - 1, 1]]

@@ -7,6 +7,7 @@ PACKAGE = Path(__file__).parents[1] / "siamese_nn"
 
 # Each room, and those it may import. A module of the package's root is a room of its own.
 ROOMS = {
+    "startup": set(),
     "files": set(),
     "faces": set(),
     "datasets": {"files", "faces"},
@@ -15,7 +16,7 @@ ROOMS = {
     "evaluation": {"datasets", "models"},
     "plots": {"datasets", "evaluation"},
     "recipes": {"datasets", "losses", "models"},
-    "runs": {"files", "faces", "datasets", "evaluation", "plots"},
+    "runs": {"files", "faces", "datasets", "evaluation", "plots", "recipes"},
     "verification": {"files", "faces", "datasets", "models", "evaluation", "runs"},
     "training": {
         *("files", "plots", "datasets", "models", "evaluation"),

@@ -14,7 +14,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser(
         "app",
-        help="a page to try it: two photos or the webcam, and a gallery (extra app)",
+        help="show a page to try a run: two photos or the webcam, and a gallery (extra app)",
         epilog="What is uploaded stays on this machine, and is deleted after two minutes at most.",
     )
     command.add_argument("run_dir", type=Path, metavar="RUN", help="a run's folder, or a saved verifier's")
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--gallery",
         type=Path,
         metavar="FOLDER_OR_NPZ",
-        help="known people, for the question who it is: as of identify",
+        help="known people, to say who is on a photo: as in `identify`",
     )
     add_fpir(command)
     command.add_argument(

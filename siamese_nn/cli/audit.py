@@ -11,7 +11,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser(
         "audit",
-        help="find what is wrong with a folder of people: photos twice, unreadable, or of somebody else",
+        help="find faults in a folder of people: photos twice, unreadable, or of somebody else",
         epilog="It changes nothing in the folder.",
     )
     command.add_argument("people", type=Path, metavar="PEOPLE", help="a folder of photos for each person")
@@ -20,8 +20,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         dest="run_dir",
         type=Path,
         metavar="RUN",
-        help="a run, or what verifier make left, that has not learnt from these people: it judges who is on "
-        "a photo",
+        help="a run, or what `verifier make` left, that has not learnt from these people; it judges who is "
+        "on a photo",
     )
     command.add_argument(
         "--output", type=Path, metavar="FOLDER", help="for audit.html and audit.csv (default: PEOPLE-audit)"

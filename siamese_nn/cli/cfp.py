@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the parser."""
     command = commands.add_parser(
-        "cfp", help="Celebrities in Frontal-Profile: put it in order, measure a run on it"
+        "cfp", help="organise the photos of CFP (Celebrities in Frontal-Profile), or measure a run on them"
     )
     own = command.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     command = own.add_parser(
-        "organize", help="take photos and protocol out of the archive, aligned if wanted"
+        "organize", help="take the photos and the protocol out of the archive, and align the photos if asked"
     )
     command.add_argument("source", type=Path, help="cfp-dataset.zip, or the unpacked folder")
     command.add_argument("output", type=Path, help="the folder to make, for instance data/cfp")
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_organize)
 
     command = own.add_parser(
-        "measure", help="the ten folds, frontal-frontal and frontal-profile, of a trained run"
+        "measure", help="measure a run in the ten folds, frontal-frontal and frontal-profile"
     )
     add_run(command)
     command.add_argument(
@@ -53,7 +53,7 @@ def add_sweep(sweeps: argparse._SubParsersAction) -> None:
     """Adds `sweep cfp` to the parser of the sweeps."""
     command = sweeps.add_parser(
         "cfp",
-        help="the Person Verification study on CFP again, with our figures beside the published ones",
+        help="run the Person Verification study on CFP again, with our figures beside the published ones",
         epilog="Runs that are finished, or that another process is at, are left alone. "
         "Experiments that begin with ImageNet weights are passed over where these can't be had.",
     )
@@ -132,10 +132,12 @@ def _sweep(options: argparse.Namespace) -> None:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
+    from ..runs.summary import finished_line
     from ..studies import cfp_study
 
     print(cfp_study.table(rows))
     print(cfp_study.describe(rows))
+    print(finished_line([row["status"] for row in rows]))
 
 
 def _folder(name: str) -> Path:

@@ -9,14 +9,12 @@ from .people import write_pairs
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the parser."""
-    command = commands.add_parser("download", help="fetch LFW-a, or LFW's pair files")
+    command = commands.add_parser("download", help="download LFW-a, or the pair files of LFW")
     command.add_argument("what", choices=["lfw-a", "pairs"])
     command.add_argument("--to", type=Path, default=Path("data"), metavar="FOLDER", help="default: data")
     command.set_defaults(run=_download)
 
-    command = commands.add_parser(
-        "organize", help="sort LFW-a into train/, test/ and unused/ by its pair files"
-    )
+    command = commands.add_parser("organize", help="sort the photos of LFW-a into train/, test/ and unused/")
     command.add_argument("source", type=Path, help="lfw2.zip, lfwa.tar.gz, or the unpacked folder")
     command.add_argument("output", type=Path, help="the folder to make, for instance data/lfw-a")
     for side in ("Train", "Test"):
@@ -29,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_organize)
 
     command = commands.add_parser(
-        "align", help="find the face in each raw photo of a folder and put it where LFW-a has it"
+        "align", help="find the face in each photo of a folder, and write aligned copies"
     )
     command.add_argument(
         "source", type=Path, help="a folder with a folder of photos for each person, or with photos"
@@ -41,17 +39,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--face",
         choices=["middle", "largest"],
         default="middle",
-        help="which one of several: that nearest the middle of the photo (default), or the largest",
+        help="the face to take of several: the one nearest the middle of the photo (default), or the largest",
     )
     command.set_defaults(run=_align)
 
-    command = commands.add_parser("check", help="verify a copy of LFW-a by counts and by hash")
+    command = commands.add_parser("check", help="check that a copy of LFW-a is whole, by counts and by hash")
     command.add_argument("data", type=Path, help="archive, unpacked folder or organised folder")
     command.set_defaults(run=_check)
 
     command = commands.add_parser(
         "pairs",
-        help="count an organised folder's pairs, by letter and by split; or make those of your own people",
+        help="count the pairs of an organised folder, or make pairs of your own people",
         usage="%(prog)s [-h] [--letters LETTERS] DATA\n"
         "       %(prog)s make [-h] [--folds N] [--seed SEED] --out FOLDER PEOPLE",
     )
@@ -59,13 +57,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         "words",
         nargs="+",
         metavar="DATA",
-        help="organised folder; or the word make and a folder with a folder of photos for each person",
+        help="an organised folder; or the word make, and a folder with a folder of photos for each person",
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="where make writes the pair files")
     command.add_argument(
         "--folds", type=int, metavar="N", help="make files for N folds, as `train --folds` has them"
     )
-    command.add_argument("--seed", type=int, default=0, help="of what make draws (default: 0)")
+    command.add_argument("--seed", type=int, default=0, help="of the draw that make does (default: 0)")
     command.add_argument(
         "--letters", default="ABCDE", help="first letters of the validation people (default: ABCDE)"
     )

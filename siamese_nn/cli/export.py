@@ -14,7 +14,7 @@ _FORMATS = ("onnx", "litert", "litert-8bit", "saved-model", "openvino")
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser(
-        "export", help="a trained run's verifier for a server, a phone or a page, checked beside the run"
+        "export", help="export a run for a server, a phone or a page, and check the export"
     )
     add_run(command)
     command.add_argument("--format", required=True, choices=_FORMATS)

@@ -16,20 +16,27 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser(
         "folds",
-        help="train a recipe in each of ten folds, and measure it on that fold alone: LFW's View 2, or CFP",
-        epilog="Hours of computing: the same command goes on after it was cut off.",
+        help="train and measure a recipe in ten folds, by the protocol of LFW's View 2 or of CFP",
+        epilog="This takes hours. After an interruption the same command goes on.",
     )
-    command.add_argument("--data", type=Path, required=True, help="organised LFW-a, or CFP organised")
+    command.add_argument("--data", type=Path, required=True, help="an organised LFW-a or CFP")
     command.add_argument(
         "--pairs", type=Path, metavar="FILE", help="LFW's pairs.txt (default: pairs.txt beside --data)"
     )
-    command.add_argument("--task", choices=_TASKS, default="FF", help="of CFP (default: FF)")
+    command.add_argument("--task", choices=_TASKS, default="FF", help="which task of CFP (default: FF)")
     command.add_argument("--recipe", default="face", help="a name, or a .toml file (default: face)")
-    command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as of train")
-    command.add_argument("--seed", type=int, help="of weights and order (default: the recipe's)")
-    command.add_argument("--epochs", type=int, help="the most epochs (default: the recipe's)")
-    command.add_argument("--precision", choices=PRECISIONS, help="of the computation (default: the recipe's)")
-    command.add_argument("--runs", type=Path, metavar="FOLDER", help="default: runs/DATA-RECIPE-folds-SEED")
+    command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `train`")
+    command.add_argument("--seed", type=int, help="seed of weights and order (default: the recipe's)")
+    command.add_argument("--epochs", type=int, help="at most so many epochs (default: the recipe's)")
+    command.add_argument(
+        "--precision", choices=PRECISIONS, help="precision of the computation (default: the recipe's)"
+    )
+    command.add_argument(
+        "--runs",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the runs (default: runs/DATA-RECIPE-folds-SEED)",
+    )
     command.set_defaults(run=_folds, split=None)
 
 
@@ -48,4 +55,5 @@ def _folds(options: argparse.Namespace) -> None:
     runs = options.runs or Path("runs") / title
     result: Any = study.train_folds(recipe, parts, runs, verbose=2)
     print(result.folds.table())
-    print(f"{result.describe()}\nPage: {runs / PAGE}")
+    print(result.describe())
+    print(f"{result.in_one_line()} Page: {runs / PAGE}")

@@ -9,10 +9,10 @@ from .use import add_align, add_function, add_run, gallery_of_folder, load_verif
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
-    command = commands.add_parser("gallery", help="keep known people in a folder that grows")
+    command = commands.add_parser("gallery", help="keep known people in a folder: add, remove, list")
     actions = command.add_subparsers(title="actions", required=True, metavar="ACTION")
 
-    action = actions.add_parser("add", help="add people, by a trained run; the folder is made where missing")
+    action = actions.add_parser("add", help="add people, by a run; a missing folder is made")
     add_run(action)
     add_function(action)
     _add_gallery(action)
@@ -22,17 +22,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_align(action)
     action.set_defaults(run=_add)
 
-    action = actions.add_parser("remove", help="remove people; see compact")
+    action = actions.add_parser("remove", help="remove people; `compact` then erases their vectors")
     _add_gallery(action)
     action.add_argument("names", nargs="+", metavar="NAME", help="a person's name")
     action.set_defaults(run=_remove)
 
-    action = actions.add_parser("list", help="who is in it, with how many photos")
+    action = actions.add_parser("list", help="list the people, and how many photos each has")
     _add_gallery(action)
     action.add_argument("--json", action="store_true", help="print the answer as JSON")
     action.set_defaults(run=_list)
 
-    action = actions.add_parser("compact", help="erase the vectors of those who were removed")
+    action = actions.add_parser("compact", help="erase the vectors of people who were removed")
     _add_gallery(action)
     action.set_defaults(run=_compact)
 
@@ -90,6 +90,4 @@ def _make_index(options: argparse.Namespace) -> None:
     from ..verification.stored_gallery import StoredGallery
 
     recall = StoredGallery(options.gallery).make_index()
-    print(
-        f"recall at 1 {recall:.4f}: of photos, themselves left out, the share whose nearest the index finds"
-    )
+    print(f"recall at 1 {recall:.4f}: for this share of photos the index finds the nearest other one")

@@ -10,7 +10,7 @@ from .use import add_function, add_run, load_verifier
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser(
-        "measure", help="a trained run's error rates on all pairs of other people, and by group of people"
+        "measure", help="measure a run's error rates on other people, also by group"
     )
     add_run(command)
     add_function(command)
@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _measure(options: argparse.Namespace) -> None:
     if options.groups is None and (options.column or options.output):
-        raise ValueError("`--column` and `--output` belong to `--groups`. Received: them without it")
+        raise ValueError("`--column` and `--output` need `--groups`. Received: them without it")
     from ..runs.groups_page import write_groups_page
     from ..verification.measure import measure_people
 

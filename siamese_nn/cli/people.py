@@ -21,9 +21,9 @@ def train_folds(recipe: Any, data_dir: Path, n_folds: int, run_dir: Path) -> Non
     print(result.folds.table())
     print(result.describe())
     print(
-        f"Page: {run_dir / PAGE}\nThe model to use is {model}. All people but those of fold 1 trained it; "
-        "these chose its epoch and threshold. It is measured on nobody: the figures are those of its "
-        f"recipe.\nsiamese-nn verify {model} A.jpg B.jpg"
+        f"The model to use is {model}. All people but those of fold 1 trained it; these chose its epoch and "
+        "threshold. It is measured on nobody: the figures are those of its recipe.\n"
+        f"siamese-nn verify {model} A.jpg B.jpg\n{result.in_one_line()} Page: {run_dir / PAGE}"
     )
 
 

@@ -16,7 +16,9 @@ from .train import show_run
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the parser."""
-    command = commands.add_parser("sweep", help="many trainings, resumed when they are cut off")
+    command = commands.add_parser(
+        "sweep", help="run many trainings: the report's, a search, or those of the CFP study"
+    )
     sweeps = command.add_subparsers(title="sweeps", required=True, metavar="SWEEP")
     _add_report(sweeps)
     _add_search(sweeps)
@@ -26,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def _add_report(sweeps: argparse._SubParsersAction) -> None:
     command = sweeps.add_parser(
         "report",
-        help="the report's experiments again, with our figures beside the published ones",
+        help="run the report's experiments again, with our figures beside the published ones",
         epilog="Runs that are finished, or that another process is at, are left alone: start "
         "the same command again after it was cut off, or several times at once. In FILE of --markdown "
         "only the part of such a sweep is replaced.",
@@ -136,13 +138,12 @@ def _report(options: argparse.Namespace) -> None:
         raise
     damaged = _show_sweep(options, runs, runs_dir, data_dir)
     if damaged:
-        raise ValueError(
-            f"Damaged runs are missing in the tables: {', '.join(damaged)}. The warnings say what to do"
-        )
+        raise ValueError(f"The tables lack damaged runs: {', '.join(damaged)}. The warnings say what to do")
 
 
 def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_dir: Path) -> list[str]:
     """Shows what has come of the runs, and returns the folders of those that are damaged."""
+    from ..runs.summary import finished_line
     from ..studies import reproduction
 
     rows = reproduction.collect(runs, data_dir)
@@ -153,6 +154,7 @@ def _show_sweep(options: argparse.Namespace, runs: list, runs_dir: Path, data_di
         reproduction.write_csv(rows, options.csv)
     if options.markdown:
         reproduction.write_markdown(rows, options.markdown, _title(options, data_dir))
+    print(finished_line([row["status"] for row in rows]))
     return [run.run_dir.name for run, row in zip(runs, rows, strict=True) if row["status"] == Status.DAMAGED]
 
 
@@ -216,6 +218,12 @@ def _search(options: argparse.Namespace) -> None:
     if options.final:
         results = search.final(study, train, val, test, folder, photos=photos, verbose=2)
         show_run(results, data_dir, folder / "final")
+    else:
+        best, monitor = study.best_trial, study.user_attrs["search"]["monitor"]
+        print(
+            f"Result: trial {best.number} is the best of {len(study.trials)}: {monitor} {best.value:.4g} on "
+            "the validation pairs, which flatters the best of many. `--final` measures it on the test pairs."
+        )
 
 
 def _require_place(name: str, path: Path | None, kind: str) -> None:

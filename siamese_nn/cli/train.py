@@ -21,73 +21,79 @@ logger = logging.getLogger(__name__)
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the parser."""
-    command = commands.add_parser("train", help="train a recipe and measure it on people it has never seen")
+    command = commands.add_parser("train", help="train a recipe, and measure it on people it has never seen")
     command.add_argument(
         "--recipe",
-        help="a name of `siamese-nn recipes`, or a .toml file (default: l1_sigmoid without --data, face for "
-        "a folder of people, else 5.1)",
+        help="a name that `siamese-nn recipes` lists, or a .toml file (default: l1_sigmoid for drawn faces, "
+        "face for a folder of people, else 5.1)",
     )
     command.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="FIELD=VALUE",
-        help="change a field of the recipe, as learning_rate=3e-4 or image_size=96x80; as often as you like",
+        help="change a field of the recipe, such as learning_rate=3e-4 or image_size=96x80; may be repeated",
     )
     command.add_argument(
         "--data",
         default="toy",
-        help="organised folder, or one with a folder of photos for each person; toy, the default, draws "
+        help="a folder with a folder of photos for each person, or an organised LFW-a; toy (default) draws "
         "faces into data/toy",
     )
     command.add_argument(
         "--align",
         action="store_true",
-        help="find the face in each of your people's photos first, and put it where LFW-a has it",
+        help="first find the face in each photo of your people, and write aligned copies",
     )
     command.add_argument(
-        "--face", choices=["middle", "largest"], help="with --align: which one of several, as of `align`"
+        "--face", choices=["middle", "largest"], help="with --align: the face to take of several, see `align`"
     )
     command.add_argument(
         "--run-dir",
         type=Path,
         metavar="FOLDER",
-        help="default: runs/DATA-RECIPE-SPLIT-SEED, and what else is changed",
+        help="folder of the run (default: runs/DATA-RECIPE-SPLIT-SEED, with other changes at the end)",
     )
     command.add_argument(
         "--split",
         choices=(*SPLITS, "letters"),
-        help="identities (default): nobody is on both sides; report: the report's letter split, which leaks; "
-        "letters: your own people by the first letters of their names, instead of a draw",
+        help="identities (default): nobody is on two sides; report: the letter split of the report, which "
+        "leaks people; letters: your own people by the first letters of their names, not by a draw",
     )
     command.add_argument(
         "--folds",
         type=int,
         metavar="N",
-        help="train and measure N times, each time on others of your own people: for 10 people and more, of "
-        "whom one split says too little",
+        help="train and measure N times, each time on others of your own people; for few people (from 10), "
+        "of whom one split says too little",
     )
-    command.add_argument("--seed", type=int, help="of weights, order and split (default: the recipe's)")
+    command.add_argument("--seed", type=int, help="seed of weights, order and split (default: the recipe's)")
     command.add_argument(
         "--exclude",
         type=Path,
         metavar="FILE",
-        help="people to leave out of training and validation, a name a line, as CFP's Data/list_name.txt",
+        help="leave these people out of training and validation: one name a line, as in CFP's "
+        "Data/list_name.txt",
     )
-    command.add_argument("--epochs", type=int, help="the most epochs, of each stage (default: the recipe's)")
+    command.add_argument(
+        "--epochs", type=int, help="at most so many epochs, in each stage (default: the recipe's)"
+    )
     command.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="of the computation (default: the recipe's); a faster one for this machine is suggested",
+        help="precision of the computation (default: the recipe's); the command tells of a faster one",
     )
     command.set_defaults(run=_train)
 
     command = commands.add_parser(
-        "report", help="write a run's page, or one that sets several runs side by side"
+        "report", help="write the page of a run, or one page that compares several runs"
     )
     command.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run")
     command.add_argument(
-        "--output", type=Path, metavar="FILE", help="default: report.html in RUN; of several comparison.html"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the page (default: report.html in RUN; for several runs comparison.html)",
     )
     command.set_defaults(run=_report)
 
@@ -120,8 +126,8 @@ def _train(options: argparse.Namespace) -> None:
         require_enough(options.data, people, split=own_split, n_folds=options.folds)
         if not options.align and datasets.known_frame(chain(*people.values())) is None:
             logger.warning(
-                "%s: it is not known where the faces lie. Unless that is one place in all photos, "
-                "add --align",
+                "%s: it is not known where the faces are. Unless they are in one place in all photos, add "
+                "--align",
                 options.data,
             )
     data_dir = _aligned(options) if options.align else data_folder(options.data)
@@ -220,11 +226,13 @@ def _report(options: argparse.Namespace) -> None:
 def show_run(results: dict, data_dir: Path, run_dir: Path) -> None:
     """Prints what has come of a run."""
     from .. import training
+    from ..runs.summary import result_line
 
-    print(f"\nSome test pairs ({data_dir}), drawn at random; the network has never seen these people:")
+    print(f"\nSome test pairs of {data_dir}, drawn at random. The network has never seen these people:")
     print(training.examples_table(read_scores(run_dir), results))
     print(f"\nAll pairs of {data_dir}:")
     print(training.results_table(results))
     print(training.describe(results))
     pictures = sorted(str(run_dir / name) for name in PICTURES if (run_dir / name).exists())
-    print(f"The run's page, with its worst mistakes: {run_dir / PAGE}\nPictures: {', '.join(pictures)}")
+    print(f"Pictures: {', '.join(pictures)}")
+    print(f"{result_line(results)} Its worst mistakes: {run_dir / PAGE}")

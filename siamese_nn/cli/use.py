@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Adds them to the parser."""
     command = commands.add_parser(
         "verify",
-        help="are two photos of the same person, by a trained run",
+        help="say whether two photos show the same person",
         epilog="exit codes: 0 same, 3 different, 1 an error, 2 wrong usage",
     )
     add_run(command)
@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
     command = commands.add_parser(
         "identify",
-        help="who of a gallery is on a photo, by a trained run",
+        help="say who of a gallery is on a photo, or that nobody is",
         epilog="exit codes: 0 known, 3 unknown, 1 an error, 2 wrong usage",
     )
     add_run(command)
@@ -41,13 +41,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=Path,
         required=True,
         metavar="FOLDER_OR_NPZ",
-        help="a folder with a folder of photos for each person, one that `siamese-nn gallery add` made, or a "
-        "file that Gallery.save wrote",
+        help="known people: a folder with a folder of photos for each, one that `siamese-nn gallery add` "
+        "made, or a file that Gallery.save wrote",
     )
     command.add_argument(
         "--index",
         choices=("faiss",),
-        help="search by what `siamese-nn gallery index` made (default: exactly)",
+        help="search with the index that `siamese-nn gallery index` made (default: search all)",
     )
     add_align(command)
     limit = command.add_mutually_exclusive_group()
@@ -57,7 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.set_defaults(run=_identify)
 
-    command = commands.add_parser("cluster", help="sort a folder's photos into people, by a trained run")
+    command = commands.add_parser("cluster", help="sort the photos of a folder by person")
     add_run(command)
     add_function(command)
     command.add_argument("folder", type=Path, metavar="FOLDER", help="photos, or folders of them")
@@ -67,7 +67,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def add_run(command: argparse.ArgumentParser) -> None:
     """Adds the arguments of every command over a trained run."""
-    command.add_argument("run_dir", type=Path, metavar="RUN", help="the folder that train made")
+    command.add_argument(
+        "run_dir", type=Path, metavar="RUN", help="the folder of a run, or what `verifier make` left"
+    )
     command.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
@@ -78,7 +80,7 @@ def add_fpir(command: argparse._ActionsContainer) -> None:
         type=float,
         default=0.01,
         metavar="RATE",
-        help="share of strangers that may get a name, at most (default: 0.01)",
+        help="the share of strangers who may get a name, at most (default: 0.01)",
     )
 
 
@@ -87,7 +89,7 @@ def add_function(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--function",
         metavar="MODULE:NAME",
-        help="of a verifier over a function of yours, this function; modules in this folder are found",
+        help="the function, if the verifier uses one of yours; modules in this folder are found",
     )
 
 
@@ -112,8 +114,8 @@ def add_align(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--align",
         action=argparse.BooleanOptionalAction,
-        help="find the face in each photo, that nearest its middle, and put it where the training has it "
-        "(default: where the run knows that place, and siamese_nn[faces] is installed)",
+        help="find the face nearest the middle of each photo, and put it where the training has it (default: "
+        "if the run knows that place, and siamese_nn[faces] is installed)",
     )
 
 

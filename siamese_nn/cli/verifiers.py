@@ -32,7 +32,7 @@ _TAKES = {
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser(
-        "verifier", help="make a verifier of anybody's network: threshold and figures from your own people"
+        "verifier", help="make a verifier of any network, with threshold and figures from your own people"
     )
     parts = command.add_subparsers(required=True, metavar="COMMAND")
     command = parts.add_parser(
@@ -87,6 +87,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _make(options: argparse.Namespace) -> None:
+    from ..runs.summary import accuracy_in_words
     from ..verification import fitted
     from ..verification.photos import photo_endings
     from ..verification.verifier import Verifier
@@ -111,10 +112,11 @@ def _make(options: argparse.Namespace) -> None:
     write_text(options.output / REPORT, json.dumps(report.as_dict(), indent=1) + "\n")
     print(report.table())
     print(
-        f"Threshold chosen on {len(validation)} pairs of {len(validation.identities())} other people. Whom "
-        "the network was trained on is not known: if they are among these, the figures flatter.\n"
-        f"Page: {page}\n{options.output}: `siamese-nn verify`, `identify` and `cluster` take it as a run"
+        f"The threshold was chosen on {len(validation)} pairs of {len(validation.identities())} other people."
+        " It is not known on whom the network was trained: if they are among these, the figures flatter.\n"
+        f"`siamese-nn verify`, `identify` and `cluster` take {options.output} as a run"
         + (f", with `--function {options.function}`" if options.function else "")
+        + f".\nResult: {accuracy_in_words(report)} on people who chose no threshold. Page: {page}"
     )
 
 

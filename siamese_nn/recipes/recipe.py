@@ -46,68 +46,69 @@ def _are_letters(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a training but its photos.
+    """Everything that decides a training, except its photos.
 
-    The defaults are the report's experiment 5.1, without its leak. A value that no training could use is
-    refused at once. NumPy's numbers are taken, too, and kept as Python's.
+    The defaults are experiment 5.1 of the report, without its leak. A recipe refuses at once a value that no
+    training could use. It takes NumPy's numbers, too, and keeps them as Python's.
 
     Args:
-        model: what is learnt, which brings its loss; all are rows of `recipes/objectives.py`. From pairs, as
-            `"l1_sigmoid"`; an embedding from batches of people, as `"triplet_semi_hard"`, from chosen
-            triplets, `"triplet"`, or from telling people apart, as `"cosface"`; or `"harmonic"`, a new
-            network beside the frozen one of `pretraining`, whose embeddings stay comparable.
-        margin: of the loss; the report's contrastive loss has 1. Without effect where the loss has none.
-        scale: of the cosines in CosFace, ArcFace and SphereFace.
-        backbone: a row of `recipes/backbones.py`, as `"report_cnn"`, or the name of a network of
+        model: what is learnt; it decides the loss. `recipes/objectives.py` has a row for each. A model learns
+            from pairs, such as `"l1_sigmoid"`; or it learns an embedding from batches of people, such as
+            `"triplet_semi_hard"`, from chosen triplets, `"triplet"`, or by telling people apart, such as
+            `"cosface"`. `"harmonic"` trains a new network beside the frozen one of `pretraining`, so that
+            their embeddings can be compared.
+        margin: margin of the loss, which is 1 in the report's contrastive loss. Some losses have none.
+        scale: factor of the cosines in CosFace, ArcFace and SphereFace.
+        backbone: a row of `recipes/backbones.py`, such as `"report_cnn"`, or the name of a network of
             `models.pretrained`.
-        filters, units, kernel_sizes, initializer, drop_rate, drop_after, last_pooling: of
-            `models.report_cnn`; the others have their own.
-        weights: of a network of `models.pretrained`: `"imagenet"`, a path, or `None`.
+        filters, units, kernel_sizes, initializer, drop_rate, drop_after, last_pooling: arguments of
+            `models.report_cnn`. They play no part in other backbones.
+        weights: initial weights of a network of `models.pretrained`: `"imagenet"`, a path, or `None`.
         trainable: which part of such a network, or of that of `pretraining`, is trained: `"all"`,
             `"upper_half"` or `"none"`.
-        features: of the decision networks, see `models.decision_network`.
-        embedding_size: of the models from triplets, see `models.triplet_embedding`.
-        mean_face: whether to subtract the training photos' mean face, inside the model.
-        pretraining: the recipe of a training that comes first; this one goes on with its embedding. Backbone,
-            images, split and seed are this recipe's, whatever it says.
+        features: argument of the decision networks, see `models.decision_network`.
+        embedding_size: argument of the models that learn from triplets, see `models.triplet_embedding`.
+        mean_face: whether the model subtracts the mean face of the training photos.
+        pretraining: recipe of a training that comes first. This one goes on with its embedding. Backbone,
+            images, split and seed are always those of this recipe.
         image_size: height and width of the images, in pixels.
         crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
         channels: 1 for grey, 3 for RGB.
         augmentation: how the training photos are changed at random; `None` takes them as they are. Both
             photos of a pair are changed, each in its own way.
-        batch_size: pairs, photos or chosen triplets a step.
-        whole_batches: of the models that learn from pairs, whether the pairs that fill no whole batch sit
-            out, other ones in each epoch, in training and in the validation loss, as in the report's code.
-            Scores are of all pairs in any case.
-        identities_per_batch, images_per_identity: of the batches in which triplets are found, see
-            `datasets.identity_dataset`.
-        most_per_identity: the most photos of one person in an epoch of a classifier; `None` takes all.
+        batch_size: pairs, photos or chosen triplets in a step.
+        whole_batches: only for models that learn from pairs: whether pairs that don't fill a whole batch are
+            left out, as in the report's code. They are other pairs in each epoch. This holds for training
+            and for the validation loss; scores are always of all pairs.
+        identities_per_batch, images_per_identity: people in a batch in which triplets are found, and photos
+            of each, see `datasets.identity_dataset`.
+        most_per_identity: at most so many photos of one person in an epoch of a classifier; `None` takes all.
         optimizer: `"adam"`, `"rmsprop"` or `"sgd"`, with Keras's settings.
-        learning_rate: its learning rate.
-        weight_decay: the part of each weight that a step of learning rate 1 takes away, apart from the
-            gradient's: with `"adam"` this is AdamW. `None` takes nothing away.
+        learning_rate: learning rate of the optimizer.
+        weight_decay: the part of each weight that a step takes away at a learning rate of 1, beside the
+            gradient. With `"adam"` this is AdamW. `None` takes nothing away.
         schedule: `"constant"`, or `"cosine"`: a tenth of the learning rate in the first epoch, then all of
-            it, going down to nearly 0 in the last of `epochs` along a cosine.
-        epochs: the most epochs to train.
-        patience: epochs without improvement after which training stops.
-        monitor: what must improve: `"val_loss"`, which only models of pairs have, `"val_eer"` or `"val_auc"`,
-            of the validation pairs.
-        mirror: whether the finished embedding is that of the photo and that of its mirror image, averaged.
-            Only for models that compare by cosine: all but `"l1_sigmoid"`, `"euclidean_contrastive"` and the
+            it, which falls along a cosine to nearly 0 in the last of `epochs`.
+        epochs: at most so many epochs.
+        patience: the training stops after so many epochs without improvement.
+        monitor: what must improve on the validation pairs: `"val_loss"`, which only models that learn from
+            pairs have, `"val_eer"` or `"val_auc"`.
+        mirror: whether the finished embedding is the average of the photo's and of its mirror image's. Only
+            for models that compare by cosine: all but `"l1_sigmoid"`, `"euclidean_contrastive"` and the
             decision networks.
         back_end: how finished embeddings are compared: by `"cosine"` as they are, or after `"plda"`, which is
             fitted to the training people (see `evaluation.fit_plda`). Only for models that learn from people.
-        precision: of the computation, `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"` (with loss
-            scaling); weights and scores are float32 in any case. `fastest_precision` says what suits this
+        precision: precision of the computation: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"` (with
+            loss scaling). Weights and scores are always float32. `fastest_precision` says what suits this
             machine.
         split: `"identities"`: nobody is on both sides. `"report"`: the report's letter split, which leaks
             people.
-        letters: first letters of the validation people, of the split by identities.
-        seed: of weights, order and split.
+        letters: first letters of the validation people in the split by identities.
+        seed: seed of weights, order and split.
 
     Raises:
-        ValueError: naming the field, if a value can't be right, by itself, for the model's loss, for the
-            backbone, or beside the other fields.
+        ValueError: if a value can't be right, by itself, for the loss, for the backbone, or beside the other
+            fields. It names the field.
 
     Example:
         >>> recipe = Recipe(model="circle", margin=0.4, monitor="val_auc", epochs=30)

@@ -34,9 +34,8 @@ logger = logging.getLogger(__name__)
 
 LEAKS = "The report's letter split: training and validation SHARE people, so its validation figures flatter"
 COLLAPSED = (
-    "All validation pairs have the same score: the model has collapsed, and tells nobody apart. Its "
-    "accuracy is that "
-    "of one constant answer. Lower the recipe's `learning_rate`, or change what it learns from."
+    "All validation pairs have the same score: the model has collapsed, and tells nobody apart. Its accuracy "
+    "is that of one constant answer. Lower the recipe's `learning_rate`, or change what it learns from."
 )
 
 _FILES = (RECIPE, HISTORY, SCORES, RESULTS)  # what a measured run cannot be shown without
@@ -67,7 +66,7 @@ class RunFolder:
         if missing:
             raise ValueError(
                 f"`run_dir` must be the folder of a run that was measured. Received: {self.dir}, without "
-                f"{', '.join(missing)}. Where a training was cut off, the same call goes on with it and "
+                f"{', '.join(missing)}. If a training was interrupted, the same call goes on with it and "
                 "measures it"
             )
         document = read_results(self.dir) if results is None else results
@@ -82,11 +81,9 @@ class RunFolder:
         for name, fault in changed.items():
             if name == VERIFIER or (fault == CHANGED and name not in DRAWN):
                 raise ValueError(
-                    f"{self.dir / name} {fault} since the run was measured. Where the training has gone on "
-                    "since "
-                    "then, it is measured at its end. Otherwise give the same `train` call again: it makes "
-                    "the file "
-                    "anew, or says what to do"
+                    f"{self.dir / name} {fault} since the run was measured. If the training has gone on "
+                    "since then, it is measured at its end. Else give the same `train` call again: it makes "
+                    "the file anew, or says what to do"
                 )
         claim = read_claim(self.dir)
         self.version, self.recipe, self.data = claim["siamese_nn"], claim["recipe"], claim["data"]
@@ -127,8 +124,7 @@ class RunFolder:
             found.append(f"{LEAKS}. The best epoch and the threshold were chosen on them.")
         if self.shown == "validation":
             found.append(
-                "There are no test pairs. The figures are those of the validation pairs, on which the best "
-                "epoch "
+                "There are no test pairs. The figures are of the validation pairs, on which the best epoch "
                 "and the threshold were chosen: they flatter."
             )
         return found

@@ -14,11 +14,12 @@ from .. import plots
 from ..datasets.images import ImageError, load_image
 from ..evaluation import Calibration, VerificationReport
 from ..evaluation.metrics import COSTS
+from ..recipes.in_words import in_words, kind_of
 from . import html_page
 from .folder import PAGE
 from .html_page import Picture, percent
 from .measured import LEAKS, RunFolder, finishing
-from .summary import person_and_file
+from .summary import person_and_file, without_empty
 
 _SETS = {"train": "training", "validation": "validation", "test": "test"}
 _ROW = [
@@ -49,15 +50,14 @@ class Shown:
 
 
 def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | None = None) -> Path:
-    """Writes a run's page: what was done, curves, figures with intervals, the worst and the surest pairs.
+    """Writes the page of a run: what was done, curves, figures with intervals, worst and surest pairs.
 
-    Nothing on the page is loaded from elsewhere: the photos of the pairs it shows are in it, small. Who gets
-    it, gets them.
+    The page loads nothing from elsewhere. It holds small copies of the photos that it shows: whoever gets the
+    page gets them.
 
     Args:
-        run_dir: the folder of a run that was measured, as `training.train` leaves it, finished or
-            interrupted.
-        output: the file to write; `None` makes it `report.html` in `run_dir`.
+        run_dir: folder of a run that was measured, finished or interrupted, as `training.train` leaves it.
+        output: file to write; `None` makes it `report.html` in `run_dir`.
 
     Returns:
         The path of the page.
@@ -78,6 +78,7 @@ def write_run_report(run_dir: str | os.PathLike, output: str | os.PathLike | Non
 def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
     """Writes a run's page to `output`, and returns that; see `write_run_report`."""
     headline, intervals = figures_of(run.best[run.shown])
+    settings = _settings(run)
     with html_page.style():
         return html_page.write_page(
             output,
@@ -87,7 +88,8 @@ def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
             leaks=LEAKS,
             finished=finishing(run.recipe),
             as_seen=_as_seen(run.recipe),
-            settings={name: _plain(value) for name, value in run.recipe.items()},
+            settings=settings,
+            learning_note=_learning_note(run),
             pairs=[
                 [_SETS.get(name, name), data["same"], data["different"], data["people"], data["sha256"][:12]]
                 for name, data in run.data.items()
@@ -103,12 +105,12 @@ def write_page(run: RunFolder, output: str | os.PathLike) -> Path:
 
 
 def compare_runs(run_dirs: Sequence[str | os.PathLike], output: str | os.PathLike) -> Path:
-    """Writes a page with the figures of several runs in one table, their ROC curves, and how they differ.
+    """Writes a page that compares runs: their figures in one table, their ROC curves, and how they differ.
 
     Args:
-        run_dirs: the folders of at least two runs, as for `write_run_report`. The test pairs are compared,
-            or, where a run has none, the validation pairs of all.
-        output: the file to write.
+        run_dirs: folders of at least two runs, as for `write_run_report`. The page compares the test pairs;
+            if a run has none, it compares the validation pairs of all.
+        output: file to write.
 
     Returns:
         The path of the page.
@@ -128,9 +130,16 @@ def compare_runs(run_dirs: Sequence[str | os.PathLike], output: str | os.PathLik
         warnings.insert(
             0, f"The runs have different {shown} pairs, so their figures say little about each other."
         )
-    values = {run: {name: _plain(value) for name, value in run.recipe.items()} for run in runs}
-    names = dict.fromkeys(name for run in runs for name in run.recipe)
+    values = {run: _settings(run) for run in runs}
+    names = dict.fromkeys(name for run in runs for name in values[run])
     varied = [name for name in names if len({values[run].get(name) for run in runs}) > 1]
+    header, rows = without_empty(
+        ["Run", "Pairs", *_ROW],
+        [
+            [f"{number}. {run.name}", run.best[shown].n_pairs, *_row(run.best[shown])]
+            for number, run in enumerate(runs, 1)
+        ],
+    )
     with html_page.style():
         return html_page.write_page(
             output,
@@ -139,11 +148,8 @@ def compare_runs(run_dirs: Sequence[str | os.PathLike], output: str | os.PathLik
             n_runs=len(runs),
             shown=shown,
             warnings=warnings,
-            figures_header=["Run", "Pairs", *_ROW],
-            figures_rows=[
-                [f"{number}. {run.name}", run.best[shown].n_pairs, *_row(run.best[shown])]
-                for number, run in enumerate(runs, 1)
-            ],
+            figures_header=header,
+            figures_rows=rows,
             figures_intervals=_intervals(run.best[shown] for run in runs),
             curves=_roc_of_all(runs, shown),
             varied=varied,
@@ -160,8 +166,18 @@ def _roc_of_all(runs: Sequence[RunFolder], shown: str) -> Picture:
     return html_page.figure(ax, f"ROC curves. {aucs}.", caption)
 
 
+def _settings(run: RunFolder) -> dict[str, str]:
+    """The settings that play a part in a run, in words."""
+    settings, names = in_words(run.recipe), run.scores["validation"]["left_identities"]
+    letters = str(run.recipe.get("letters", "")).upper()
+    if "letters" in settings and not all(name[:1].upper() in letters for name in names):
+        del settings["letters"]  # the people were split otherwise
+    return settings
+
+
 def _learning(run: RunFolder) -> list[Picture]:
     best, pictures = run.results.best_epoch, []
+    finished, notes = finishing(run.recipe), _quantity_notes(run.recipe)
     for name in dict.fromkeys(name.removeprefix("val_") for name in run.history):
         if name in ("epoch", "seconds"):
             continue
@@ -173,12 +189,41 @@ def _learning(run: RunFolder) -> list[Picture]:
             for side, column in sides.items()
             if column in run.history
         ]
-        words = f"{ax.get_title()}. At the best epoch, {best}: {', '.join(values)}."
-        if finished := finishing(run.recipe):
-            words += f" Of the embedding as trained, before {finished}; "
-            words += f"the figures below are of it with {finished}."
+        words = f"{ax.get_title()}{notes.get(name, '')}. At the best epoch, {best}: {', '.join(values)}"
+        of_pairs = name in ("auc", "eer", "verification_accuracy")
+        words += f", without {finished}." if finished and of_pairs else "."
         pictures.append(html_page.figure(ax, words, words))
     return pictures
+
+
+def _quantity_notes(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """What a logged quantity is, where its name alone would mislead."""
+    notes = {"verification_accuracy": ", at each epoch's best threshold for these very pairs"}
+    kind = kind_of(recipe) if "model" in recipe else None
+    if kind == "classes":
+        notes["accuracy"] = ": the share of training photos whose person is named rightly"
+    elif kind == "pairs":
+        notes["accuracy"] = ", at the threshold that the model is made for"
+    return notes
+
+
+def _learning_note(run: RunFolder) -> str:
+    """Says which figure of a quantity is which, where the curves and the tables both have it."""
+    finished, best, compared = finishing(run.recipe), run.results.best_epoch, []
+    words = (
+        "A training value is the mean over an epoch, in which the network changes; the tables below measure "
+    )
+    words += "it as the epoch leaves it."
+    if not finished:
+        return words
+    for column, name, form in (("val_auc", "AUC", "{:.3f}"), ("val_eer", "EER", "{:.1%}")):
+        if column in run.history:
+            before, after = run.history[column][best - 1], getattr(run.best["validation"], name.lower())
+            compared.append(f"{name} {form.format(before)} without, and {form.format(after)} with {finished}")
+    words += f" The curves show it without {finished}; the tables, and all curves below, with {finished}."
+    if compared:
+        words += f" On the validation pairs, epoch {best} has {'; '.join(compared)}."
+    return words
 
 
 def _figures(run: RunFolder) -> dict[str, Any]:
@@ -189,15 +234,16 @@ def _figures(run: RunFolder) -> dict[str, Any]:
         for of, each in sets.items()
     }
     counts = ("true_accepts", "false_rejects", "false_accepts", "true_rejects")
-    return {
-        "figures_header": ["Model and pairs", "Pairs", "Loss", *_ROW],
-        "figures_rows": [
+    figures = without_empty(
+        ["Model and pairs", "Pairs", "Loss", *_ROW],
+        [
             [name, each.n_pairs, "-" if each.loss is None else f"{each.loss:.4f}", *_row(each)]
             for name, each in named.items()
         ],
-        "figures_intervals": _intervals(named.values()),
-        "decisions_header": ["Model and pairs", "Threshold", *_DECISIONS],
-        "decisions_rows": [
+    )
+    decisions = without_empty(
+        ["Model and pairs", "Threshold", *_DECISIONS],
+        [
             [
                 name,
                 f"{each.threshold:.4f}",
@@ -206,6 +252,12 @@ def _figures(run: RunFolder) -> dict[str, Any]:
             ]
             for name, each in named.items()
         ],
+    )
+    return {
+        **dict(zip(("figures_header", "figures_rows"), figures, strict=True)),
+        "figures_intervals": _intervals(named.values()),
+        "has_dashes": any(value in ("-", ("-", "")) for row in figures[1] for value in row),
+        **dict(zip(("decisions_header", "decisions_rows"), decisions, strict=True)),
     }
 
 
@@ -312,7 +364,7 @@ def _photo(path: str, person: str, recipe: Mapping[str, Any]) -> Picture:
 
 
 def _as_seen(recipe: dict[str, Any]) -> str:
-    part = f"the middle {_plain(recipe['crop'])} pixels" if recipe.get("crop") else "whole"
+    part = "the middle {} x {} pixels".format(*recipe["crop"]) if recipe.get("crop") else "whole"
     return f"{part}, in {'grey' if recipe.get('channels') == 1 else 'colour'}"
 
 
@@ -348,11 +400,3 @@ def _intervals(figures: Iterable[VerificationReport]) -> str:
         "people recur in them, so that the true ones are wider.",
     }
     return " ".join(words[over] for over in sorted({each.interval_over for each in figures}))
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return " x ".join(map(str, value))
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return str(value)

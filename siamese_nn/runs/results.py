@@ -37,12 +37,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Figures(VerificationReport):
-    """A model's figures on a set of pairs: a `VerificationReport`, and what only some models have.
+    """The figures of a model on a set of pairs: a `VerificationReport`, and what only some models have.
 
     Args:
-        loss: the model's own, with the penalties on weights; `None` where it has none on pairs.
-        accuracy_at_half: the accuracy at the threshold that the model was made for, where it has one.
-        accuracy_at_half_interval: of 95%, over pairs.
+        loss: the model's loss, with the penalties on weights; `None` if it has none on pairs.
+        accuracy_at_half: the accuracy at the threshold that the model is made for; `None` if it has none.
+        accuracy_at_half_interval: its 95% interval, over pairs.
     """
 
     loss: float | None = None
@@ -57,7 +57,7 @@ class Figures(VerificationReport):
 
 @dataclass(frozen=True)
 class Pretraining:
-    """What came before a training: its epochs, the best of them, and how long it took."""
+    """The training that came before: its epochs, the best of them, and its time."""
 
     epochs: int
     best_epoch: int
@@ -66,7 +66,7 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Learnt:
-    """How many photos of how many people a run learnt from, and their digest."""
+    """The photos that a run learnt from: how many, of how many people, and their digest."""
 
     photos: int
     people: int
@@ -75,12 +75,12 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Leak:
-    """How a model ranks the validation pairs with somebody whom training has seen, and the others.
+    """How a model ranks the validation pairs with somebody from training, and how the others.
 
     Args:
-        touched_pairs: how many have such a person.
-        val_auc_touched: the AUC of these; `None` where they are of one class alone.
-        val_auc_others: the AUC of the rest, likewise.
+        touched_pairs: number of pairs with somebody from training.
+        val_auc_touched: their AUC; `None` if they are all of one class.
+        val_auc_others: AUC of the other pairs; `None` likewise.
     """
 
     touched_pairs: int
@@ -94,22 +94,22 @@ class Results:
 
     Args:
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
-        seed: of weights, order and split.
+        seed: seed of weights, order and split.
         split: `"identities"` or `"report"`.
-        device: on what it was trained, in words.
-        epochs: how many it has behind it, at least 1.
-        best_epoch: the best of them, from 1 on.
-        monitor: the logged quantity by which it is the best.
-        seconds: of all epochs together.
-        pretraining: what came before; `None` where nothing did.
-        people: how many are in each set of pairs.
-        photos: what it learnt from, where that is people and not pairs.
-        figures: by model, `"best"` (epoch) and, unless it was interrupted, `"last"`; for each by set of
-            pairs.
-        raw_pixels: the figures of the baseline by set of pairs.
-        leak: of the last epoch's model in the report's split, else `None`.
-        files: the SHA-256 of each file that the results came with; `None` before they are written.
-        sha256: of all else that is in `results.json`.
+        device: the device that trained it, in words.
+        epochs: number of completed epochs, at least 1.
+        best_epoch: number of the best epoch, from 1 on.
+        monitor: the logged quantity that decides which epoch is the best.
+        seconds: time of all epochs together.
+        pretraining: the training that came before; `None` if there was none.
+        people: number of people in each set of pairs.
+        photos: the photos it learnt from, if it learns from people and not from pairs.
+        figures: figures by model and by set of pairs. The models are `"best"` (epoch) and, unless the run was
+            interrupted, `"last"`.
+        raw_pixels: figures of the baseline, by set of pairs.
+        leak: how the report's split leaks, by the model of the last epoch; `None` in another split.
+        files: SHA-256 of each file that belongs to the results; `None` before they are written.
+        sha256: SHA-256 of all else in `results.json`.
 
     Example:
         >>> Results.from_json({"status": "finished"})
@@ -148,8 +148,10 @@ class Results:
 
     @property
     def models(self) -> dict[str, dict[str, Figures]]:
-        """All figures, by model in words and by set of pairs."""
+        """All figures, by model in words and by set of pairs; those of one epoch once."""
         trained = {f"{which} epoch": sets for which, sets in self.figures.items()}
+        if {"best", "last"} <= self.figures.keys() and self.best_epoch == self.epochs:
+            trained = {"best and last epoch": self.figures["best"]}
         return {**trained, "raw pixels": self.raw_pixels}
 
     @classmethod

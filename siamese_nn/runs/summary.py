@@ -1,12 +1,13 @@
 """A run's figures as tables and words."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from prettytable import PrettyTable
 
+from ..evaluation import VerificationReport
 from .measured import LEAKS
 from .results import Results, Status
 
@@ -17,28 +18,12 @@ def results_table(results: Mapping[str, Any]) -> PrettyTable:
     Args:
         results: as `train` returns it, or as `results.json` holds it.
     """
-    table = PrettyTable(
-        [
-            "Model",
-            "Pairs",
-            "n",
-            "People",
-            "Loss",
-            "Accuracy at 0.5",
-            "At threshold",
-            "95% interval",
-            "AUC",
-            "EER",
-        ],
-        align="r",
-    )
-    table.align["Model"] = table.align["Pairs"] = "l"
-    found = Results.from_json(results)
+    found, all_rows, ends = Results.from_json(results), [], []
     for model, sets in found.models.items():
         for name, figures in sets.items():
             low, high = figures.accuracy_interval
             at_half = figures.accuracy_at_half
-            table.add_row(
+            all_rows.append(
                 [
                     model,
                     name,
@@ -50,14 +35,25 @@ def results_table(results: Mapping[str, Any]) -> PrettyTable:
                     f"{low:.1%} to {high:.1%}",
                     f"{figures.auc:.3f}",
                     f"{figures.eer:.1%}",
-                ],
-                divider=name == list(sets)[-1],
+                ]
             )
+            ends.append(name == list(sets)[-1])
+    header = [
+        *("Model", "Set", "Pairs", "People", "Loss", "Accuracy at 0.5"),
+        *("At threshold", "95% interval", "AUC", "EER"),
+    ]
+    header, rows = without_empty(header, all_rows)
+    table = PrettyTable(header, align="r")
+    table.align["Model"] = table.align["Set"] = "l"
+    for row, divider in zip(rows, ends, strict=True):
+        table.add_row(row, divider=divider)
     return table
 
 
 def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> PrettyTable:
-    """Shows some test (or else validation) pairs of a run, drawn at random, with the best model's verdict.
+    """Shows some pairs of a run, drawn at random, with the verdict of the best model.
+
+    They are test pairs, or validation pairs where there are no others.
 
     Args:
         scores: what the run's `scores.json` holds.
@@ -92,7 +88,7 @@ def person_and_file(path: str, person: str) -> str:
 
 
 def describe(results: Mapping[str, Any]) -> str:
-    """Says in words how a run's figures came about: held-out people, threshold, seed and device.
+    """Says in words how the figures of a run came about: held-out people, threshold, seed and device.
 
     Args:
         results: as `train` returns it, or as `results.json` holds it.
@@ -102,27 +98,62 @@ def describe(results: Mapping[str, Any]) -> str:
     apart = "; nobody is in two of the three sets" if found.split == "identities" else f". {LEAKS}"
     if leak is not None and None not in (leak.val_auc_touched, leak.val_auc_others):
         apart += (
-            f" (AUC of the last epoch's on the {leak.touched_pairs} validation pairs with somebody from "
-            "training "
-            f"{leak.val_auc_touched:.3f}, on the others {leak.val_auc_others:.3f})"
+            f" (AUC of the last epoch: {leak.val_auc_touched:.3f} on the {leak.touched_pairs} validation "
+            f"pairs with somebody from training, {leak.val_auc_others:.3f} on the others)"
         )
     learnt, losses, first = "", "", ""
     if found.photos is not None:
-        learnt = f" Learnt from {found.photos.photos} photos of {found.photos.people} people."
+        learnt = f" It learnt from {found.photos.photos} photos of {found.photos.people} people."
     if best.loss is not None:
         losses = " Losses include the penalties on weights."
     if before := found.pretraining:
-        first = f", after {before.epochs} of pretraining in {before.seconds / 60:.1f} minutes"
+        first = f", after {before.epochs} epochs of pretraining in {before.seconds / 60:.1f} minutes"
     interrupted = "" if found.status == Status.FINISHED else "; INTERRUPTED, not finished"
     people = ", ".join(f"{count} in {name}" for name, count in found.people.items())
     return (
         f"People: {people}{apart}.{learnt}\n"
-        f"Threshold {best.threshold:.4f} (best epoch's) chosen on the {best.n_pairs} validation pairs, "
-        "whose own accuracy it flatters. 95% intervals by bootstrap over people.\n"
-        f"The best epoch is that of the best {found.monitor}.{losses}\n"
-        f"Seed {found.seed}; {found.epochs} epochs, the best was {found.best_epoch}; "
-        f"{found.seconds / 60:.1f} minutes of training on {found.device}{first}{interrupted}."
+        f"The threshold of the best epoch, {best.threshold:.4f}, was chosen on the {best.n_pairs} validation "
+        "pairs, so that their own accuracy flatters. The 95% intervals are over people (bootstrap).\n"
+        f"Epoch {found.best_epoch} of {found.epochs} is the best, by {found.monitor}.{losses}\n"
+        f"Seed {found.seed}; {found.seconds / 60:.1f} minutes of training on {found.device}{first}"
+        f"{interrupted}."
     )
+
+
+def without_empty(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[list, list[list]]:
+    """Returns a table without the columns in which no row says anything."""
+    kept = [i for i in range(len(header)) if any(row[i] not in ("-", ("-", "")) for row in rows)]
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def result_line(results: Mapping[str, Any]) -> str:
+    """Says what a run has come to, in one line.
+
+    Args:
+        results: as `train` returns it, or as `results.json` holds it.
+    """
+    found = Results.from_json(results)
+    name = "test" if "test" in found.best else "validation"
+    who = {
+        "test": "of people whom the training has never seen",
+        "validation": "on which the best epoch and the threshold were chosen: it flatters",
+    }
+    begin = "Result" if found.status == Status.FINISHED else "Result so far"
+    return f"{begin}: {accuracy_in_words(found.best[name])} on the {name} pairs, {who[name]}."
+
+
+def accuracy_in_words(report: VerificationReport) -> str:
+    """Says an accuracy with its interval, and of how many pairs it is."""
+    low, high = report.accuracy_interval
+    return (
+        f"accuracy {report.accuracy:.1%} (95% interval {low:.1%} to {high:.1%}) in "
+        f"{report.n_same + report.n_different:,} decisions"
+    )
+
+
+def finished_line(statuses: Sequence[str]) -> str:
+    """Says how many of many runs are finished, in one line."""
+    return f"Result: {statuses.count(Status.FINISHED)} of {len(statuses)} runs are finished."
 
 
 def drawn(n_pairs: int, n_drawn: int = 12) -> np.ndarray:

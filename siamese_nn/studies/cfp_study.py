@@ -166,17 +166,15 @@ def describe(rows: Sequence[dict[str, Any]]) -> str:
     without = any(PUBLISHED[row["name"]].pretrained and row["status"] == Status.NOT_BEGUN for row in rows)
     devices = sorted({Results.from_json(row["results"]).device for row in rows if "results" in row})
     return (
-        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, nobody in two of "
-        "them; best epoch by the AUC of the "
-        "validation pairs; threshold chosen on them, so that their own accuracy flatters; 95% interval by "
-        "bootstrap over people. "
-        "Which folds the study took, its batches and its images are not known: ours are of 32 pairs, "
+        "Accuracies are in percent. Ours: folds 1 to 8 trained, 9 validated, 10 tested, and nobody is in two "
+        "of them. The best epoch has the best AUC on the validation pairs. The threshold was chosen on them, "
+        "so that their own accuracy flatters. 95% intervals by bootstrap over people. The study doesn't say "
+        "which folds, batches and images it took: ours are of 32 pairs, "
         f"{' and '.join(f'{size} x {size}' for size in sizes)} pixels."
         + (f"\nShorter than the study's: {', '.join(shorter)}." if shorter else "")
         + (
-            "\nExperiments that begin with ImageNet weights are not begun where these could not be "
-            "downloaded: the warning says where to put "
-            "the file."
+            "\nExperiments that begin with ImageNet weights are not begun if these could not be downloaded: "
+            "the warning says where to put the file."
             if without
             else ""
         )

@@ -54,6 +54,15 @@ class FoldsResult:
             "AUC and EER are means over the folds."
         )
 
+    def in_one_line(self) -> str:
+        """Says what the folds have come to, in one line."""
+        low, high = map(percent, self.accuracy_interval)
+        return (
+            f"Result: accuracy {percent(self.accuracy)} (95% interval {low} to {high}) in "
+            f"{self.folds.n_pairs:,} decisions of {len(self.folds.folds)} folds, on people whom the training "
+            "has never seen."
+        )
+
 
 def train_folds(
     recipe: Recipe,

@@ -150,12 +150,10 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
         notes.append(f"Ours DEPART from the report's settings: {'; '.join(changes)}.")
     lines = [
         "Accuracies are in percent. Loss and accuracy: last epoch, threshold 0.5, as the report took them; "
-        "losses "
-        "include the penalties on weights. Best epoch: of the best validation loss, at the threshold chosen "
-        "on the "
-        "validation pairs, with the 95% interval over people where there is one seed. ±: standard deviation "
-        "over "
-        "seeds. The report's figures are of one run each, its seconds of one Tesla K80.",
+        "losses include the penalties on weights. Best epoch: of the best validation loss, at the threshold "
+        "chosen on the validation pairs, with the 95% interval over people where there is one seed. ±: "
+        "standard deviation over seeds. The report's figures are of one run each, its seconds of one Tesla "
+        "K80.",
         apart,
         *notes,
         f"Ours on: {'; '.join(devices) or 'nothing yet'}.",

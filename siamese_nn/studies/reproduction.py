@@ -204,11 +204,11 @@ def run(
     verbose: int | str = 0,
     cache_dir: str | os.PathLike | None = None,
 ) -> None:
-    """Makes the runs of a plan, one after another, with a progress bar. The same call goes on after a cut.
+    """Makes the runs of a plan, one after another, with a progress bar. After an interruption it goes on.
 
-    Finished runs are left as they are. A run whose folder another process is training in is left to it, and
-    looked at again once at the end: several processes with the same plan share the work. One that diverges,
-    or whose folder is damaged, is passed over with a warning.
+    Finished runs stay as they are. If another process is training in the folder of a run, this call leaves it
+    to that process and looks again once at the end: so several processes share a plan. A warning tells of a
+    run that diverges or whose folder is damaged, and the next one begins.
 
     Args:
         runs: what `plan` returns.

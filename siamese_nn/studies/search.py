@@ -1,4 +1,4 @@
-"""Searches for a better recipe, which many processes share and which survive being killed."""
+"""Searches for a better recipe. Many processes can share a search, and each of them can be killed."""
 
 import csv
 import io
@@ -55,40 +55,39 @@ def search(
     seed: int = 0,
     heartbeat: int = 30,
 ) -> optuna.Study:
-    """Tries recipes on training and validation people, or goes on with a search that was cut off.
+    """Tries recipes on training and validation people, or goes on with a search that was interrupted.
 
-    A recipe that is refused, by `Recipe` or when its model is built, that diverges, or that is too large for
-    the GPU's memory is a failed trial with its message. Any other error, such as a full disk or a photo that
-    can't be read, stops the search, and the same call goes on with that trial. A trial whose worker was
-    killed is run again, from its last whole epoch where `folder` has it. The same call, in any number of
-    processes and on any number of machines, works on the same study. As long as no trial is complete, the
-    space may be changed.
+    A trial fails, with its message, if its recipe is refused, by `Recipe` or when the model is built, if the
+    training diverges, or if it is too large for the GPU's memory. Any other error, such as a full disk or a
+    photo that can't be read, stops the search; the same call goes on with that trial. If the worker of a
+    trial is killed, the trial runs again, from its last whole epoch if that is in `folder`. Any number of
+    processes and machines can make the same call and share the study. The space may be changed as long as no
+    trial is complete.
 
     Args:
-        base: the recipe whose fields the space replaces. Its `monitor` is this function's.
-        space: for each field of `Recipe` to search, but `split`, `letters` and `monitor`, either a list of
-            choices or a range with its ends: `{"low": 1e-4, "high": 1e-2, "log": True}` or
-            `{"low": 2, "high": 12, "step": 2}`. Fields of whole numbers draw whole numbers. A range of
-            `kernel_sizes` is drawn from for each convolution, one of `image_size` or `crop` is of the side of
-            a square.
+        base: the recipe whose fields the space replaces. The search sets its `monitor`.
+        space: the fields of `Recipe` to search; `split`, `letters` and `monitor` can't be. Each has a list of
+            choices, or a range with its ends: `{"low": 1e-4, "high": 1e-2, "log": True}` or `{"low": 2,
+            "high": 12, "step": 2}`. A field of whole numbers draws whole numbers. A range of `kernel_sizes`
+            holds for each convolution. A range of `image_size` or `crop` is one of the side of a square.
         train: pairs to train on.
         val: pairs of other people, for early stopping, pruning and the comparison of the recipes.
-        folder: where the runs go, `runs/` by a digest of the recipe, and `search.journal`. Made where it is
-            missing. The decoded photos are kept in its `images/`, unless `SIAMESE_NN_IMAGE_CACHE` names
-            another folder.
+        folder: folder of the search; it is made if it is missing. It receives the runs in `runs/`, each under
+            a digest of its recipe, and `search.journal`. It keeps the decoded photos in `images/`, unless
+            `SIAMESE_NN_IMAGE_CACHE` names another folder.
         sampler: `"tpe"`, `"random"` or `"grid"`.
-        trials: of the whole study; a later call may raise it. `None` is 20, or the whole grid, and a grid
-            takes only `None`.
-        jobs: worker processes. More than one need, in a script, `if __name__ == "__main__":`. GPUs are those
-            that the environment shows.
-        monitor: `"val_auc"` or `"val_eer"`, of a trial's best epoch.
-        prune: whether to stop a trial that in an epoch is worse than the median of the others.
-        photos: for recipes that learn from people, as in `training.train`.
-        storage: the URL of a server's database, as Optuna takes it; `None` is `search.journal` in `folder`.
-        study_name: in the database; `None` is the folder's name.
-        seed: of the draws. Those of a random search depend on nothing else.
-        heartbeat: seconds between a worker's signs of life. After four times as long without one, its trial
-            is given to another; at once where the worker was a process of this machine that is no more.
+        trials: number of trials of the whole study; a later call may raise it. `None` means 20, or the whole
+            grid. With a grid it must be `None`.
+        jobs: number of worker processes. With more than one, a script needs `if __name__ == "__main__":`. The
+            workers use the GPUs that the environment shows.
+        monitor: `"val_auc"` or `"val_eer"`, of the best epoch of a trial.
+        prune: whether to stop a trial if an epoch of it is worse than the median of the others.
+        photos: photos to train on, for recipes that learn from people, as in `training.train`.
+        storage: URL of a server's database, as Optuna takes it; `None` means `search.journal` in `folder`.
+        study_name: name of the study in the database; `None` means the folder's name.
+        seed: seed of the draws. The draws of a random search depend on nothing else.
+        heartbeat: seconds between two signs of life of a worker. After four times as long without one,
+            another worker gets its trial; at once if the worker was a process of this machine that has ended.
 
     Returns:
         The study, with all its trials.
@@ -178,8 +177,8 @@ def final(
 ) -> dict[str, Any]:
     """Opens the test pairs: trains the best recipe of a search once more and measures it on them.
 
-    The choice is recorded in the study. From then on this function returns that recipe's figures, whatever
-    the search finds later: a second recipe measured on the same test pairs would be chosen by them.
+    The study records the choice. From then on this function returns the figures of that recipe, whatever the
+    search finds later: the test pairs would choose between two recipes if both were measured on them.
 
     Args:
         study: what `search` returned.

@@ -1,4 +1,4 @@
-"""Keras callbacks that make a training stop in time, keep its best model, and survive being killed."""
+"""Keras callbacks: a training stops in time, keeps its best model, and goes on after it was killed."""
 
 import io
 import json
@@ -24,9 +24,9 @@ _STOPPING = ("best", "wait", "best_epoch")  # where Keras's `EarlyStopping` stan
 class StopWhenDiverged(tf.keras.callbacks.TerminateOnNaN):
     """Keras's `TerminateOnNaN`, which looks at weights, moving averages and the monitored quantity, too.
 
-    A loss can stay finite where a weight is NaN: a ReLU makes it 0, and batch normalization uses its moving
-    averages only after training. Of an epoch that ends so, the logged loss becomes NaN, so that whoever reads
-    the history knows. Put it before the callbacks that keep or compare models.
+    A loss can stay finite although a weight is NaN: a ReLU makes it 0, and batch normalization uses its
+    moving averages only after training. If an epoch ends so, the logged loss becomes NaN, so that the history
+    tells it. Put this callback before those that keep or compare models.
 
     Args:
         monitor: the logged quantity that decides which epoch is the best.
@@ -54,9 +54,9 @@ def not_finite(model: tf.keras.Model) -> list[str]:
 
 
 class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
-    """Keras's `ModelCheckpoint` of the best model, whose file is at every moment a whole one.
+    """Keras's `ModelCheckpoint` of the best model. Its file is whole at every moment.
 
-    An epoch whose monitored quantity, weights or moving averages are not finite is never the best.
+    An epoch is never the best if its monitored quantity, weights or moving averages are not finite.
 
     Args:
         filepath: the `.keras` file.
@@ -108,18 +108,18 @@ def _holds(path: Path, sha256: str) -> bool:
 
 
 class RunState(tf.keras.callbacks.Callback):
-    """Keeps all that a training needs to go on after it was killed, and takes it up again.
+    """Keeps all that a training needs to go on after it was killed, and restores it.
 
-    At the end of every epoch it replaces `state.npz` in one step: weights, optimizer, random generators of
-    the layers (Keras 3), the history, where early stopping and checkpoint stood, and which file is the best
-    model's. Only then does it let the checkpoint put a new best model in its place, and write `history.csv`:
-    killed in between, the next training does both. When a training begins, it restores all; pass
-    `initial_epoch=training.completed_epochs(run_dir)` to `fit`. Put it last in the list.
+    At the end of each epoch it replaces `state.npz` in one step. The file holds weights, optimizer, random
+    generators of the layers (Keras 3), the history, the state of early stopping and checkpoint, and which
+    file holds the best model. Only then a new best model takes its place, and `history.csv` is written. If
+    the process is killed in between, the next training does both. When a training begins, this callback
+    restores all: pass `initial_epoch=training.completed_epochs(run_dir)` to `fit`. Put it last in the list.
 
     Args:
         run_dir: the folder of the run.
-        early_stopping: the run's `EarlyStopping`, whose patience goes on where it stood.
-        checkpoint: the run's `AtomicModelCheckpoint`, which goes on comparing with the best so far.
+        early_stopping: the run's `EarlyStopping`; its patience goes on where it stood.
+        checkpoint: the run's `AtomicModelCheckpoint`; it goes on comparing with the best so far.
 
     Raises:
         ValueError: in `fit`, if the state is damaged or belongs to another model,
@@ -276,7 +276,7 @@ def _damaged(path: Path, fault: object) -> ValueError:
 
 
 def completed_epochs(run_dir: str | os.PathLike) -> int:
-    """Returns how many epochs a run has behind it: the `initial_epoch` with which `fit` takes it up again."""
+    """Returns how many epochs a run has completed: the `initial_epoch` for `fit` to go on."""
     return len(read_progress(run_dir)["history"])
 
 
@@ -292,15 +292,15 @@ def mode(monitor: str) -> str:
 def standard_callbacks(
     run_dir: str | os.PathLike, *, monitor: str = "val_loss", patience: int = 3
 ) -> list[tf.keras.callbacks.Callback]:
-    """The callbacks of a training that stops in time, keeps its best model and survives being killed.
+    """Returns the callbacks of a training that stops in time, keeps its best model and can be killed.
 
     Args:
-        run_dir: the folder of the run, made where it is missing. It receives `model.keras` (the best
-            epoch's), `history.csv`, `state.npz` (to go on from) and `logs/` (TensorBoard).
-        monitor: the logged quantity that early stopping and checkpoint go by: the higher the better if its
-            name ends in `accuracy`, `acc` or `auc`, else the lower. `val_eer` and `val_auc` need a
-            `VerificationCallback` before these.
-        patience: epochs without improvement after which the training stops, at least 1.
+        run_dir: folder of the run; it is made if it is missing. It receives `model.keras` (best epoch),
+            `history.csv`, `state.npz` (to go on from) and `logs/` (for TensorBoard).
+        monitor: the logged quantity that early stopping and checkpoint go by. Higher is better if its name
+            ends in `accuracy`, `acc` or `auc`; else lower is. `val_eer` and `val_auc` need a
+            `VerificationCallback` before these callbacks.
+        patience: the training stops after so many epochs without improvement, at least 1.
 
     Returns:
         `StopWhenDiverged` (a `TerminateOnNaN`), `EarlyStopping`,

@@ -72,34 +72,35 @@ def train(
     verbose: int | str = "auto",
     cache_dir: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
-    """Trains a recipe and measures it; goes on with a training that was cut off, or returns a finished one's.
+    """Trains a recipe and measures it; goes on with an interrupted run, and knows a finished one.
 
-    The best epoch's and the last epoch's model are scored on all pairs that are given; the threshold is
-    chosen on the validation pairs, and only there. Killed at any moment, the same call goes on after the last
-    whole epoch and (on a CPU) ends with the weights, bit by bit, that an unbroken one would have had. Ctrl-C
-    stops the training, measures the best model so far, and leaves a run that the same call takes up again.
-    What is lost of a finished run, but its models, the same call makes anew. On a CPU, TensorFlow's
-    deterministic operations are switched on, for the whole process.
+    It scores the models of the best and of the last epoch on all pairs that are given. It chooses the
+    threshold on the validation pairs alone. If the process is killed, the same call goes on after the last
+    whole epoch; on a CPU it ends with the very weights that an unbroken training would have had. Ctrl-C stops
+    the training and measures the best model so far; the same call takes the run up again. If files of a
+    finished run are lost, the same call makes them anew, except the models. On a CPU, it switches on
+    TensorFlow's deterministic operations for the whole process.
 
-    Each photo is decoded once and lies in memory once, for training, validation and measuring alike, unless
-    all of them take more than 4 GiB: then each step decodes its own. Two things are apart from that. The
-    training photos are decoded twice where they are augmented with a margin around a `crop` that is resized
-    by no multiple of a quarter; see `PhotoFormat.is_middle_with`. And the photos on the run's page and
-    pictures are decoded for these.
+    Training, validation and measuring share the photos: each is decoded once and lies in memory once. There
+    are three exceptions. If all photos take more than 4 GiB, each step decodes its own. If photos are
+    augmented with a margin around a `crop` that is resized by no multiple of a quarter, the training photos
+    are decoded twice; see `PhotoFormat.is_middle_with`. The run's page and pictures decode the photos that
+    they show.
 
     Args:
-        recipe: what to do.
+        recipe: what to train.
         train: pairs to train on.
-        val: pairs for early stopping, the choice of the best epoch, and the threshold.
-        run_dir: the folder of the run, made where it is missing. It receives `recipe.json`, `model.keras`
-            (best epoch), `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures) and, as
-            PNG, the curves and `pairs.png`; in `pretraining/` the run of the recipe's `pretraining`.
-        test: pairs that play no part in training, to be scored at the end.
-        photos: for recipes that learn from people and not from pairs: for each person the photos to train on,
-            such as `datasets.photos_by_identity` lists. People of the other sets are refused. `None` takes
-            those in the training pairs.
-        callbacks: further Keras callbacks, of the recipe's own training and not its pretraining. They find
-            the figures of `VerificationCallback` in the logs, and may raise: the same call goes on.
+        val: pairs that decide when to stop, which epoch is the best, and the threshold.
+        run_dir: folder of the run; it is made if it is missing. It receives `recipe.json`, `model.keras`
+            (best epoch), `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures),
+            `report.html` (the page), and the curves and `pairs.png` as pictures. The recipe's `pretraining`
+            is a run of its own in `pretraining/`.
+        test: pairs that play no part in training; they are scored at the end.
+        photos: photos to train on, by person, as `datasets.photos_by_identity` lists them. Only for recipes
+            that learn from people and not from pairs. People of the other sets are refused. `None` takes the
+            photos of the training pairs.
+        callbacks: more Keras callbacks for the recipe's own training, not for its pretraining. They find the
+            figures of `VerificationCallback` in the logs. If one raises an error, the same call goes on.
         verbose: as in Keras's `fit`.
         cache_dir: a folder to keep the decoded photos in, for other trainings; see `datasets.load_images`.
 
@@ -259,9 +260,9 @@ def _finished(
         return results
     lost = ", ".join(f"{name} {fault}" for name, fault in faults.items())
     if faults.keys() <= set(DRAWN):
-        logger.warning("%s is finished, but %s: drawing it anew", run_dir, lost)
+        logger.warning("%s is finished, but %s: it is drawn anew", run_dir, lost)
         return _complete(run_dir, results)
-    logger.warning("%s is finished, but %s: measuring its models anew", run_dir, lost)
+    logger.warning("%s is finished, but %s: its models are measured anew", run_dir, lost)
     _prepare_device(recipe.seed)
     device = Results.from_json(results).device
     measured = measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED)

@@ -9,13 +9,13 @@ from ..models import embedding_model
 
 
 class VerificationCallback(tf.keras.callbacks.Callback):
-    """Measures verification on pairs after every epoch, also of models that have no validation loss.
+    """Measures verification on pairs after each epoch, also for models without a validation loss.
 
-    It adds to the epoch's logs `val_eer` (equal error rate), `val_auc` (area under the ROC curve) and
-    `val_verification_accuracy` (the best over all thresholds on these very pairs: to compare epochs by, not
-    to report), for `EarlyStopping` and `ModelCheckpoint` to monitor, so put it before them in the list. All
-    are NaN once the model's scores are. Each distinct photo is decoded once, unless all take more than 4 GiB,
-    and embedded once an epoch.
+    It adds three figures to the epoch's logs, which `EarlyStopping` and `ModelCheckpoint` can monitor. So put
+    it before them in the list. `val_eer` is the equal error rate, `val_auc` the area under the ROC curve.
+    `val_verification_accuracy` is the best accuracy over all thresholds on these very pairs: it serves to
+    compare epochs, and is no figure to report. All three are NaN if the model's scores are. Each photo is
+    embedded once an epoch. It is decoded once, unless all photos take more than 4 GiB.
 
     Args:
         pairs: validation pairs, of people who are not in training.
@@ -98,17 +98,17 @@ class CurrentEpoch(tf.keras.callbacks.Callback):
 
 
 class ViolatingTriplets(tf.keras.callbacks.Callback):
-    """Draws each epoch's triplets by the model as it then is, from those that violate the margin.
+    """Draws the triplets of each epoch from those that violate the margin, by the model as it is then.
 
-    Its method `plan` is what `datasets.triplet_dataset` takes. Put it after
-    the callback that restores a killed training.
+    `datasets.triplet_dataset` takes its method `plan`. Put it after the callback that restores a killed
+    training.
 
     Args:
         images: the training photos, uint8 `(n, height, width, channels)`, or as `DecodedPhotos`.
         identities: who is on them, `n` names or numbers.
-        margin: the loss's.
-        seed: of the draws.
-        initial_epoch: that of `fit`.
+        margin: margin of the loss.
+        seed: seed of the draws.
+        initial_epoch: the same as in `fit`.
 
     Raises:
         ValueError: if there are no triplets to draw; see `datasets.sample_violating_triplets`.

@@ -31,17 +31,17 @@ def make_app(
 ) -> "gradio.Blocks":
     """Makes a page on which two photos are compared, and one is looked for in a gallery.
 
-    What is uploaded goes to this process alone, and is deleted after one to two minutes and at the end.
+    Uploaded photos go to this process alone. They are deleted after one to two minutes, and at the end.
 
     Args:
         verifier: the verifier.
-        title: what stands above.
-        gallery: known people, for a second tab. Who comes into a stored one meanwhile is found, too.
-        fpir: the share of strangers that may get a name; see `Verifier.identify`.
-        page: a file with the verifier's figures, for a last tab: a run's `report.html`, or an export's card.
+        title: title of the page.
+        gallery: known people, for a second tab. It also finds people who are added to a stored gallery later.
+        fpir: the share of strangers who may get a name; see `Verifier.identify`.
+        page: file with the verifier's figures, for a last tab: a run's `report.html`, or an export's card.
 
     Returns:
-        The page; its `launch` starts a server, on this machine alone where no `server_name` says otherwise.
+        The page. Its `launch` starts a server, for this machine alone unless `server_name` says otherwise.
 
     Raises:
         ImportError: if Gradio is not installed.

@@ -76,17 +76,17 @@ class Audit:
 
 
 def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *, seed: int = 0) -> Audit:
-    """Looks for what is wrong in a folder with a folder of photos for each person. It changes nothing.
+    """Looks for faults in a folder with a folder of photos for each person. It changes nothing.
 
-    Photos that are there twice, byte by byte or nearly, put one photo on two sides of a split. With a
-    verifier it also finds photos that are likelier of somebody else, and people who are probably one: see
+    It finds photos that are there twice, byte by byte or nearly: a split could put them on two sides. With a
+    verifier it also finds photos that rather show somebody else, and two people who are probably one. See
     `evaluation.rank_suspects` and `evaluation.rank_same_people`.
 
     Args:
-        folder: the people; photos of all kinds that `datasets.open_raw_photo` reads.
-        verifier: of a run, or of any embedding, that has not learnt from these people. Only its network
-            counts: its threshold may be chosen on them, and plays no part.
-        seed: of the halves of people in which photos are judged.
+        folder: folder of the people, with all kinds of photos that `datasets.open_raw_photo` reads.
+        verifier: verifier of a run or of any embedding that has not learnt from these people. Its threshold
+            plays no part, and may be chosen on them.
+        seed: seed of the halves of people in which photos are judged.
 
     Returns:
         The findings, by kind, and within a kind the surest first.
@@ -102,8 +102,8 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
         learnt = {spelling(name) for name in verifier.embedding.trained_on}
         if known := [name for name in people if spelling(name) in learnt]:
             raise IdentityLeakError(
-                f"{folder} must hold people from whom the network has not learnt: labels that it knows by "
-                f"heart vouch for themselves. Received {len(known)} of {len(people)}: {some(known)}. Take a "
+                f"{folder} must hold people from whom the network has not learnt: it would find the labels "
+                f"right that it has learnt. Received {len(known)} of {len(people)}: {some(known)}. Take a "
                 "run of other people, such as `siamese-nn train --data data/lfw-a --recipe face` makes; "
                 "`--exclude FILE` leaves out those who are in both"
             )

@@ -29,26 +29,26 @@ _LEAST, _MOST = 1e-15, 1e15  # of a vector's largest number: float32 can't hold 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A network from photos to vectors, whoever trained it, and what one must know to use it.
+    """A network from photos to vectors, and what must be known to use it.
 
-    For a function of your own, make one with these arguments; `of_onnx`, `arcface`, `of_keras` and `of_run`
-    make one of a file.
+    Make one of your own function with these arguments. `of_onnx`, `arcface`, `of_keras` and `of_run` make one
+    of a file.
 
     Args:
         function: from uint8 images `(n, height, width, channels)`, RGB or grey, in [0, 255], to `(n, d)`
             finite numbers. It gets at most `batch_size` images at a time.
         image_size: height and width of its images, in pixels.
-        name: what the network is called, as text: its import path, or its name and version. What was made
-            with an embedding of another name is refused.
+        name: name of the network: its import path, or a name and version. Galleries and verifiers of an
+            embedding with another name are refused.
         channels: 1 for grey, 3 for RGB.
-        metric: how its vectors are compared, `"cosine"` or `"euclidean"`; or a `evaluation.Comparison`, as
-            that which a pair model has learnt.
-        frame: where eyes, nose and mouth must lie in its images, before `crop`; `None` where that isn't
-            known, and photos are taken as they are.
+        metric: how its vectors are compared: `"cosine"`, `"euclidean"`, or an `evaluation.Comparison`, such
+            as the one that a pair model has learnt.
+        frame: where eyes, nose and mouth must be in its images, before `crop`. With `None` it takes photos as
+            they are.
         crop: height and width of the middle part of the photos that it sees, in pixels of `photo_size`.
-        photo_size: height and width of the photos that `crop` was chosen for.
-        batch_size: images at a time.
-        trained_on: names of those who trained it, as far as they are known.
+        photo_size: height and width of the photos for which `crop` was chosen.
+        batch_size: number of images at a time.
+        trained_on: names of the people it was trained on, as far as they are known.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -407,9 +407,9 @@ class Embedding:
         if (found := file_digest(path)) != settings["model_sha256"]:
             raise ValueError(
                 f"{path} is not the model that the threshold in {VERIFIER} was chosen for: its SHA-256 is "
-                f"{found[:12]} instead of {settings['model_sha256'][:12]}. Where a training has gone on "
-                "since, the same `siamese-nn train` command ends it and chooses anew; otherwise bring the "
-                "model back, or train the run again"
+                f"{found[:12]} instead of {settings['model_sha256'][:12]}. If a training has gone on since, "
+                "the same `siamese-nn train` command ends it and chooses anew. Else bring the model back, or "
+                "train the run again"
             )
         known = {name: settings[name] for name in ("crop", "photo_size")}
         known["frame"] = Frame(**settings["frame"]) if settings.get("frame") else None

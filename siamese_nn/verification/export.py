@@ -57,12 +57,12 @@ def export(
     data: str | os.PathLike | None = None,
     most_changed: float = 0.01,
 ) -> Exported:
-    """Writes the verifier of a run into a folder, with its network in a format that others compute.
+    """Writes the verifier of a run into a folder, with its network in a format for elsewhere.
 
-    The mirror image and PLDA are in the network, which computes in float32. What `Verifier` needs beside it
-    is JSON and arrays. The written network then scores the run's validation pairs, beside the run's own.
-    `Verifier.load` reads an export to ONNX or LiteRT. For the others it wants the function that computes
-    them: `Verifier.load(folder, function=Embedding.of_saved_model(folder + "/saved_model").function)`.
+    The network computes in float32, and includes mirror image and PLDA. The rest of the verifier is JSON and
+    arrays. The written network then scores the run's validation pairs, beside the run's own network.
+    `Verifier.load` reads an export to ONNX or LiteRT. The other formats need the function that
+    computes them, such as `Embedding.of_saved_model(folder + "/saved_model").function`, as its `function`.
 
     Args:
         run_dir: the folder of a finished run.

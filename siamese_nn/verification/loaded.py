@@ -22,8 +22,8 @@ from .stored_gallery import GalleryView, StoredGallery
 class Verification:
     """Whether two photos show the same person: the score is at least the threshold.
 
-    The probability is that of the run's calibration, for pairs that are as often of one person as its
-    validation pairs.
+    The probability comes from the calibration. It holds for pairs that are of one person as often as the
+    validation pairs were.
     """
 
     same: bool
@@ -42,10 +42,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Identification:
-    """Who is on a photo: the name of the first candidate, or `None` (unknown) where its score is too low.
+    """Who is on a photo: the name of the first candidate, or `None` (unknown) if its score is too low.
 
-    Of strangers, a share of `fpir` get a name at this threshold in a gallery of this size, and of the people
-    in it, a share of `fnir` don't get their own; see `evaluation.GalleryThreshold`.
+    At this threshold, in a gallery of this size, the share `fpir` of strangers get a name, and the share
+    `fnir` of the known people don't get their own; see `evaluation.GalleryThreshold`.
     """
 
     name: str | None
@@ -58,12 +58,11 @@ class Identification:
 class LoadedVerifier:
     """A verifier as a tool; `load` makes it.
 
-    Photos are brought to the network as in its training (the middle, the size, grey or RGB). Where it is
-    known where the faces lie there (`embedding.frame`), and the extra `faces` is installed, the face nearest
-    the middle of each photo is found and put there. A photo in which it lies there already is taken as it is:
-    see `faces.is_aligned`. Elsewhere photos should be aligned as those of the training, and must have their
-    shape; they may be larger or smaller, and are scaled. The argument `align` says otherwise: see
-    `photos.Align`.
+    It brings photos to the network as in the training (the middle, the size, grey or RGB). If it knows where
+    the faces were in the training (`embedding.frame`), and the extra `faces` is installed, it finds the face
+    nearest the middle of each photo and puts it there. It takes a photo as it is if the face is there
+    already: see `faces.is_aligned`. Else photos should be aligned as those of the training. They must have
+    the same shape; larger and smaller ones are scaled. The argument `align` changes that: see `photos.Align`.
 
     Attributes: `embedding`; `comparison`; `threshold` (of pairs); `held_out` (`evaluation.HeldOutScores`, for
         the thresholds of galleries); `provenance` (what `verifier.json` holds: on what the model was trained,
@@ -101,8 +100,8 @@ class LoadedVerifier:
 
         Args:
             folder: the folder.
-            function: of a verifier whose embedding is a function of yours, this function, or its import path,
-                `"my_module:embed"`.
+            function: the function, or its import path, `"my_module:embed"`, if the verifier's embedding is a
+                function of yours.
 
         Raises:
             FileNotFoundError: if it is no such folder, or a part is missing.
@@ -135,8 +134,8 @@ class LoadedVerifier:
         """Says whether two photos show the same person.
 
         Args:
-            a: a photo (see `Photo`), or a list of them.
-            b: another, or a list of as many.
+            a: a photo (see `Photo`), or a list of photos.
+            b: another photo, or a list of as many.
             align: see `photos.Align`.
 
         Returns:
@@ -200,9 +199,9 @@ class LoadedVerifier:
         """Makes a gallery of known people.
 
         Args:
-            people: photos by name; or a folder. In it, a folder of photos for each person, named like them;
-                or photos alone, in LFW's form (`First_Last_0001.jpg`), or of one person each, named like
-                them. What is left out is named in the log.
+            people: photos by name, or a folder. The folder holds a folder of photos for each person, named
+                like them. Or it holds photos alone, with names in LFW's form (`First_Last_0001.jpg`), or one
+                of each person, named like them. The log names what is left out.
             align: see `photos.Align`.
 
         Raises:
@@ -301,18 +300,18 @@ class LoadedVerifier:
     ) -> Identification | list[Identification]:
         """Says who of a gallery is on a photo, or that nobody is.
 
-        A person counts by the most alike of their photos. The larger the gallery, the likelier it is that
-        somebody in it resembles a stranger by chance. So the threshold is not that of pairs: it is found for
+        The photo that is most alike counts for a person. The larger the gallery, the likelier it is that
+        somebody in it looks like a stranger by chance. So the threshold of pairs doesn't do: one is found for
         a gallery of this size, by the scores of people whom the training has not seen. The rates hold for
         people and photos like those.
 
         Args:
             photos: a photo (see `Photo`), or a list of them.
             gallery: the known people; see `Verifier.gallery` and `StoredGallery`.
-            k: candidates to return, at least 1; as many as there are people, if that is fewer.
-            fpir: the share of strangers that may get a name (false positive identification rate), in (0, 1).
-            threshold: a score of your own instead; `fpir` plays no part then.
-            align: of `photos`; see `photos.Align`.
+            k: number of candidates to return, at least 1. It returns fewer if there are fewer people.
+            fpir: the share of strangers who may get a name (false positive identification rate), in (0, 1).
+            threshold: a score of your own. Then `fpir` plays no part.
+            align: see `photos.Align`.
 
         Returns:
             An `Identification`, or for a list a list of them.
@@ -356,10 +355,10 @@ class LoadedVerifier:
     def cluster(self, photos: Sequence[Photo], *, align: Align = None) -> np.ndarray:
         """Sorts photos into people, without knowing how many there are.
 
-        Clusters are joined as long as the mean score of their pairs is at least the threshold (average
-        linkage, in which a pair alone is judged as `verify` does; one chance likeness joins no two people, as
-        it would with DBSCAN or single linkage, and one bad photo splits none, as with complete linkage).
-        Where a model scores a pair and its mirror differently, the mean of both scores counts.
+        It joins two clusters as long as the mean score of their pairs reaches the threshold (average
+        linkage). So it judges two single photos as `verify` does. One chance likeness doesn't join two
+        people, as it would with DBSCAN or single linkage. One bad photo doesn't split a person, as it would
+        with complete linkage. If a model scores a pair and its mirror differently, the mean of both counts.
 
         Args:
             photos: the `n` photos; see `Photo`. Memory grows with their square: about 16 n^2 bytes, 2.7 GB
@@ -367,8 +366,8 @@ class LoadedVerifier:
             align: see `photos.Align`.
 
         Returns:
-            For each photo the number of its person, `(n,)` int64, from 0 on in the order in which they first
-            occur.
+            The number of the person on each photo, `(n,)` int64. Numbers begin with 0, in the order in which
+            people first occur.
 
         Raises:
             ImageError: if a photo cannot be used; it is named.

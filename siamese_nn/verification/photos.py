@@ -145,15 +145,15 @@ class Place:
         self._wanted = None if align is False else embedding.frame
         if align and self._wanted is None:
             raise ValueError(
-                f"Where faces are to lie for {embedding.name} is not known (its `frame` is None). Give "
-                "photos as those of its training, and no `align`. An older run learns it where its "
-                "verifier.json is deleted, and the same `siamese-nn train` command is given again"
+                f"It is not known where {embedding.name} wants the faces (its `frame` is None). Give photos "
+                "like those of its training, without `align`. An older run finds it out: delete its "
+                "verifier.json, and give the same `siamese-nn train` command again"
             )
         self._doubtful = align is None and self._wanted is not None and not is_installed()
         if self._doubtful:
             logger.warning(
-                "photos are compared as they are, which is right for aligned ones only. To have the faces "
-                "found: pip install 'siamese_nn[faces]'"
+                "photos are compared as they are, which is right only for aligned photos. This finds the "
+                "faces: pip install 'siamese_nn[faces]'"
             )
             self._given = self._wanted
 
@@ -228,7 +228,7 @@ class Place:
             kind = PhotosWithoutFace if len(without) == len(reasons) else UnusablePhotos
             raise kind(some(others), [photos[i] for i in reasons], list(reasons.values()))
         if several := [_named(photos[i], i) for i in sorted(self.n_faces) if self.n_faces[i] > 1]:
-            logger.warning("several faces, of which that nearest the middle counts: %s", some(several))
+            logger.warning("several faces; the one nearest the middle counts: %s", some(several))
 
 
 def _named(photo: Photo, i: int) -> str:

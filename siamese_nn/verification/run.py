@@ -15,10 +15,10 @@ def load_run(run_dir: Path) -> Fitted:
     if not (run_dir / RECIPE).exists() and not (run_dir / VERIFIER).exists():
         if (run_dir / FOLD.format(1)).is_dir():
             raise FileNotFoundError(
-                f"{run_dir} holds a run for each fold, and is none. Give one of them: "
-                f"{run_dir / FOLDS_MODEL}, which `train --folds` makes, is the one to use. To audit or "
-                "measure people of the folds take a run of others: each of these has learnt from some, and "
-                "scores of two folds cannot be compared"
+                f"{run_dir} holds a run for each fold, and is no run itself. Give one of them. The one to "
+                f"use is {run_dir / FOLDS_MODEL}, which `train --folds` makes. To audit or measure people of "
+                "the folds, take a run of other people: each of these has learnt from some of them, and "
+                "scores of two folds can't be compared"
             )
         raise FileNotFoundError(
             f"{run_dir} is no run folder (it has no {RECIPE}). Give the folder that `siamese-nn train` named"

@@ -28,17 +28,16 @@ class GalleryInUse(ValueError):
 
 
 class StoredGallery:
-    """A gallery in a folder, to which people are added and from which they are removed; `create` makes it.
+    """A gallery in a folder: people can be added and removed. `create` makes one.
 
-    `add`, `remove` and `compact` return once their change is on the disk: whatever happens to the process
-    afterwards, it stays. A change is there whole or not at all. One process at a time writes; any number may
-    read meanwhile, and each call of `Verifier.identify` sees what was stored before it.
+    `add`, `remove` and `compact` return when their change is on the disk, and it stays whatever happens to
+    the process then. A change is there whole or not at all. One process at a time writes, and any number may
+    read meanwhile. Each call of `Verifier.identify` sees what was stored before it.
 
-    The vectors are mapped into memory and not copied; they are checked against checksums when they are first
-    read. Let nothing but these methods change the folder: a process that searches a file which somebody cuts
-    short meanwhile is ended by the system. Embeddings are biometric data: only their owner may read the
-    files, where the system knows owners. `remove` hides a person at once; `compact` also erases their
-    vectors.
+    The vectors are mapped into memory, not copied, and checked against checksums when they are first read.
+    Let nothing but these methods change the folder: if somebody cuts a file short, the system ends a process
+    that searches in it. Embeddings are biometric data: only their owner may read the files, if the system
+    knows owners. `remove` hides a person at once; `compact` also erases their vectors.
 
     Names are kept in Unicode's composed form (NFC): the two ways to write `é` are one name.
 

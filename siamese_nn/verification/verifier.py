@@ -21,9 +21,9 @@ __all__ = ["Candidate", "Gallery", "Identification", "Verification", "Verifier"]
 
 
 class Verifier(LoadedVerifier):
-    """A trained run as a tool, or anybody's embedding; `load` or `fit` makes it.
+    """A trained run, or any embedding, as a tool. `load` or `fit` makes one.
 
-    It answers as `LoadedVerifier` does, and is measured on pairs.
+    It answers as `LoadedVerifier` does. It can also be measured on pairs.
     """
 
     def __init__(self, embedding: Embedding, **parts: Any):
@@ -42,8 +42,8 @@ class Verifier(LoadedVerifier):
         Args:
             run_dir: the folder; of a run with `verifier.json`, the model and the scores that it names, and
                 `results.json`.
-            function: of a verifier whose embedding is a function of yours, this function, or its import path,
-                `"my_module:embed"`.
+            function: the function, or its import path, `"my_module:embed"`, if the verifier's embedding is a
+                function of yours.
 
         Raises:
             FileNotFoundError: if it is no run folder, or a part is missing.
@@ -78,17 +78,17 @@ class Verifier(LoadedVerifier):
         cohort: Mapping[str, Sequence[str]] | None = None,
         align: Align = None,
     ) -> "Verifier":
-        """Makes a verifier of anybody's embedding: threshold and calibration come from people held out.
+        """Makes a verifier of any embedding. Threshold and calibration come from held-out people.
 
         Args:
             embedding: the network.
-            pairs: of people whom neither the network nor its back-end has learnt from. At least 10 of them
-                must have a pair of one person, and 10 pairs must be of two people. Report on others: `report`
-                refuses these.
-            plda: photos of other people, person by person, such as `OwnPeople.photos`. Given, PLDA is fitted
-                to them, and scores are its log-likelihood ratios; see `evaluation.fit_plda`.
-            cohort: photos of other people again, or the same. Given, scores are normalised by them; see
-                `evaluation.NormalizedScores`. The first photo of each counts.
+            pairs: pairs of people from whom neither the network nor its back-end has learnt. At least 10
+                people must have a pair of one person, and 10 pairs must be of two people. `report` refuses
+                these people, so report on others.
+            plda: photos of other people, by person, such as `OwnPeople.photos`. PLDA is fitted to them, and
+                scores are its log-likelihood ratios; see `evaluation.fit_plda`. `None` leaves PLDA out.
+            cohort: photos of still other people, or the same. They normalise the scores; see
+                `evaluation.NormalizedScores`. The first photo of each person counts.
             align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
 
         Raises:
@@ -121,8 +121,8 @@ class Verifier(LoadedVerifier):
     def save(self, folder: str | os.PathLike) -> None:
         """Writes the verifier into a folder that `load` reads: threshold, back-end, and the network's file.
 
-        The network of a function is not written: give the function to `load` again. Embeddings of a cohort
-        are biometric data: keep the folder as you would keep the photos.
+        It can't write a function: give that to `load` again. The embeddings of a cohort are biometric data,
+        so keep the folder as you would keep the photos.
 
         Args:
             folder: a new one, or an empty one.
@@ -172,14 +172,14 @@ class Verifier(LoadedVerifier):
     ) -> evaluation.VerificationReport:
         """Measures the verifier, at its threshold, on pairs of people who had no part in it.
 
-        Whom somebody else's network was trained on is not known, unless `Embedding.trained_on` says it: then
-        only the people of threshold and back-end are looked for.
+        It refuses the people of threshold and back-end. It can refuse people on whom the network was trained
+        only if `Embedding.trained_on` names them.
 
         Args:
             pairs: the pairs.
             align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
-            page: an HTML file to write, with curves, figures and the worst mistakes. The photos of these are
-                in it: who gets it, gets them.
+            page: an HTML file to write, with curves, figures and the worst mistakes. It holds their photos:
+                whoever gets the page gets them.
 
         Returns:
             The figures, with intervals over people.

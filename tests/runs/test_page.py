@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from siamese_nn import cli, datasets
 from siamese_nn.runs.folder import write_results
 from siamese_nn.runs.page import compare_runs, write_run_report
-from siamese_nn.runs.summary import examples_table
+from siamese_nn.runs.summary import examples_table, result_line, results_table
 
 pytestmark = pytest.mark.once
 
@@ -423,14 +423,61 @@ def test_a_collapsed_model_is_named_on_top(run_dir):
 def test_figures_after_mirror_and_plda_are_told_from_those_before(sets, tmp_path):
     run = write_run(tmp_path / "face", *sets, quantities=("loss", "val_auc"))
     before = Page(write_run_report(run)).text
-    assert "embedding as trained" not in before and "PLDA" not in before
+    assert "PLDA" not in before
+    assert "the tables below measure it as the epoch leaves it." in before
     edit(run / "recipe.json", lambda claim: claim["recipe"].update(mirror=True, back_end="plda"))
     page = Page(write_run_report(run))
     assert "The best epoch's model, with mirror and PLDA, on 24 test pairs" in page.text
+    assert "Those of the trained network are with mirror and PLDA." in page.text
+    logged = (run / "history.csv").read_text().splitlines()[6].split(",")[2]
+    finished = json.loads((run / "results.json").read_text())["figures"]["best"]["validation"]["auc"]
     assert (
-        "Of the embedding as trained, before mirror and PLDA; the figures below are of it with" in page.text
+        f"On the validation pairs, epoch 6 has AUC {float(logged):.3f} without, and {finished:.3f} with "
+        "mirror and PLDA." in page.text
     )
-    assert "Those of the best and the last epoch are with mirror and PLDA." in page.text
+    assert "PLDA, fitted to the people it has learnt from, weighs" in page.text
+
+
+def test_what_says_nothing_is_left_out(sets, tmp_path):
+    run = write_run(tmp_path / "few", *sets)
+    page = Page(write_run_report(run))
+    assert "Fixed threshold" not in page.text and "Cllr" not in page.text  # no row has them
+    assert "TAR at FAR 1%" in page.text and "TAR at FAR 0.1%" not in page.text
+    assert "best epoch, test" in page.text and "last epoch, test" in page.text
+    assert "embedding_size" not in page.text and "letters" not in page.text  # people drawn by no letter
+    more = {"augmentation": {"flip": True, "rotation": 8.0}, "scale": 16.0, "letters": "ABCDE"}
+    edit(run / "recipe.json", lambda claim: claim["recipe"].update(more, schedule="cosine", patience=15))
+
+    def end_at_best(results):
+        results.update(best_epoch=8)
+        results["figures"]["last"] = results["figures"]["best"]
+
+    edit(run / "results.json", end_at_best)
+    page = Page(write_run_report(run))
+    assert (
+        "scale" not in page.text and "patience" not in page.text and "It stops after 15 epochs." in page.text
+    )
+    assert "changed at random: half of them mirrored, turned by up to 8 degrees." in page.text
+    assert "falling along a cosine to nearly 0" in page.text and "{" not in page.text
+    assert page.text.count("best and last epoch, test") == 2 and "last epoch, test" in page.text
+    assert "letters ABCDE" in page.text  # of the validation people
+    table = results_table(json.loads((run / "results.json").read_text()))
+    assert table.field_names[:4] == ["Model", "Set", "Pairs", "People"]
+    assert "Accuracy at 0.5" not in table.field_names and len(table.rows) == 5
+
+
+def test_a_run_in_one_line(sets, tmp_path):
+    run = write_run(tmp_path / "run", *sets)
+    results = json.loads((run / "results.json").read_text())
+    test = results["figures"]["best"]["test"]
+    low, high = test["accuracy_interval"]
+    assert result_line(results) == (
+        f"Result: accuracy {test['accuracy']:.1%} (95% interval {low:.1%} to {high:.1%}) in 24 decisions on "
+        "the test pairs, of people whom the training has never seen."
+    )
+    del results["figures"]["best"]["test"]
+    line = result_line(results | {"status": "interrupted"})
+    assert line.startswith("Result so far: ") and line.endswith("were chosen: it flatters.")
 
 
 def test_runs_side_by_side(sets, tmp_path):

@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,6 +94,8 @@ def test_few_people_in_folds_from_the_command_to_a_model(people, tmp_path, monke
     assert trained == ["fold-1", "fold-2", "fold-1", "fold-2", "fold-3", "model"]
     assert (tmp_path / "runs/fold-1/model.keras").stat().st_mtime_ns == before
     printed = capsys.readouterr().out
+    last = printed.splitlines()[-1]
+    assert last.startswith("Result: accuracy ") and last.endswith(f"Page: {Path('runs') / 'report.html'}")
 
     folds = datasets.people_folds(people, 3)
     right, counts, seen = 0, 0, set()

@@ -447,7 +447,7 @@ def test_the_leak_is_shown_in_the_reports_split_alone(toy_pairs, toy_test, tmp_p
     for markdown in (True, False):
         shown = reproduction.tables([row], markdown=markdown).split("The leak")[1]
         assert "0.613" in shown and "0.588" in shown
-    words = "on the 7 validation pairs with somebody from training 0.61"
+    words = "0.613 on the 7 validation pairs with somebody from training, 0.588"
     assert words in training.describe(results) and words not in training.describe(results | {"leak": None})
 
 
@@ -602,6 +602,7 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "Table 7" in out and "1024, 4" in out and "ours, seed 0 " in out and "settings: epochs 1." in out
     assert "Data: faces, 120 training and 24 test pairs, NOT the report's" in out
+    assert out.splitlines()[-1] == "Result: 1 of 1 runs are finished."
     assert "Nobody is in two of the sets" in out and (tmp_path / "a.csv").read_text().count("\n") == 2
     figures = tmp_path / "runs" / "figures-identities-256-1-epochs"
     assert str(figures / "figure_9.png") in out and len(list(figures.iterdir())) == 6
@@ -612,7 +613,7 @@ def test_the_command_runs_shows_and_draws(organized, tmp_path, capsys):
     results.write_text("{")
     assert cli.main([*words, *files]) != 0
     assert results.read_text() == "{"
-    assert f"Damaged runs are missing in the tables: {results.parent.name}" in capsys.readouterr().err
+    assert f"The tables lack damaged runs: {results.parent.name}" in capsys.readouterr().err
 
 
 def test_an_interrupted_command_shows_what_is_done(organized, tmp_path, capsys, monkeypatch):

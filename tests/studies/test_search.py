@@ -34,6 +34,7 @@ def test_from_the_command_line_with_two_processes_and_the_test_pairs_at_the_end(
     assert cli.main([*words, "--jobs", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("complete") == 2 and "[70, 70]" in out and "never seen" not in out
+    assert out.splitlines()[-1].startswith("Result: trial ")
     assert not (folder / "final").exists()
     for run in (folder / "runs").iterdir():
         assert "test" not in json.loads((run / "results.json").read_text())["people"]

@@ -204,9 +204,10 @@ def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_pat
         assert same_weights(tmp_path / "unbroken" / file, broken / file)
     assert results["pretraining"]["epochs"] == 2 and results["pretraining"]["seconds"] > 0
     words = training.describe(results)
-    assert "after 2 of pretraining" in words
+    assert "after 2 epochs of pretraining" in words
     assert (
-        f"Learnt from {results['photos']['photos']} photos of {results['photos']['people']} people" in words
+        f"It learnt from {results['photos']['photos']} photos of {results['photos']['people']} people"
+        in words
     )
     assert "After a pretraining of 2 epochs" in (broken / "report.html").read_text(encoding="utf-8")
 
@@ -252,7 +253,7 @@ def test_the_folder_has_pictures_and_words(run):
         with Image.open(folder / f"{name}.png") as picture:
             assert picture.width > 400
     table = training.results_table(results).get_string()
-    assert "best epoch" in table and "raw pixels" in table and "%" in table
+    assert "epoch" in table and "raw pixels" in table and "%" in table
     words = training.describe(results)
     assert "nobody is in two" in words and "Seed 0" in words and "CPU" in words
     scores = json.loads((folder / "scores.json").read_text())
@@ -580,7 +581,7 @@ def test_pictures_and_page_are_drawn_anew_without_measuring(run, tmp_path, monke
         sys.modules["siamese_nn.training.train"], "measure", lambda *_, **__: pytest.fail("measured again")
     )
     again = training.train(SMALL, train, val, copy, test=test, verbose=0)
-    assert "loss.png is missing, report.html has changed: drawing it anew" in caplog.text
+    assert "loss.png is missing, report.html has changed: it is drawn anew" in caplog.text
     assert again == results and again == read_results(copy)
     for file in ("loss.png", "pairs.png", "report.html"):
         assert (copy / file).read_bytes() == (folder / file).read_bytes()

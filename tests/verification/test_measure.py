@@ -118,4 +118,4 @@ def test_the_command_and_its_page(folder, verifier, groups_file, tmp_path, capsy
     assert found["groups"]["threshold"] == 0.6 and (tmp_path / "own.html").exists()
     assert found["all_pairs"]["n_people"] == 60
     assert cli.main(["measure", "run", str(folder), "--output", "own.html"]) == 1
-    assert "belong to `--groups`" in capsys.readouterr().err
+    assert "need `--groups`" in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_photos_with_several_faces_are_named_in_the_log(model, aligned, raw, fou
     one = verifier.embed(raw)
     found[RAW] = [face_at(), *found[RAW]]  # a larger one, further from the middle
     assert np.abs(verifier.embed([raw, aligned])[0] - one[0]).max() < 1e-5
-    assert f"several faces, of which that nearest the middle counts: {raw}" in caplog.text
+    assert f"several faces; the one nearest the middle counts: {raw}" in caplog.text
     assert str(aligned) not in caplog.text
 
 
@@ -125,7 +125,7 @@ def test_where_the_frame_is_not_known_photos_are_taken_as_they_are(model, raw, f
     verifier = verifier_of(model, frame=None)
     assert np.array_equal(verifier.embed(raw), verifier.embed(raw, align=False)) and not caplog.records
     for align in (True, faces.LFW_A):
-        with pytest.raises(ValueError, match="Where faces are to lie for .* is not known"):
+        with pytest.raises(ValueError, match="It is not known where .* wants the faces"):
             verifier.embed(raw, align=align)
     with pytest.raises(ValueError, match="`align` must be True, False, None or a `faces.Frame`"):
         verifier.embed(raw, align="yes")
