@@ -1,4 +1,15 @@
-"""One-shot face verification with Siamese networks on Keras and TensorFlow 2."""
+"""One-shot face verification with Siamese networks on Keras and TensorFlow 2.
+
+The examples of the docstrings run as they are shown, where the working folder holds drawn faces and a run:
+
+    from siamese_nn import datasets
+
+    people = dict(n_train_identities=52, n_test_identities=12, images_per_identity=4)
+    datasets.make_toy_faces("faces", train_pairs=60, test_pairs=12, **people)
+    datasets.make_toy_cfp("cfp", frontal_photos=2, profile_photos=1)
+
+The example of `training.train` makes the run, `runs/faces`.
+"""
 
 import importlib
 import os

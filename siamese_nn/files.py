@@ -1,4 +1,4 @@
-"""Files that are whole or absent: a killed process leaves the old one or the new one, never half of one."""
+"""Writes files whole or not at all: a killed process leaves the old file or the new one."""
 
 import csv
 import hashlib
@@ -17,33 +17,31 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows, which lets nobody rename an open file
-    fcntl = None  # type: ignore[assignment]  # mypy knows a module by its name alone
+    fcntl = None  # type: ignore[assignment]  # mypy takes the name for the module
 
-# What a spreadsheet takes for a formula, and what has got an apostrophe (or more) that such a text has not.
+# A text that a spreadsheet takes for a formula, perhaps with apostrophes before it.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @contextmanager
 def replacing(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
-    """Gives a new, empty file, which takes the place of `path` once the block has ended without an error.
+    """Gives a new, empty file, which replaces `path` when the block ends without an error.
 
-    Each writer has a file of its own, so that of several the last one wins, and readers see one whole content
-    or the other. The file is written through to the disk before it takes its place. What a killed process
-    left half written never takes it; the next writer of `path` removes that, where the system has `flock`.
+    Each writer has its own file, so that the last of several writers wins, and readers see one whole file or
+    the other. The file is flushed to the disk before it replaces `path`. A half-written file of a killed
+    process never does; the next writer of `path` removes it, if the system has `flock`.
 
     Args:
-        path: the file to make or replace. Its folder is created where it is missing.
-        mode: the permissions that the file has from its first byte on, less the process's umask.
+        path: the file to make or replace. Its folder is made if it is missing.
+        mode: the permissions of the file from its first byte on, minus the process's umask.
 
     Yields:
         The path to write to: a file of the same name, in a hidden folder beside `path`.
 
     Example:
-        >>> import tempfile
-        >>> target = Path(tempfile.mkdtemp()) / "notes.txt"
-        >>> with replacing(target) as partial:
+        >>> with replacing("notes.txt") as partial:
         ...     _ = partial.write_text("whole")
-        >>> target.read_text()
+        >>> Path("notes.txt").read_text()
         'whole'
     """
     path = Path(path)
@@ -75,9 +73,9 @@ def _make_folder(folder: Path) -> None:
 
 
 def _own_folder(path: Path) -> tuple[Path, int | None]:
-    """Makes a folder that nobody else has, and locks it for as long as this process lives.
+    """Makes a folder of its own, and locks it while this process lives.
 
-    The lock is on the folder, for HDF5 puts one of its own on the file that it writes.
+    The lock is on the folder, since HDF5 puts its own lock on the file that it writes.
     """
     while True:
         folder = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
@@ -86,20 +84,20 @@ def _own_folder(path: Path) -> tuple[Path, int | None]:
             return folder, None
         with suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # a file system without locks: nobody can lock it, then, and remove it
+            with suppress(OSError):  # a file system without locks, where nobody else can lock and remove it
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, lock
-            os.close(lock)  # another process has locked and removed it in the moment before
+            os.close(lock)  # another process has just locked and removed it
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Removes the partial files of `path` whose writers are dead: the lock on each went with its process."""
+    """Removes the partial files of `path` whose writers are dead: a lock ends with its process."""
     if fcntl is None:
         return
     for entry in path.parent.iterdir():
         if re.fullmatch(rf"\.partial-[0-9a-f]{{8}}-{re.escape(path.name)}", entry.name):
-            with suppress(OSError):  # no folder, just removed, or locked: its writer is alive
+            with suppress(OSError):  # not a folder, just removed, or locked by a living writer
                 lock = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,11 +108,11 @@ def _remove_abandoned(path: Path) -> None:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[Path]:
-    """Gives a new folder, which takes the place of `folder` once the block has ended without an error.
+    """Gives a new folder, which replaces `folder` when the block ends without an error.
 
-    `folder` is missing or empty. Each writer has a folder of its own; of several the first one wins, and the
-    others are refused. After an error nothing is left. What a killed process left is removed by the next
-    call, where the system has `flock`.
+    `folder` must be missing or empty. Each writer has its own folder; the first of several writers wins, and
+    the others get an error. After an error nothing is left. The next call removes what a killed process left,
+    if the system has `flock`.
     """
     folder = Path(os.path.abspath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,10 +130,10 @@ def filling(folder: Path) -> Iterator[Path]:
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
-    """Renames a folder to one that is missing or empty."""
+    """Renames a folder to the name of a missing or empty one."""
     try:
         if folder.exists():
-            folder.rmdir()  # not every system renames onto an empty folder
+            folder.rmdir()  # some systems do not rename onto an empty folder
         partial.rename(folder)
     except OSError as error:
         raise OSError(
@@ -146,9 +144,9 @@ def put_in_place(partial: Path, folder: Path) -> None:
 
 @contextmanager
 def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
-    """Keeps other processes out while the block runs; `busy` is raised where one is in already.
+    """Keeps other processes out while the block runs; raises `busy` if another process has the lock.
 
-    The lock goes with the process, however it ends. The file stays, for to remove it would let two in.
+    The lock ends with the process in any case. The file stays, since removing it could let two processes in.
     """
     from filelock import FileLock, Timeout
 
@@ -159,7 +157,7 @@ def locked(lock_file: Path, busy: Exception) -> Iterator[None]:
     except (Timeout, FileNotFoundError) as error:
         raise busy from error
     try:
-        if not lock_file.exists():  # removed with its folder, by the process that had the lock a moment ago
+        if not lock_file.exists():  # the process that has just had the lock removed it with its folder
             raise busy
         yield
     finally:
@@ -173,7 +171,7 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    r"""Writes a table as CSV in which no spreadsheet takes a cell for a formula; `read_csv` gives it back.
+    r"""Writes a table as CSV in which no spreadsheet takes a cell for a formula; `read_csv` reads it.
 
     A text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return gets an apostrophe before it.
 
@@ -193,14 +191,14 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def read_csv(text: str) -> list[list[str]]:
-    """Reads what `csv_text` wrote: the rows, all cells as texts."""
+    """Reads the rows that `csv_text` wrote; all cells are texts."""
     rows = csv.reader(io.StringIO(text, newline=""))
     return [[cell[1:] if cell[:1] == "'" and _FORMULA.match(cell) else cell for cell in row] for row in rows]
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Reads what `write_text` wrote as JSON; a damaged file is a `ValueError` that names it."""
-    if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a pipe would wait for its writer
+    """Reads a JSON file; raises a `ValueError` that names the file if it is damaged."""
+    if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a pipe would wait for its writer
         raise ValueError(f"{path} must be a file. Received: a folder, a pipe or the like. Remove it")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -209,8 +207,8 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def digest(path: str | os.PathLike) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal digits; what is no file is a `ValueError`."""
-    if not os.path.isfile(path):  # to open a pipe would wait for its writer
+    """Returns the SHA-256 of a file, in hexadecimal digits; raises a `ValueError` if it is not a file."""
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
         raise ValueError(f"{path} must be a file. Received: a folder, a pipe or the like. Remove it")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Draws results, computes none. Every function returns matplotlib axes; the caller shows them."""
+"""Draws results, and computes none. Every function returns matplotlib axes; the caller shows them."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ from .evaluation import equal_error_rate
 logger = logging.getLogger(__name__)
 
 _RIGHT, _WRONG = "#1b7f4b", "#c0392b"
-# Okabe and Ito's colours, which the colour-blind tell apart; the line styles serve a grey print.
+# Okabe and Ito's colours, which colour-blind people can distinguish; the line styles help in a grey print.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LINES = ("-", "--", "-.", ":")
 _QUIET: dict[str, Any] = {"color": "#888888", "linewidth": 1, "linestyle": ":", "zorder": 1}
@@ -41,15 +41,18 @@ def learning_curves(
     """Draws a quantity by epoch, for training and validation (the report's figures 5 and 6).
 
     Args:
-        history: values by name, epoch by epoch:
-            `training.read_history(run_dir)`, or `model.fit(...).history`.
-        quantity: the name, such as `"loss"` or `"eer"`; it and its `val_`
-            twin are drawn where they are there.
-        behind: a published history, to be drawn in grey behind it.
-        ax: where to draw; `None` makes a figure.
+        history: the values of each quantity by epoch: `training.read_history(run_dir)`, or
+            `model.fit(...).history`.
+        quantity: the name, such as `"loss"` or `"eer"`; this quantity and the one with the prefix `val_` are
+            drawn if `history` holds them.
+        behind: a published history, which is drawn in grey behind it.
+        ax: the axes to draw on; `None` makes a figure.
+
+    Returns:
+        The axes.
 
     Raises:
-        ValueError: if `history` holds neither `quantity` nor its twin.
+        ValueError: if `history` holds neither.
 
     Example:
         >>> learning_curves({"loss": [3, 2], "val_loss": [3, 2.5]}).get_title()
@@ -79,8 +82,11 @@ def roc(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axe
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        label: what to call the curve in the legend, to which its AUC is added; `None` names only the AUC.
-        ax: where to draw; axes that hold such curves already get one more. `None` makes a figure.
+        label: the curve's name in the legend, to which its AUC is added; `None` shows only the AUC.
+        ax: the axes to draw on, which may already hold such curves; `None` makes a figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
@@ -108,15 +114,18 @@ def roc(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axe
 def det(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axes | None = None) -> Axes:
     """Draws the detection error trade-off: same pairs rejected, by different pairs accepted.
 
-    Both axes are normal deviates, which stretches the rare errors. A share of 0
-    has no place there: the curve leaves the picture.
+    Both axes are normal deviates, which stretch the rare errors. They have no place for a share of 0: the
+    curve leaves the picture.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        label: what to call the curve in the legend, to which its equal error
-            rate is added; `None` names only that.
-        ax: where to draw; axes that hold such curves already get one more. `None` makes a figure.
+        label: the curve's name in the legend, to which its equal error rate is added; `None` shows only the
+            rate.
+        ax: the axes to draw on, which may already hold such curves; `None` makes a figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
@@ -131,8 +140,7 @@ def det(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axe
     """
     name = f"EER {equal_error_rate(scores, same):.1%}"
     rates = np.array(det_curve(same, scores)[:2])
-    # As scikit-learn's DetCurveDisplay: clipped just outside of what is
-    # seen, for the deviate of 0 is infinite.
+    # Clipped just outside the picture, as in scikit-learn's DetCurveDisplay: the deviate of 0 is infinite.
     smallest = np.finfo(rates.dtype).eps
     far, frr = norm.ppf(rates.clip(smallest, 1 - smallest))
     ax = ax or _axes()
@@ -151,17 +159,25 @@ def det(scores: ArrayLike, same: ArrayLike, *, label: str | None = None, ax: Axe
 
 
 def score_histogram(scores: ArrayLike, same: ArrayLike, threshold: float, ax: Axes | None = None) -> Axes:
-    """Draws how the scores of same and of different pairs are spread, with the threshold between them.
+    """Draws histograms of the scores of same and of different pairs, with the threshold.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
         threshold: the score from which a pair counts as same.
-        ax: where to draw; `None` makes a figure.
+        ax: the axes to draw on; `None` makes a figure.
+
+    Returns:
+        The axes.
 
     Raises:
-        ValueError: if the lengths differ, a score or the threshold is not
-            finite, or only one class is present.
+        ValueError: if the lengths differ, a score or the threshold is not finite, or only one class is
+            present.
+
+    Example:
+        >>> ax = score_histogram([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], threshold=0.5)
+        >>> ax.get_legend_handles_labels()[1]
+        ['same', 'different', 'threshold 0.500']
     """
     equal_error_rate(scores, same)  # raises on what cannot be drawn
     if not np.isfinite(threshold):
@@ -174,7 +190,7 @@ def score_histogram(scores: ArrayLike, same: ArrayLike, threshold: float, ax: Ax
         ax.hist(
             own,
             bins.tolist(),
-            weights=np.full(len(own), 1 / len(own)),  # shares, so that the smaller class is not drawn smaller
+            weights=np.full(len(own), 1 / len(own)),  # shares, so that both classes have the same area
             label=side,
             linestyle=_LINES[i],
             histtype="stepfilled",
@@ -190,15 +206,23 @@ def score_histogram(scores: ArrayLike, same: ArrayLike, threshold: float, ax: Ax
 
 
 def calibration(probabilities: ArrayLike, same: ArrayLike, ax: Axes | None = None) -> Axes:
-    """Draws how often pairs are of one person, by the probability given for it (a reliability diagram).
+    """Draws how often pairs are of one person, by their probability (a reliability diagram).
 
     Args:
-        probabilities: `(n,)` of the same person, in [0, 1].
+        probabilities: `(n,)` probabilities of the same person, in [0, 1].
         same: `(n,)`, 1 for the same person and 0 for different people.
-        ax: where to draw; `None` makes a figure.
+        ax: the axes to draw on; `None` makes a figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: if the lengths differ, a probability is outside [0, 1], or only one class is present.
+
+    Example:
+        >>> ax = calibration([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0])
+        >>> ax.get_title(), ax.get_xlabel()
+        ('Calibration', 'probability given')
     """
     equal_error_rate(probabilities, same)  # raises on what cannot be drawn
     low, high = np.min(probabilities), np.max(probabilities)
@@ -206,7 +230,7 @@ def calibration(probabilities: ArrayLike, same: ArrayLike, ax: Axes | None = Non
         raise ValueError(f"`probabilities` must be in [0, 1]. Received: values from {low:g} to {high:g}")
     ax = ax or _axes()
     ax.plot([0, 1], [0, 1], label="perfect", **_QUIET)
-    # Bins of equally many pairs: those of equal width would hold a handful at either end.
+    # Bins with equally many pairs: bins of equal width would hold few pairs at either end.
     observed, given = calibration_curve(same, probabilities, n_bins=10, strategy="quantile")
     ax.plot(given, observed, marker="o", label="tenths of the pairs", **_line(0))
     ax.set(
@@ -224,7 +248,7 @@ def calibration(probabilities: ArrayLike, same: ArrayLike, ax: Axes | None = Non
 
 
 def _panels(count: int, columns: int, width: float, height: float) -> np.ndarray:
-    """Makes so many axes, in rows of `columns`, each of so many inches."""
+    """Makes `count` axes in rows of `columns`, each of `width` x `height` inches."""
     columns = min(columns, count)
     rows = -(-count // columns)
     size = (width * columns, height * rows)
@@ -241,19 +265,27 @@ def pairs_grid(
     *,
     columns: int = 4,
 ) -> np.ndarray:
-    """Shows pairs of photos side by side, with names, and with scores and verdicts where they are given.
+    """Shows pairs of photos side by side, with names, and with scores and decisions if they are given.
 
     Args:
-        pairs: the pairs, some dozens at most.
+        pairs: the pairs, a few dozen at most.
         scores: their scores, `(n,)`.
-        threshold: from which score on a pair counts as same; green frames are right, red ones wrong.
-        columns: pairs a row.
+        threshold: the score from which a pair counts as same; green frames are correct, red ones wrong.
+        columns: pairs per row.
 
     Returns:
-        The axes, one a pair, `(n,)`.
+        The axes, one per pair, `(n,)`.
 
     Raises:
         ValueError: if there are no pairs, or another number of scores.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> axes = pairs_grid(pairs[:2], scores=[0.8, 0.4], threshold=0.5)
+        >>> print(axes[0].get_title())
+        Aiko Okafor
+        same, score 0.800 ≥ 0.500: right
     """
     if not len(pairs) or (scores is not None and len(scores) != len(pairs)):
         raise ValueError(
@@ -286,7 +318,7 @@ def pairs_grid(
 
 
 def _fonts_for(texts: Iterable[str]) -> tuple[list[str], dict[int, str]]:
-    """Which font families draw some texts, and codes such as `U+674E` for what no installed font has."""
+    """Returns font families that can draw some texts, and codes such as `U+674E` for missing characters."""
     families = list(plt.rcParams["font.family"])
     lacking = set(map(ord, "".join(texts))) - _characters(
         font_manager.findfont(font_manager.FontProperties(family=families))
@@ -294,7 +326,7 @@ def _fonts_for(texts: Iterable[str]) -> tuple[list[str], dict[int, str]]:
     for font in font_manager.fontManager.ttflist:
         if not lacking:
             break
-        # The one has a box for everything, the other pictures that Matplotlib doesn't draw.
+        # The first draws a box for everything, the second has pictures that Matplotlib cannot draw.
         if re.search("last ?resort|emoji", font.name, re.IGNORECASE):
             continue
         if lacking & (own := _characters(font.fname)):
@@ -302,7 +334,7 @@ def _fonts_for(texts: Iterable[str]) -> tuple[list[str], dict[int, str]]:
             lacking -= own
     if lacking:
         logger.warning(
-            "no installed font has %s: codes stand in their place. Install one, such as Noto Sans CJK",
+            "no installed font has %s: codes replace them. Install one, such as Noto Sans CJK",
             some([f"{chr(code)} (U+{code:04X})" for code in sorted(lacking)]),
         )
     return families, {code: f"U+{code:04X} " for code in lacking}
@@ -312,7 +344,7 @@ def _fonts_for(texts: Iterable[str]) -> tuple[list[str], dict[int, str]]:
 def _characters(font_file: str) -> frozenset[int]:
     try:
         return frozenset(font_manager.get_font(font_file).get_charmap())
-    except (OSError, RuntimeError):  # of a kind that Matplotlib doesn't read
+    except (OSError, RuntimeError):  # a font format that Matplotlib cannot read
         return frozenset()
 
 
@@ -326,12 +358,15 @@ def all_curves(
     """Draws a quantity by epoch of many experiments in one picture (the report's figures 8 and 9).
 
     Args:
-        histories: by experiment the histories of its runs, as `training.read_history`
-            reads them. All runs of an experiment look alike.
-        quantity: the name. Losses get a logarithmic axis, for the penalties
-            on weights spread them over decades.
-        behind: published histories, to be drawn in grey behind them.
-        ax: where to draw; `None` makes a figure.
+        histories: the histories of each experiment's runs, as `training.read_history` returns them. All runs
+            of an experiment look alike.
+        quantity: the name. Losses get a logarithmic axis, since the penalties on weights spread them over
+            decades.
+        behind: published histories, which are drawn in grey behind them.
+        ax: the axes to draw on; `None` makes a figure.
+
+    Returns:
+        The axes.
 
     Raises:
         ValueError: if there are no histories, or one lacks `quantity`.
@@ -350,7 +385,7 @@ def all_curves(
     ax = ax or _axes((10, 6))
     for i, history in enumerate(behind):
         _draw_behind(ax, history[quantity], None if i else "published")
-    # Ten colours by four line styles, both of which change from one to the next.
+    # Ten colours and four line styles; both change from one curve to the next.
     colours = [plt.get_cmap("tab10")(i) for i in range(10)]
     for i, (name, runs) in enumerate(histories.items()):
         style: dict[str, Any] = {
@@ -358,7 +393,7 @@ def all_curves(
             "linestyle": _LINES[(i + i // 20) % 4],
             "linewidth": 1.2,
         }
-        style |= {"marker": ".", "markevery": [-1]}  # where it ends, also after a single epoch
+        style |= {"marker": ".", "markevery": [-1]}  # marks the end, also after a single epoch
         for j, history in enumerate(runs):
             epochs = np.arange(1, len(history[quantity]) + 1)
             ax.plot(epochs, history[quantity], label=None if j else name, **style)
@@ -376,14 +411,14 @@ def all_curves(
 def curves_by_setting(
     settings: Mapping[str, tuple[Sequence[Sequence[float]], Sequence[Sequence[float]]]], words: str
 ) -> np.ndarray:
-    """Draws a quantity by epoch, published and ours, a panel for each setting.
+    """Draws a quantity by epoch, published and ours, with one panel per setting.
 
     Args:
-        settings: by title the published curves, and ours; either may be empty.
-        words: what the quantity is. Losses get a logarithmic axis.
+        settings: the published curves and ours by title; either may be empty.
+        words: the quantity's name. Losses get a logarithmic axis.
 
     Returns:
-        The axes, one a setting.
+        The axes, one per setting.
 
     Raises:
         ValueError: if there are no settings.
@@ -420,16 +455,23 @@ def curves_by_setting(
 
 
 def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> np.ndarray:
-    """Draws what each hyper-parameter does to the test accuracy, published and ours (the report's figure 7).
+    """Draws each hyper-parameter's effect on the test accuracy, published and ours (the report's figure 7).
 
     Args:
-        effects: by hyper-parameter groups of experiments that differ in nothing else, as
-            `training.reproduction.effects` returns them: each experiment with its `value`, and in
+        effects: for each hyper-parameter, groups of experiments that differ in nothing else, as
+            `studies.reproduction.effects` returns them: each experiment with its `value`, and in
             percent the `published` accuracy, `ours`, and the `deviation` of ours over seeds (NaN where
             there is none). A line joins a group.
 
     Returns:
-        The axes, one a hyper-parameter that has groups; without any, one that says so.
+        The axes, one per hyper-parameter that has groups; if none has, one that says so.
+
+    Example:
+        >>> from siamese_nn import plots
+        >>> points = [dict(value=size, published=70.0, ours=71.0, deviation=1.0) for size in (32, 64)]
+        >>> axes = plots.hyperparameter_effects({"batch_size": [points]})
+        >>> axes[0].get_title()
+        'batch size'
     """
     effects = {name: groups for name, groups in effects.items() if groups}
     if not effects:
@@ -452,7 +494,7 @@ def hyperparameter_effects(effects: Mapping[str, Sequence[Sequence[Mapping[str, 
             style = {**_line(i), "marker": "os"[i], "markersize": 4, "capsize": 2}
             for j, group in enumerate(groups):
                 group = sorted(group, key=lambda point: values.index(point["value"]))
-                # Side by side, for many accuracies are nearly the same.
+                # Side by side, since many accuracies are nearly the same.
                 where = [values.index(point["value"]) + (i - 0.5) * 0.04 * len(values) for point in group]
                 deviations = [point["deviation"] for point in group] if side == "ours" else None
                 ax.errorbar(
@@ -531,7 +573,17 @@ def search_trials(
 
 
 def save(axes: Axes | np.ndarray, path: str | os.PathLike) -> None:
-    """Saves the figure of `axes` as a picture, and closes it."""
+    """Saves the figure of `axes` as a picture, and closes it.
+
+    Args:
+        axes: the axes, or an array of axes of one figure.
+        path: the file to make or replace; its ending decides the format.
+
+    Example:
+        >>> save(roc([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0]), "roc.png")
+        >>> os.path.getsize("roc.png") > 0
+        True
+    """
     figure: Any = (axes if isinstance(axes, Axes) else axes.ravel()[0]).figure
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""A folder of people's raw photos to one of aligned faces, with a list of what became of each photo."""
+"""Aligns a folder of people's raw photos into another folder, and lists the result for each photo."""
 
 import json
 import logging
@@ -31,7 +31,15 @@ _COLUMNS = ("photo", "sha256", "result", "faces", "aligned", "reason")
 
 
 class AlignedFolderInUse(ValueError):
-    """Another process is aligning into the same folder."""
+    """Another process is aligning into the same folder.
+
+    Example:
+        >>> output = Path("aligned")
+        >>> with locked(output / LOCK, AlignedFolderInUse()):  # as another call of `align_folder` does
+        ...     align_folder("faces/lfw2", output)
+        Traceback (most recent call last):
+        siamese_nn.datasets.aligned_folder.AlignedFolderInUse: Another process is aligning into aligned...
+    """
 
 
 def align_folder(
@@ -42,20 +50,19 @@ def align_folder(
     frame: faces.Frame = faces.LFW_A,
     finder: faces.Finder | None = None,
 ) -> list[dict[str, str]]:
-    """Aligns the photos of a folder, and of the folders in it, into another folder of the same shape.
+    """Aligns the photos of a folder and of its subfolders into another folder with the same layout.
 
-    `photos.csv` in `output` has a line for each photo of `source`: what became of it, and why. It is written
-    line by line, so that the same call goes on after it was cut off, and takes up only photos that are new or
-    have changed. What was aligned from a photo that is no longer there is removed. What else lies in `source`
-    is left out, and named in the log.
+    `photos.csv` in `output` has a line for each photo of `source`: the result, and the reason for it. The
+    file is written line by line. So the same call continues after an interruption, and it aligns only photos
+    that are new or have changed. An aligned photo is removed when its source is gone. Other files in `source`
+    are left out, and the log names them.
 
     Args:
         source: a folder with a folder of photos for each person, or with photos.
-        output: the folder to make or to go on with.
+        output: the folder to make or to continue.
         face: which face of a photo: `"middle"`, the one nearest its middle, or `"largest"`.
-        frame: where the faces are to lie.
-        finder: see `faces.find`. Photos are aligned with all cores, but a finder of yours is called by one at
-            a time.
+        frame: where the faces should be in the aligned photos.
+        finder: see `faces.find`. All cores align photos, but only one at a time calls your finder.
 
     Returns:
         The lines of `photos.csv`, sorted by photo: `photo` (its path in `source`), `sha256` of the file,
@@ -63,11 +70,18 @@ def align_folder(
         `aligned` (the path in `output`) and `reason`.
 
     Raises:
-        FileNotFoundError: if `source` is no folder.
+        FileNotFoundError: if `source` is not a folder.
         ImportError: if `finder` is `None` and the extra `faces` is not installed.
-        ValueError: if `source` holds no photo, `output` is inside of it, holds something else, was aligned to
-            another frame or by another choice of faces, or its `photos.csv` is damaged.
-        AlignedFolderInUse: if another process is at it.
+        ValueError: if `source` holds no photo; if `output` is inside `source`, holds other files, or was
+            aligned to another frame or with another choice of faces; or if its `photos.csv` is damaged.
+        AlignedFolderInUse: if another process is aligning into `output`.
+
+    Example:
+        >>> def finder(pixels):  # yours; without one, the extra `faces` brings MTCNN
+        ...     return [faces.Face((60, 60, 190, 200), 0.9, faces.LFW_A.points)]
+        >>> rows = align_folder("faces/lfw2/Ada_Adler", "aligned", finder=finder)
+        >>> rows[0]["photo"], rows[0]["result"], Image.open("aligned/Ada_Adler_0001.jpg").size
+        ('Ada_Adler_0001.jpg', 'aligned', (250, 250))
     """
     if face not in _TAKEN:
         raise ValueError(f"`face` must be one of {tuple(_TAKEN)}. Received: face={face!r}")
@@ -104,12 +118,12 @@ def align_folder(
                         file.flush()
                     rows.append(row)
             finally:
-                pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more is begun
+                pool.shutdown(cancel_futures=True)  # after Ctrl-C no more photos are started
         empty = dict.fromkeys(_COLUMNS, "")
         rows += [empty | {"photo": name, "result": LEFT_OUT, "reason": why} for name, why in left_out.items()]
         for folder in {(output / name).parent for name in before} - {output}:
-            with suppress(OSError):  # of somebody of whom a photo is left
-                folder.rmdir()  # a training would ask of whom it is
+            with suppress(OSError):  # the person still has a photo
+                folder.rmdir()  # a training refuses a person's folder without photos
         rows.sort(key=lambda row: row["photo"])
         write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True)), *rows]))
     kept = {PurePosixPath(row["photo"]).parts[0] for row in rows if row["result"] == ALIGNED}
@@ -144,7 +158,7 @@ def _align(
         row["faces"] = str(len(found))
         aligned = faces.align(photo, faces.choose(found, photo, face), frame=frame)
     except faces.NoFaceError as error:
-        target.unlink(missing_ok=True)  # of the photo that had this name before
+        target.unlink(missing_ok=True)  # made from the photo that had this name before
         return row | {"result": NO_FACE, "reason": str(error)}
     except ImageError as error:
         target.unlink(missing_ok=True)
@@ -156,26 +170,26 @@ def _align(
 
 
 def aligned_name(name: str) -> str:
-    """Returns what a photo is called once it is aligned: a name in `.jpg` stays, another gets it."""
+    """Returns the name of the aligned photo: a name that ends in `.jpg` stays, another gets that ending."""
     return name if name.endswith(".jpg") else name + ".jpg"
 
 
 def _files(source: Path, output: Path) -> tuple[list[str], list[str], dict[str, str]]:
-    """The photos of a folder and of the folders in it, by their paths; these folders; what is left out."""
+    """Returns the paths of all photos of a folder, its subfolders, and the files that are left out."""
     if not source.is_dir():
         raise FileNotFoundError(
             f"{source} must be a folder with photos, or with folders of them. There is none"
         )
     if output.resolve().is_relative_to(source.resolve()):
         raise ValueError(
-            f"The folder of aligned photos must not lie in that of the photos. Received: {output}"
+            f"The folder of aligned photos must not be in that of the photos. Received: {output}"
         )
     alone, people, others = listing(source, RAW_ENDINGS)
     require_different_names(people)
-    if strange := [name for name in people if not is_plain(name)]:
+    if unusable := [name for name in people if not is_plain(name)]:
         raise ValueError(
             "A person's name holds no backslash, tab, line break or other control character. Received: "
-            f"{strange[0]!r} in {source}. Rename the folder"
+            f"{unusable[0]!r} in {source}. Rename the folder"
         )
     photos = sorted(path.relative_to(source).as_posix() for path in chain(alone, *people.values()))
     left_out = {
@@ -212,7 +226,7 @@ def _require_own(output: Path, choice: dict[str, Any]) -> None:
 
 
 def _is_current(source: Path, output: Path, row: dict[str, str]) -> bool:
-    """Whether a line of the list still says what became of the photo that now has this name."""
+    """Returns whether a line of the list is still true of the photo that now has this name."""
     try:
         same = row["sha256"] == sha256(read_photo(source / row["photo"])).hexdigest()
     except ImageError:
@@ -221,7 +235,7 @@ def _is_current(source: Path, output: Path, row: dict[str, str]) -> bool:
         return same
     try:
         with Image.open(output / row["aligned"]) as aligned:
-            aligned.load()  # whole, and not only there
+            aligned.load()  # the file must be whole, not only exist
     except OSError:
         return False
     return True
@@ -232,19 +246,21 @@ def _lines(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def _read_list(output: Path) -> dict[str, dict[str, str]]:
-    """The lines of the list by photo. Of two the later holds. One that a kill left half written is none."""
+    """Returns the lines of the list by photo. The later of two counts; a half-written line does not."""
     if not (output / LIST).exists():
         write_text(output / LIST, _lines([dict(zip(_COLUMNS, _COLUMNS, strict=True))]))
     text = (output / LIST).read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
-        write_text(output / LIST, whole)  # or the next line would be appended to half of one
+        write_text(output / LIST, whole)  # else the next line would be appended to half a line
     header, *lines = read_csv(whole) or [[]]
     rows = [dict(zip(_COLUMNS, line, strict=False)) for line in lines if line]
-    # Files are removed by these names, so none may lead out of the folder.
+    # Files are removed by these names, so no name may point outside the folder.
     if tuple(header) != _COLUMNS or any(
         len(line) not in (0, len(_COLUMNS)) or {"..", "/", ""} & set(PurePosixPath(line[0]).parts)
         for line in lines
     ):
-        raise ValueError(f"{output / LIST} is damaged. Remove {output}, and the same call aligns all anew")
+        raise ValueError(
+            f"{output / LIST} is damaged. Remove {output}, and the same call aligns all photos again"
+        )
     return {row["photo"]: row for row in rows if row["result"] != LEFT_OUT}

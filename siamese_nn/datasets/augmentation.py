@@ -1,4 +1,4 @@
-"""Random changes to training photos that keep the person, as one function of photos and seed."""
+"""Random changes to training photos that keep the person recognisable, as a function of photos and seed."""
 
 import math
 from dataclasses import dataclass, fields
@@ -8,36 +8,36 @@ import tensorflow as tf
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Flips, turns, zooms, shifts, lights and partly covers photos, each on its own, by a stateless seed.
+    """Flips, rotates, zooms, shifts, brightens and partly covers photos, each one differently.
 
-    Pass it as `augment` to the datasets of this package, which give it a seed of its own for each batch (and
-    each side of a pair, so both photos of a pair change independently). All geometry is one resampling,
-    bilinear. The defaults are meant for face crops of about 64 pixels; 0 switches a change off.
+    Pass it as `augment` to the datasets of this package. They give it a new seed for each batch, and for each
+    side of a pair, so that the two photos of a pair change independently. All changes of geometry are one
+    bilinear resampling. The defaults suit face crops of about 64 pixels; 0 switches a change off.
 
     Args:
         flip: whether half of the photos are mirrored.
         rotation: the largest angle, in degrees, uniform in both directions.
-        zoom: the logarithm of the largest factor, uniform in both directions: 0.08 is 8% nearer or farther.
-        aspect: the logarithm of the largest factor by which height and width grow apart.
+        zoom: the logarithm of the largest factor, uniform in both directions: 0.08 is 8% larger or smaller.
+        aspect: the logarithm of the largest factor by which the ratio of height and width changes.
         shift: the largest shift, in pixels, uniform in all four directions.
         gamma: the logarithm of the largest exponent of the pixels, uniform in both directions.
-        contrast: the largest part by which differences from a photo's mean grow or shrink.
-        brightness: the largest part of the range that is added or taken away.
-        cutout: the share of photos of which a rectangle, of 1/10 to 1/2 of each side, becomes its mean.
-        margin: pixels that the datasets decode around a crop, so that shifts and turns bring in
-            what really is there; the crop must leave room for them. Beyond those, and around
-            whole photos, the edge is mirrored.
+        contrast: the largest share by which differences from a photo's mean grow or shrink.
+        brightness: the largest share of the range that is added or subtracted.
+        cutout: the share of photos in which a rectangle, 1/10 to 1/2 of each side, is filled with the mean.
+        margin: pixels that the datasets decode around a crop, so that shifts and rotations bring in real
+            pixels; the crop must leave room for them. Beyond these pixels, and around whole photos, the
+            edge is mirrored.
 
     Raises:
         ValueError: if an argument is out of range.
+
+    Reference:
+        DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
 
     Example:
         >>> augment = Augmentation(rotation=5, margin=0)
         >>> augment(tf.zeros((2, 32, 32, 1)), tf.constant([1, 2])).shape
         TensorShape([2, 32, 32, 1])
-
-    Reference:
-        DeVries and Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017.
     """
 
     flip: bool = True
@@ -78,7 +78,7 @@ class Augmentation:
                 )
 
     def __call__(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Changes photos.
+        """Changes a batch of photos.
 
         Args:
             images: float `(batch, height + 2 * margin, width + 2 * margin, channels)`, in [0, 1].
@@ -110,7 +110,7 @@ class Augmentation:
         return tf.clip_by_value(images, 0.0, 1.0)
 
     def _move(self, images: tf.Tensor, size: tuple[int, int], uniform) -> tf.Tensor:
-        """Resamples once: from a place in the result, relative to its middle, to one in the photo."""
+        """Resamples once, by a map from places in the result, relative to its middle, to the photo."""
         angle = uniform(0, -math.radians(self.rotation), math.radians(self.rotation))
         scale = uniform(1, -self.zoom, self.zoom)
         apart = uniform(2, -self.aspect, self.aspect) / 2
@@ -135,7 +135,7 @@ class Augmentation:
         )
 
     def _covered(self, size: tuple[int, int], uniform) -> tf.Tensor:
-        """Where photos are covered, `(batch, height, width, 1)`."""
+        """Returns where photos are covered, bool `(batch, height, width, 1)`."""
         sides = []
         for i, side in enumerate(size):
             length = uniform(9 + 2 * i, side / 10, side / 2)

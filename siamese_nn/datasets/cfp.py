@@ -19,21 +19,26 @@ NAMES = "Data/list_name.txt"
 
 
 def split_cfp_folds(folds: Sequence[Pairs]) -> tuple[Pairs, Pairs, Pairs]:
-    """Makes training, validation and test pairs of the ten folds: 1 to 8, 9, and 10.
+    """Makes training, validation and test pairs from the ten folds: 1 to 8, 9, and 10.
 
-    The study of person verification on CFP splits the folds so, but does not say which are which; this choice
-    is ours. The full protocol, `evaluation.cross_validate`, tests on each fold in turn.
+    The study of person verification on CFP has sets of these sizes, but does not say which folds they are;
+    this choice is ours. The full protocol, `evaluation.cross_validate`, tests on each fold in turn.
 
     Args:
-        folds: the ten of `read_cfp_folds`.
+        folds: the ten folds that `read_cfp_folds` returns.
 
     Returns:
         The pairs to train on, to validate on and to test on: 5,600, 700 and 700
         for the real CFP, of 400, 50 and 50 people.
 
     Raises:
-        ValueError: if there aren't ten.
-        IdentityLeakError: if somebody is in two of the three.
+        ValueError: if there are not ten folds.
+        IdentityLeakError: if a person is in two of the three sets.
+
+    Example:
+        >>> train, val, test = split_cfp_folds(read_cfp_folds("cfp", "FP"))
+        >>> train, test
+        (Pairs(16 same, 16 different, 16 people), Pairs(2 same, 2 different, 2 people))
     """
     if len(folds) != len(FOLDS):
         raise ValueError(f"`folds` must be the ten of `read_cfp_folds`. Received: {len(folds)}")
@@ -48,8 +53,8 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
     """Reads the ten folds of CFP's protocol.
 
     The people are named as LFW names them, with underscores (`Al_Pacino`), so that
-    `evaluation.require_unseen` finds those who trained a model on LFW. The FF folds hold some pairs
-    twice, as published; they are kept.
+    `evaluation.require_unseen` finds the people of a training on LFW. The FF folds contain some pairs
+    twice, as published; these are kept.
 
     Args:
         cfp_dir: the unpacked `cfp-dataset`, with `Data/` and `Protocol/`.
@@ -57,16 +62,21 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
             on the left and a profile on the right.
 
     Returns:
-        Ten `Pairs`, each with its same pairs first.
+        Ten `Pairs`. The same pairs come first in each.
 
     Raises:
-        ValueError: if `task` is another.
-        PairFileError: on a malformed line, a file with another number of pairs than the others of the task,
-            or missing photos; with file, line or count, and remedy.
+        ValueError: if `task` is neither.
+        PairFileError: if a line is malformed, a file has another number of pairs than the task's other files,
+            or photos are missing. The message names the file, the line or count, and the remedy.
         FileNotFoundError: if a file of the protocol does not exist.
 
     Reference:
         Sengupta et al., "Frontal to profile face verification in the wild", WACV 2016, http://www.cfpw.io.
+
+    Example:
+        >>> folds = read_cfp_folds("cfp", "FP")
+        >>> len(folds), folds[0]
+        (10, Pairs(2 same, 2 different, 2 people))
     """
     if task not in TASKS:
         raise ValueError(f'`task` must be "FF" or "FP". Received: task={task!r}')
@@ -100,7 +110,7 @@ def read_cfp_folds(cfp_dir: str | os.PathLike, task: str) -> list[Pairs]:
         raise PairFileError(
             f"{cfp_dir / 'Protocol' / 'Split' / task}: {len(missing)} of the {len(photos)} "
             "photos of its pairs do not exist. Organise or unpack "
-            "cfp-dataset.zip anew. Missing:\n  " + "\n  ".join(missing[:10]) + more
+            "cfp-dataset.zip again. Missing:\n  " + "\n  ".join(missing[:10]) + more
         )
     return folds
 
@@ -112,8 +122,13 @@ def cfp_photos(cfp_dir: str | os.PathLike) -> dict[str, list[str]]:
         cfp_dir: as in `read_cfp_folds`.
 
     Raises:
-        PairFileError: as `read_cfp_folds`, on a malformed list.
+        PairFileError: as in `read_cfp_folds`, if a list is malformed.
         FileNotFoundError: if a list does not exist.
+
+    Example:
+        >>> photos = cfp_photos("cfp")
+        >>> len(photos), len(photos["Ada_Adler"])
+        (20, 3)
     """
     cfp_dir = Path(cfp_dir)
     _require_cfp(cfp_dir)
@@ -126,10 +141,10 @@ def cfp_photos(cfp_dir: str | os.PathLike) -> dict[str, list[str]]:
 
 
 def read_names(file: str | os.PathLike) -> list[str]:
-    r"""Reads a list of people, one name a line, such as CFP's `Data/list_name.txt`.
+    r"""Reads a list of people, one name per line, such as CFP's `Data/list_name.txt`.
 
-    Of CFP's 500 people 176 stand in LFW under the same name and 29 under others: whoever trains on LFW for a
-    test on CFP leaves them out, by `without_people`, which knows those others, too.
+    LFW contains 176 of CFP's 500 people under the same name, and 29 under another name. Leave them out of a
+    training on LFW that is tested on CFP. `without_people` does it, and knows the other names, too.
 
     Args:
         file: the list, with names as `Al Pacino` or `Al_Pacino`.
@@ -138,20 +153,18 @@ def read_names(file: str | os.PathLike) -> list[str]:
         The names as LFW writes them, with underscores, in the order of the file.
 
     Raises:
-        PairFileError: on a line without a name, or with the name of an earlier one, with file, line and
-            remedy; or if the file isn't in UTF-8.
+        PairFileError: if a line has no name or repeats the name of an earlier line, or the file is not in
+            UTF-8. The message names the file, the line and the remedy.
         FileNotFoundError: if `file` does not exist.
 
     Example:
-        >>> import tempfile
-        >>> names_file = Path(tempfile.mkdtemp()) / "list_name.txt"
-        >>> _ = names_file.write_text("50 Cent\nAl Pacino\n")
-        >>> read_names(names_file)
-        ['50_Cent', 'Al_Pacino']
+        >>> names = read_names("cfp/Data/list_name.txt")
+        >>> len(names), names[0]
+        (20, 'Ada_Adler')
     """
     file = Path(file)
     if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist. A list of people has one name a line")
+        raise FileNotFoundError(f"{file} does not exist. A list of people has one name per line")
     try:
         lines = file.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
@@ -184,7 +197,7 @@ def _read_lines(file: Path) -> list[str]:
 
 
 def read_photo_list(cfp_dir: Path, side: str, people: list[str]) -> list[tuple[str, str]]:
-    """Returns path and person of each photo that `Pair_list_F.txt` or `Pair_list_P.txt` numbers from 1 on."""
+    """Returns path and person of each photo in `Pair_list_F.txt` or `Pair_list_P.txt`, which number them."""
     list_file = cfp_dir / "Protocol" / f"Pair_list_{side}.txt"
     photos = []
     for number, line in enumerate(_read_lines(list_file), 1):
@@ -196,14 +209,14 @@ def read_photo_list(cfp_dir: Path, side: str, people: list[str]) -> list[tuple[s
                 f"{list_file}:{number}: expected `{number} "
                 f"../Data/Images/NNN/{VIEWS[side]}/NN.jpg`, with a person NNN from 001 to "
                 f"{len(people):03d}, the names in list_name.txt. Received: "
-                f"{line[:120]!r}. Unpack cfp-dataset.zip anew"
+                f"{line[:120]!r}. Unpack cfp-dataset.zip again"
             )
         photos.append((str(cfp_dir / match[1]), people[int(match[2]) - 1]))
     if {person for _, person in photos} != set(people):
         raise PairFileError(
             f"{cfp_dir / NAMES}: must name those on the photos of {list_file}, the N-th those in "
             f"folder N. Received: {len(people)} names for {len({person for _, person in photos})} "
-            "people. Unpack cfp-dataset.zip anew"
+            "people. Unpack cfp-dataset.zip again"
         )
     return photos
 
@@ -219,7 +232,7 @@ def _read_fold_file(
             raise PairFileError(
                 f"{pairs_file}:{number}: expected two photo numbers `i,j`, "
                 f"from 1 to {len(left_photos)} and to {len(right_photos)}. Received: {line[:120]!r}. "
-                "Correct the line or unpack cfp-dataset.zip anew"
+                "Correct the line or unpack cfp-dataset.zip again"
             )
         left, right = left_photos[i - 1], right_photos[j - 1]
         if left == right or (left[1] == right[1]) != same:
@@ -233,11 +246,11 @@ def _read_fold_file(
 
 
 def _require_equal_counts(counts: dict[Path, int]) -> None:
-    """Refuses a fold that was cut off: those published are of one size, half same and half different."""
+    """Refuses a truncated fold: the published ones have one size, half same and half different pairs."""
     usual = Counter(counts.values()).most_common(1)[0][0]
     for pairs_file, count in counts.items():
         if count != usual:
             raise PairFileError(
                 f"{pairs_file}: must hold {usual} pairs, as the other files of "
-                f"its task. Received: {count}. Unpack cfp-dataset.zip anew"
+                f"its task. Received: {count}. Unpack cfp-dataset.zip again"
             )

@@ -1,4 +1,4 @@
-"""CFP's loosely cropped photos put into the geometry of LFW-a, by their 30 fiducial points."""
+"""Aligns CFP's loosely cropped photos as LFW-a is aligned, by their 30 fiducial points."""
 
 import io
 
@@ -7,8 +7,8 @@ from PIL import Image
 
 from ..faces.transform import similarity, warp
 
-# The 30 points lie on one half of the face only: the half on the left of a frontal photo, the visible one of
-# a profile. From 0 on: 9 of the jaw from ear to chin, 3 of the brow, 6 round the eye from its outer corner
+# The 30 points are on one half of the face: the half on the left of a frontal photo, the visible half of a
+# profile. From 0 on: 9 of the jaw from ear to chin, 3 of the brow, 6 round the eye from its outer corner
 # (12) over its lid to the inner one (15) and back, 4 down the nose from between the eyes (18) to its tip
 # (21), 3 from the middle of its base (22) to the wing, the corner of the mouth (25), and 4 where the middle
 # line crosses the lips.
@@ -16,11 +16,11 @@ _EYE, _BETWEEN_EYES, _NOSE_BASE, _MOUTH_CORNER = slice(12, 18), 18, 22, 25
 
 SIDE = 250  # pixels of an aligned photo, as of one of LFW-a
 
-# Where the middle of the eye, the point between the eyes, the base of the nose and the corner of the mouth
-# go. Frontal: the mean shape of the 5,000 frontal photos, turned, scaled and shifted for their mean aligned
-# photo to correlate best with LFW-a's mean photo (rows 66-194, columns 69-181); other choices of points put
-# eye, nose and mouth within half a pixel of these. Profile: the mean shape of the 2,000, as upright as they
-# are on average, with the eye where a frontal photo has it, and the corner of the mouth as far below.
+# The places of the middle of the eye, the point between the eyes, the base of the nose and the corner of the
+# mouth. Frontal: the mean shape of the 5,000 frontal photos, rotated, scaled and shifted so that their mean
+# aligned photo correlates best with LFW-a's mean photo (rows 66-194, columns 69-181); other choices of points
+# put eye, nose and mouth within half a pixel of these. Profile: the mean shape of the 2,000, as upright as
+# they are on average, with the eye where a frontal photo has it, and the corner of the mouth as far below.
 _PLACES = {
     "frontal": np.array([[103.2, 114.0], [125.7, 112.7], [126.4, 147.0], [107.7, 161.9]]),
     "profile": np.array([[103.2, 114.0], [122.8, 113.3], [124.4, 146.8], [102.7, 161.9]]),
@@ -42,7 +42,7 @@ def read_fiducials(content: bytes) -> np.ndarray:
         float64 of shape `(30, 2)`.
 
     Raises:
-        ValueError: if it is anything else.
+        ValueError: if the file holds anything else.
     """
     try:
         points = [
@@ -57,7 +57,7 @@ def read_fiducials(content: bytes) -> np.ndarray:
 
 
 def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.Image:
-    """Turns, scales and shifts a photo of CFP, so that its face lies as the faces of LFW-a do.
+    """Rotates, scales and shifts a photo of CFP, so that its face is where the faces of LFW-a are.
 
     The similarity transform (no shear, no mirror) brings the middle of the eye, the point between the eyes,
     the base of the nose and the corner of the mouth nearest to their places by least squares. A frontal
@@ -78,7 +78,7 @@ def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.I
 
     Raises:
         ValueError: if the eye, nose or mouth lies outside of the photo, or the points cannot be a face of
-            this view: they stay further than 15 pixels, root mean square, from their places, or far too
+            this view: they stay more than 15 pixels, root mean square, from their places, or are far too
             close to each other for the photo.
 
     Reference:
@@ -91,12 +91,12 @@ def align_photo(photo: Image.Image, fiducials: np.ndarray, view: str) -> Image.I
         )
     turn, shift, distance = best_similarity(points, view)
     if not (distance <= _FARTHEST and max(photo.size) * abs(turn) <= _LARGEST):
-        raise ValueError(f"points that are no {view} face, or far too small a one")
+        raise ValueError(f"points that are not a {view} face, or a far too small one")
     return warp(photo, turn, shift, (SIDE, SIDE))
 
 
 def align_jpeg(content: bytes, fiducials: np.ndarray, view: str) -> bytes:
-    """Does the same from a photo's file to a JPEG, grey or RGB, of quality 95 and full colour resolution."""
+    """Aligns a photo's file; returns a JPEG, grey or RGB, of quality 95 and full colour resolution."""
     with Image.open(io.BytesIO(content)) as photo:
         aligned = align_photo(photo if photo.mode == "L" else photo.convert("RGB"), fiducials, view)
     file = io.BytesIO()
@@ -112,7 +112,7 @@ def eye_nose_and_mouth(fiducials: np.ndarray) -> np.ndarray:
 def best_similarity(points: np.ndarray, view: str) -> tuple[complex, complex, float]:
     """Returns the factor and shift that take the four points, as x + yj, nearest to their places.
 
-    The third figure is the distance that remains: the root mean square, in pixels of the result. A profile is
+    The third figure is the remaining distance: the root mean square, in pixels of the result. A profile is
     compared with the places of the side to which it looks.
     """
     choices = [_PLACES[view]]

@@ -1,4 +1,4 @@
-"""The archive or folder of Celebrities in Frontal-Profile, put in order, and aligned if wanted."""
+"""Organises the archive or folder of Celebrities in Frontal-Profile, and aligns its photos if wanted."""
 
 import json
 import os
@@ -42,45 +42,44 @@ _MOST_MEMBER_BYTES = 2**26  # of one file: the largest has 1.3 MB
 def organize_cfp(
     source: str | os.PathLike, output_dir: str | os.PathLike, *, align: bool = False
 ) -> dict[str, int]:
-    """Takes CFP's photos, fiducials and protocol out of an archive or folder, checked, and aligned if wanted.
+    """Copies CFP's photos, fiducials and protocol from an archive or folder, checks and can align them.
 
-    All is gathered in a hidden folder beside `output_dir`, which takes its place by one
-    rename: after an interruption `output_dir` is not there, and the same call starts again. A
-    call on a finished folder returns at once.
+    The files are written to a hidden folder beside `output_dir`, which takes its place by one rename. After
+    an interruption `output_dir` does not exist, and the same call starts again. A call on a finished folder
+    returns at once.
 
     Args:
         source: `cfp-dataset.zip`, or an unpacked folder with `Data/` and `Protocol/`, or the folder around
-            it. Files that the protocol does not ask for are left where they are, but photos and fiducials
-            must be all that it asks for and no others.
+            it. Files that the protocol does not need are ignored, but the photos and fiducials must be
+            exactly those that it needs.
         output_dir: a new or empty folder, outside of `source`. It gets `Data/list_name.txt`,
             `Data/Images/`, `Data/Fiducials/` and `Protocol/`, which `read_cfp_folds` reads, and `cfp.json`,
             which proves that nothing is missing.
-        align: whether to make of every photo one of 250 x 250 pixels with the face where the photos of LFW-a
-            have it, grey or RGB as it was (JPEG, quality 95, full colour resolution): see
+        align: whether to align every photo: to 250 x 250 pixels, with the face where the photos of LFW-a have
+            it, grey or RGB as it was (JPEG, quality 95, full colour resolution); see
             `cfp_alignment.align_photo`. A model that was trained on a `crop` of LFW-a then sees the faces of
-            CFP in the same place and size. The fiducials stay behind, since they fit the photos as published
-            only. Photos are taken byte for byte otherwise. Without it, crops of LFW-a don't fit.
+            CFP in the same place and size. The fiducials are left out, since they fit the published photos
+            only. Without `align` the photos are copied byte for byte, and crops of LFW-a do not fit them.
 
     Returns:
         `{"people": 500, "frontal": 5000, "profile": 2000}` for the real CFP.
 
     Raises:
-        ValueError: if the source is damaged, incomplete, or holds photos that cannot be used; all faults in
-            one message. Nothing is left behind. Or if `output_dir` was organised from another source or with
-            another `align`, or files were added or removed since, or another process is organising into it.
-        FileExistsError: if `output_dir` holds something else.
+        ValueError: if the source is damaged or incomplete, or holds photos that cannot be used; one message
+            names all faults, and nothing is written. Or if `output_dir` was organised from another source or
+            with another `align`, if files were added or removed since, or if another process is organising
+            into it.
+        FileExistsError: if `output_dir` holds other files.
         FileNotFoundError: if `source` does not exist.
         OSError: if the files can't be written, as on a full disk.
 
     Example:
-        >>> import tempfile
-        >>> from siamese_nn.datasets import make_toy_cfp
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> drawn = make_toy_cfp(folder / "drawn", frontal_photos=2, profile_photos=1)
-        >>> organize_cfp(drawn, folder / "aligned", align=True)
+        >>> organize_cfp("cfp", "aligned", align=True)  # or "cfp-dataset.zip"
         {'people': 20, 'frontal': 40, 'profile': 20}
+        >>> cfp_is_aligned("aligned")
+        True
     """
-    source, output_dir = Path(source), Path(output_dir).resolve()  # a link goes on pointing to it
+    source, output_dir = Path(source), Path(output_dir).resolve()  # a link keeps pointing to it
     if output_dir == Path.cwd():
         raise ValueError(
             f"`output_dir` must not be the current folder, which can't be replaced. Received: {output_dir}"
@@ -88,8 +87,8 @@ def organize_cfp(
     require_folder(output_dir)
     if (output_dir / _PROOF).is_file():
         return _organized_before(output_dir, source, align)
-    # One rename fills the folder: what is in it is not ours, unless
-    # another process has finished it this moment.
+    # One rename fills the folder. So other files in it are not ours, unless another process has just
+    # finished.
     if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / _PROOF).is_file():
         raise FileExistsError(
             "`output_dir` must be new, empty, or a folder that `organize_cfp` made. "
@@ -134,7 +133,15 @@ def _stage(files: dict, source: Path, output_dir: Path, staging: Path, align: bo
 
 
 def cfp_is_aligned(cfp_dir: str | os.PathLike) -> bool:
-    """Says whether `organize_cfp` made a folder with `align=True`."""
+    """Returns whether `organize_cfp` made a folder with `align=True`.
+
+    Args:
+        cfp_dir: the folder of CFP.
+
+    Example:
+        >>> cfp_is_aligned("cfp")  # loosely cropped, as published
+        False
+    """
     proof = Path(cfp_dir) / _PROOF
     if not proof.is_file():
         return False
@@ -160,7 +167,7 @@ def _organized_before(folder: Path, source: Path, align: bool) -> dict[str, int]
 
 @contextmanager
 def _opened(source: Path) -> Iterator[dict[str, Callable[[], bytes]]]:
-    """Gives a reader for each path of CFP's layout; the source never says where to write."""
+    """Gives a reader for each path of CFP's layout; the source never decides where files are written."""
     if source.is_dir():
         folders = [source, *(folder for folder in sorted(source.iterdir()) if folder.is_dir())]
         root = next((folder for folder in folders if (folder / NAMES).is_file()), source)
@@ -199,7 +206,7 @@ def _read_member(member: Member) -> bytes:
 
 
 def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, align: bool) -> dict[str, int]:
-    """Writes all that the protocol asks for to `folder`, and returns the counts."""
+    """Writes all that the protocol needs to `folder`, and returns the counts."""
     texts = (NAMES, *_PROTOCOL)
     faults: list[str] = []
     _refuse(source, [f"{name}: missing" for name in texts if name not in files])
@@ -223,7 +230,7 @@ def _gather(files: dict[str, Callable[[], bytes]], source: Path, folder: Path, a
             fiducials = read_fiducials(text)
             with _noting(faults, photo):
                 content = files[photo]()
-                # Is it whole? For a photo so small it is decoded at an eighth of its size, at little cost.
+                # Is it whole? At this size a JPEG is decoded at an eighth of its size, which costs little.
                 load_image(content, image_size=(8, 8), channels=3)
                 if align:
                     content = align_jpeg(content, fiducials, view)
@@ -257,7 +264,7 @@ def _fiducials_file(photo: str) -> str:
 
 
 def _is_photo(name: str) -> bool:
-    path = PurePosixPath(name)  # a Mac hides files of its own among the photos
+    path = PurePosixPath(name)  # macOS puts hidden files among the photos
     inside = path.parts[:2] in (("Data", "Images"), ("Data", "Fiducials"))
     return inside and not path.name.startswith(".") and path.suffix.lower() in (*IMAGE_ENDINGS, ".txt")
 

@@ -1,4 +1,4 @@
-"""Photos of which each is decoded once, for all who look at them."""
+"""Photos that are decoded once and shared by everything that uses them."""
 
 import os
 from collections.abc import Sequence
@@ -19,30 +19,26 @@ Paths = Sequence[str | os.PathLike] | np.ndarray
 
 
 class DecodedPhotos:
-    """Photos as a row of images, decoded when first looked at, kept as uint8, and shared by all selections.
+    """Photos as an array of images, decoded when first used, kept as uint8, and shared by all selections.
 
-    It stands where an array of images would: `photos[:8]` are the first eight. `photos.of(paths)` selects
-    some, which lie in the same memory. Where all would take more than `memory_limit`, nothing is kept, and
-    what is looked at is decoded anew; then `of` keeps a selection that is small enough.
+    Use it like an array of images: `photos[:8]` are the first eight. `photos.of(paths)` selects some, which
+    share the same memory. If all images would take more than `memory_limit`, none are kept, and each use
+    decodes the photos again; then `of` keeps a selection that is small enough.
 
     Args:
         paths: the `n` photos. One that is given twice is decoded once.
-        photo_format: as what to decode them.
+        photo_format: the size, crop and channels of the images.
         photo_size: height and width of the photos that the format's crop was chosen for; see `load_image`.
-        margin: pixels around the crop that the images have in addition, on each side; see
-            `PhotoFormat.with_margin`.
-        cache_dir: the folder of kept images; see `load_images`.
+        margin: additional pixels around the crop, on each side; see `PhotoFormat.with_margin`.
+        cache_dir: the folder of cached images; see `load_images`.
         memory_limit: bytes that the images may take. Defaults to 4 GiB.
 
     Raises:
-        ImageError: when the photos are decoded, if one is missing or broken; it is named.
+        ImageError: when the photos are decoded, if one is missing or broken. The message names it.
 
     Example:
-        >>> import tempfile
         >>> from siamese_nn import datasets
-        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6,
-        ...     n_test_identities=6, images_per_identity=4, train_pairs=8, test_pairs=8)
-        >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
+        >>> pairs = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
         >>> photos = DecodedPhotos(pairs.distinct_images()[0], PhotoFormat((64, 64)))
         >>> photos[:8].shape, len(photos.of(pairs.left)) == len(pairs)
         ((8, 64, 64, 1), True)
@@ -95,7 +91,7 @@ class DecodedPhotos:
         if self._table is not None:
             cut = self._table.margin - self.margin
             return self._table.images[self.rows[which], cut : -cut or None, cut : -cut or None]
-        # What is looked at in no order of its own won't be asked for again.
+        # A batch in random order won't be asked for again.
         own: dict[str, Any] = {} if isinstance(which, slice) else {"cache_dir": ""}
         wide = self.photo_format.with_margin(self.margin)
         return decode_photos(self.paths[which].tolist(), wide, progress=False, **(self._options | own))
@@ -107,7 +103,7 @@ class DecodedPhotos:
             paths: `m` of the photos.
 
         Raises:
-            ValueError: if one is not among them; it is named.
+            ValueError: if one is not among them. The message names it.
         """
         if self._table is None:
             options = self._options | {"margin": self.margin, "memory_limit": self.memory_limit}
@@ -118,7 +114,7 @@ class DecodedPhotos:
         return selection
 
     def with_margin(self, margin: int) -> "DecodedPhotos":
-        """Returns these photos with another margin: from the same memory where it is, exactly, its middle."""
+        """Returns these photos with another margin, from the same memory where the pixels are the same."""
         if margin == self.margin:
             return self
         table = self._table
@@ -131,11 +127,11 @@ class DecodedPhotos:
         return DecodedPhotos(self.paths, self.photo_format, **options, margin=margin)
 
     def tensor(self) -> tuple["tf.Tensor", np.ndarray, int]:
-        """Returns where TensorFlow finds the images, in the same memory.
+        """Returns the images as a tensor in the same memory.
 
         Returns:
-            The kept images of all photos, a uint8 tensor on the CPU; in which row each photo of this
-            selection is, int64 `(n,)`; and how many pixels to cut off on each side of them.
+            The kept images of all photos, a uint8 tensor on the CPU; the row of each photo of this selection,
+            int64 `(n,)`; and how many pixels to cut off on each side.
 
         Raises:
             ValueError: if they are not kept.
@@ -167,7 +163,7 @@ class _Table:
         import tensorflow as tf
 
         if self._tensor is None:
-            with tf.device("CPU"):  # on a GPU they would take the room of the model
+            with tf.device("CPU"):  # on a GPU they would take the model's memory
                 self._tensor = tf.constant(self.images)  # a copy
-            self._images = np.asarray(self._tensor)  # no copy: NumPy looks at TensorFlow's memory
+            self._images = np.asarray(self._tensor)  # no copy: NumPy uses TensorFlow's memory
         return self._tensor

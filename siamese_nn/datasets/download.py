@@ -46,20 +46,24 @@ _RETRIES = 3
 
 
 def download_lfw_a(output_dir: str | os.PathLike) -> Path:
-    """Fetches the archive of LFW-a (100 MB): the report's `lfw2.zip`, or where that fails, `lfwa.tar.gz`.
+    """Downloads the archive of LFW-a (100 MB): the report's `lfw2.zip`, or `lfwa.tar.gz` if that fails.
 
     Args:
-        output_dir: the folder for the archive. One that lies there already and is whole is not fetched again.
+        output_dir: the folder for the archive. A whole archive that is there already is not fetched again.
 
     Returns:
         The path of the archive, to pass to `organize_lfw_a`.
 
     Raises:
         FileExistsError: if `output_dir` is a file.
-        ConnectionError: if neither can be fetched: what to fetch by hand, from where, and where to put it.
+        ConnectionError: if neither can be fetched. The message says what to fetch by hand, from where, and
+            where to put it.
 
     Example:
         >>> archive = download_lfw_a("data")  # doctest: +SKIP
+        >>> download_lfw_a("faces/pairsDevTest.txt")
+        Traceback (most recent call last):
+        FileExistsError: `output_dir` must be a folder. Received: faces/pairsDevTest.txt, ...
     """
     output_dir = Path(output_dir)
     require_folder(output_dir)
@@ -76,20 +80,24 @@ def download_lfw_a(output_dir: str | os.PathLike) -> Path:
 
 
 def download_pairs(output_dir: str | os.PathLike) -> list[Path]:
-    """Fetches LFW's pair files: `pairsDevTrain.txt`, `pairsDevTest.txt` (View 1), `pairs.txt` (View 2).
+    """Downloads LFW's pair files: `pairsDevTrain.txt`, `pairsDevTest.txt` (View 1), `pairs.txt` (View 2).
 
     Args:
-        output_dir: the folder for the files. What lies there whole is not fetched again.
+        output_dir: the folder for the files. Whole files that are there already are not fetched again.
 
     Returns:
         The paths of the three files, in that order.
 
     Raises:
         FileExistsError: if `output_dir` is a file.
-        ConnectionError: if one cannot be fetched: what to fetch by hand, from where, and where to put it.
+        ConnectionError: if one cannot be fetched. The message says what to fetch by hand, from where, and
+            where to put it.
 
     Example:
         >>> train_pairs, test_pairs, ten_folds = download_pairs("data")  # doctest: +SKIP
+        >>> download_pairs("faces/pairsDevTest.txt")
+        Traceback (most recent call last):
+        FileExistsError: `output_dir` must be a folder. Received: faces/pairsDevTest.txt, ...
     """
     output_dir = Path(output_dir)
     require_folder(output_dir)
@@ -113,7 +121,7 @@ def _fetch(remote: _Remote, output_dir: Path) -> Path:
         urls={remote.name: remote.url},
         retry_if_failed=_RETRIES,
     )
-    pooch.get_logger().setLevel(logging.WARNING)  # its retries are told of in the end, by one error
+    pooch.get_logger().setLevel(logging.WARNING)  # one error at the end reports all retries
     downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16)
     return Path(source.fetch(remote.name, downloader=downloader))
 

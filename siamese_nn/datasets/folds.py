@@ -1,4 +1,4 @@
-"""Folds: parts that share nobody, each of which is the test in turn."""
+"""Folds: identity-disjoint parts, each of which is the test in turn."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,37 +15,32 @@ from .photo_folders import photos_by_identity
 def people_folds(
     folder: str | os.PathLike, n_folds: int, *, most_per_person: int = 20, seed: int = 0
 ) -> list[OwnPeople]:
-    """Makes the folds of a cross-validation over a folder of people: for few, of whom one split says nothing.
+    """Makes the folds of a cross-validation over a folder of people, for few people.
 
-    A seeded draw puts each person into one part. In each fold one part is the test, the next one chooses
-    epoch and threshold, and the people of the others are trained on.
+    A single split of few people says little. A seeded draw puts each person into one part. In each fold one
+    part is the test, the next part chooses epoch and threshold, and the other parts are for training.
 
     Args:
         folder: see `load_people`.
-        n_folds: how many, at least 3.
+        n_folds: the number of folds, at least 3.
         most_per_person: the most pairs of the same person for each person, on each side.
         seed: of the draw and the pairs, a whole number of at least 0.
 
     Returns:
-        The folds. Everybody is in one test and in one validation.
+        The folds. Each person is in one test set and in one validation set.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it is not clear who is on a photo, an argument is out of range, or there are fewer than
-            10 people with two photos, or fewer than two for each part.
+        ValueError: if the person on a photo is not clear, an argument is out of range, or fewer than 10
+            people, or fewer than two per part, have two photos.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> people = Path(tempfile.mkdtemp())
-        >>> for i in range(24):
-        ...     (people / f"Person {i // 2}").mkdir(exist_ok=True)
-        ...     (people / f"Person {i // 2}" / f"photo {i % 2}.jpg").touch()
-        >>> folds = people_folds(people, 4)
+        >>> folds = people_folds("faces/lfw2", 4)
         >>> folds[0].train, folds[0].validation
-        (Pairs(6 same, 6 different, 6 people), Pairs(3 same, 3 different, 3 people))
-        >>> len(set().union(*(fold.test.identities() for fold in folds)))
-        12
+        (Pairs(192 same, 192 different, 32 people), Pairs(96 same, 96 different, 16 people))
+        >>> everybody = set().union(*(fold.test.identities() for fold in folds))
+        >>> len(everybody)
+        64
     """
     if isinstance(n_folds, bool) or not isinstance(n_folds, int) or n_folds < 3:
         raise ValueError(
@@ -79,18 +74,22 @@ def people_folds(
 def folds_in_turn(
     folds: Sequence[Pairs], photos: Mapping[str, Sequence[str]] | None = None
 ) -> list[OwnPeople]:
-    """Makes the folds of a cross-validation of a protocol's folds, such as LFW's View 2 or CFP's.
+    """Makes a cross-validation of a protocol's folds, such as those of LFW's View 2 or of CFP.
 
-    In each one fold is the test, the next one chooses epoch and threshold, and the pairs of the others are
-    trained on: three parts that share nobody. `evaluation.cross_validate_plda` takes them so, too.
+    Each fold is the test once. The next fold then chooses epoch and threshold, and the pairs of the others
+    are for training: three identity-disjoint parts. `evaluation.cross_validate_plda` uses them in the same
+    way.
 
     Args:
-        folds: the pairs of each, such as `read_folds` or `read_cfp_folds` gives; three or more.
-        photos: for each person of the folds their photos, for recipes that learn from people; `None` takes
-            those in the pairs.
+        folds: the pairs of each fold, as `read_folds` or `read_cfp_folds` returns them; three or more.
+        photos: the photos of each person of the folds, for recipes that learn from people; `None` uses those
+            in the pairs.
+
+    Returns:
+        As many trainings as there are folds.
 
     Raises:
-        ValueError: with fewer than 3 folds, or if `photos` lacks somebody.
+        ValueError: if there are fewer than 3 folds, or `photos` lacks a person.
 
     Example:
         >>> fold = lambda a, b: Pairs([a + "1", a + "1"], [a + "2", b + "1"], [1, 0], [a, a], [a, b])

@@ -1,4 +1,4 @@
-"""Where the faces lie in photos: what the folders that they are in say of it."""
+"""Where the faces are in photos, as far as the photos' folders record it."""
 
 import os
 from collections.abc import Iterable
@@ -12,21 +12,20 @@ from .photo_folders import FRAME
 
 
 def known_frame(paths: Iterable[str | os.PathLike]) -> faces.Frame | None:
-    """Says where the faces lie in photos, if that is known of all of them, and the same.
+    """Returns where the faces are in photos, if this is known and the same for all of them.
 
-    It is known of what `align_folder` and `organize_cfp(align=True)` have made, and of LFW-a in a folder of
-    `organize_lfw_a`, where every byte is compared: LFW in another alignment has the same names and sizes.
-    Nothing is concluded from the photos themselves.
+    It is known for photos that `align_folder` or `organize_cfp(align=True)` has made, and for LFW-a in a
+    folder of `organize_lfw_a`. There every byte is compared, since LFW in another alignment has the same
+    names and sizes. The photos themselves are not analysed.
 
     Args:
-        paths: of the photos.
+        paths: the photos.
 
     Returns:
-        The frame, or `None`.
+        The frame, or `None` where it is not known.
 
     Example:
-        >>> import tempfile
-        >>> print(known_frame([Path(tempfile.mkdtemp()) / "Ada.jpg"]))
+        >>> print(known_frame(["faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg"]))  # drawn, not aligned
         None
     """
     found = {_of_folder(folder) for folder in {Path(path).absolute().parent for path in paths}}
@@ -34,18 +33,18 @@ def known_frame(paths: Iterable[str | os.PathLike]) -> faces.Frame | None:
 
 
 def _of_root(root: Path) -> faces.Frame | None:
-    """What the folder says that was once made: by `align_folder`, `organize_lfw_a` or `organize_cfp`."""
+    """Returns the frame that `align_folder`, `organize_lfw_a` or `organize_cfp` has recorded in a folder."""
     try:
         if (root / FRAME).is_file():
             content = read_json(root / FRAME)
             return faces.Frame(content["points"], tuple(content["size"]))
         lfw_a = (root / "lfw_a.json").is_file() and check_lfw_a(root)
         return faces.LFW_A if lfw_a or cfp_is_aligned(root) else None
-    except (OSError, KeyError, TypeError, ValueError):  # somebody else's file of this name, other photos
+    except (OSError, KeyError, TypeError, ValueError):  # another program's file of this name, or other photos
         return None
 
 
 def _of_folder(folder: Path) -> faces.Frame | None:
-    # Photos alone, those of people or of LFW-a's parts, and CFP's Data/Images/NNN/frontal/.
+    # Photos in the folder itself, in people's folders or LFW-a's parts, or in CFP's Data/Images/NNN/frontal/.
     roots = [folder, *folder.parents][:2] + list(folder.parents)[3:4]
     return next((frame for root in roots if (frame := _of_root(root))), None)

@@ -23,14 +23,14 @@ from .photo_format import MODES, PhotoFormat, checked_size
 logger = logging.getLogger(__name__)
 
 _ORIENTATION = ExifTags.Base.Orientation
-_TASK = 32  # photos a thread takes at a time
-_ASPECTS = 1.02  # how far the aspects of two photos may differ that are taken for one another
-_PILLOWS_ERRORS = (  # for a damaged file, and what slips out of its readers of EXIF data and the like
+_TASK = 32  # photos that a thread decodes at a time
+_ASPECTS = 1.02  # how far the aspect ratio of a photo may differ from that of `photo_size`
+_PILLOWS_ERRORS = (  # Pillow's own for damaged files, and those that its readers of EXIF data let through
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
 _CACHE = "SIAMESE_NN_IMAGE_CACHE"  # the environment variable that names a folder for decoded photos
-_MOST_PIXELS = 64_000_000  # some 200 MB decoded; a file of a few kilobytes may claim any size
+_MOST_PIXELS = 64_000_000  # about 200 MB decoded; a file of a few kilobytes may claim any size
 
 
 def load_image(
@@ -41,28 +41,32 @@ def load_image(
     channels: int = 1,
     photo_size: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Decodes one photo, takes the middle of it, and resizes that.
+    """Decodes one photo, crops its middle, and resizes it.
 
     Args:
         source: a JPEG or PNG file, grey or colour, of at most 64 million pixels: its path, its bytes, or a
             Pillow image.
-        image_size: height and width of the result, in pixels. Resized with antialiasing, so the shape of the
-            photo or crop should be that of `image_size`.
-        crop: height and width of the middle part to take before resizing, in pixels; `None` takes all. The
-            faces of LFW-a fill about the middle 125 x 125 of 250 x 250 pixels.
+        image_size: height and width of the result, in pixels. The photo or crop is resized with
+            antialiasing, and should have the aspect ratio of `image_size`.
+        crop: height and width of the middle part to use, in pixels; `None` uses the whole photo. The faces of
+            LFW-a fill about the middle 125 x 125 of 250 x 250 pixels.
         channels: 1 for grey (ITU-R 601 luma), 3 for RGB.
         photo_size: height and width of the photos that `crop` was chosen for, in pixels. A photo of another
-            size is treated as if it were resized to this one before the crop. Its aspect may differ by 2%, no
-            more, and its part must not be enlarged more than twice. `None` takes `crop` in the pixels of the
-            photo, whatever its size.
+            size is treated as if it were resized to this size before the crop. Its aspect ratio may differ by
+            at most 2%, and the crop must not be enlarged more than twice. `None` takes `crop` in the photo's
+            own pixels.
 
     Returns:
         uint8 of shape `(height, width, channels)`, in [0, 255].
 
     Raises:
-        ImageError: if the file is missing, is no regular file or no image, is cut off, is too large, is
-            smaller than `crop`, or is of another aspect than `photo_size`.
+        ImageError: if the file is missing, not a regular file, not an image, truncated, too large, smaller
+            than `crop`, or of another aspect ratio than `photo_size`.
         ValueError: if an argument is out of range.
+
+    Example:
+        >>> load_image("faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg", image_size=(64, 56), crop=(128, 112)).shape
+        (64, 56, 1)
     """
     photo_format = PhotoFormat(image_size, crop, channels)
     image_size, crop, photo_size = photo_format.size, photo_format.crop, _checked(photo_size, crop)
@@ -85,8 +89,8 @@ def load_image(
                 f"{full_width} pixels (height x width), of which {height:.0f} x {width:.0f} would become "
                 f"{image_size[0]} x {image_size[1]}. Take a larger photo"
             )
-        # A JPEG can be decoded at a half, a quarter or an eighth of its size, at as much less cost. Twice of
-        # what is wanted is enough for the resizing below to make of it what it makes of the whole photo.
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size, which costs less. Twice the
+        # wanted size is enough for the resizing below to give the same result as from the whole photo.
         wanted = (2 * image_size[1] * full_width / width, 2 * image_size[0] * full_height / height)
         if _on_its_side(photo):
             wanted = wanted[::-1]
@@ -107,23 +111,20 @@ def load_image(
 
 
 def photo_sizes(paths: Sequence[str | os.PathLike]) -> list[tuple[int, int]]:
-    """Returns the height and width of each photo as it is seen, without decoding JPEG files.
+    """Returns the height and width of each photo as a viewer shows it, without decoding JPEG files.
 
     Args:
         paths: the `n` JPEG or PNG files.
 
     Returns:
-        For each file its height and width in pixels, after the turn that its EXIF data ask for.
+        Height and width of each photo in pixels, after the rotation that its EXIF data ask for.
 
     Raises:
-        ImageError: if a file is missing, is no regular file, no image or too large; it is named.
+        ImageError: if a file is missing, not a regular file, not an image or too large. The message names it.
 
     Example:
-        >>> import tempfile
-        >>> file = Path(tempfile.mkdtemp()) / "Ada_0001.png"
-        >>> Image.new("L", (80, 100)).save(file)
-        >>> photo_sizes([file])
-        [(100, 80)]
+        >>> photo_sizes(["faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg"])
+        [(250, 250)]
     """
 
     def size(path: str | os.PathLike) -> tuple[int, int]:
@@ -149,7 +150,7 @@ def _part(
     crop: tuple[int, int] | None,
     photo_size: tuple[int, int] | None,
 ) -> tuple[float, float]:
-    """How much of a photo of this size to take: height and width, in its own pixels."""
+    """Returns height and width of the part to use of a photo of this size, in its own pixels."""
     height, width = size
     if photo_size is not None:
         down, across = height / photo_size[0], width / photo_size[1]
@@ -175,7 +176,7 @@ def _name_of(source: str | os.PathLike | bytes | Image.Image) -> str | os.PathLi
 
 @contextmanager
 def named_faults(path: str | os.PathLike) -> Iterator[None]:
-    """Turns whatever a file's opening and decoding raise into an `ImageError` that names it."""
+    """Turns every error of opening and decoding a file into an `ImageError` that names the file."""
     try:
         yield
     except ImageError:
@@ -201,9 +202,9 @@ def opened(
     path: str | os.PathLike,
     formats: tuple[str, ...] = ("JPEG", "PNG"),
 ) -> Iterator[Image.Image]:
-    """A photo whose header has been read, and nothing else of it yet."""
+    """Opens a photo: only its header has been read so far."""
     if isinstance(source, Image.Image):
-        # Decoding at a smaller size would change the caller's.
+        # A copy, since decoding at a smaller size would change the caller's image.
         entered: AbstractContextManager[Image.Image] = nullcontext(source.copy())
     else:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -227,23 +228,36 @@ def load_images(
     progress: bool = True,
     cache_dir: str | os.PathLike | None = None,
 ) -> np.ndarray:
-    """Decodes many photos with all cores; see `load_image` for the arguments and what is raised.
+    """Decodes many photos with all cores.
 
-    With a `cache_dir`, what is decoded is kept there in a file. It is read when the same photos are asked for
-    again, by whatever process. A photo whose size or times of change are others is decoded anew. A kept file
-    ends with its SHA-256, which each reading checks: where it is damaged, all are decoded anew. Each process
-    has a copy of its own in memory, so whatever happens to the file afterwards changes nothing. Files are put
-    in place whole and never changed. Remove the folder when it is no longer of use.
+    With a `cache_dir`, the decoded images are kept there in a file. Any process that asks for the same photos
+    again reads that file. Photos are decoded again when the size or a time stamp of one has changed. Each
+    file ends with its SHA-256, which is checked at each reading; the photos of a damaged file are decoded
+    again. Each process has its own copy in memory, so that later changes to the file have no effect. Files
+    are written whole and never changed. Remove the folder when you no longer need it.
 
     Args:
         paths: the `n` files.
+        image_size: as in `load_image`.
+        crop: as in `load_image`.
+        channels: as in `load_image`.
+        photo_size: as in `load_image`.
         progress: whether to show a progress bar (on a terminal or in a notebook) when there are many.
-        cache_dir: the folder to keep them in, made where it is missing. `None` takes the one that the
-            environment variable `SIAMESE_NN_IMAGE_CACHE` names, and keeps nothing where it names none; so
-            does `""`.
+        cache_dir: the folder for the decoded images, made if it is missing. `None` uses the folder that the
+            environment variable `SIAMESE_NN_IMAGE_CACHE` names, and keeps nothing if it is not set. `""`
+            keeps nothing.
 
     Returns:
         uint8 of shape `(n, height, width, channels)`, in [0, 255].
+
+    Raises:
+        ImageError, ValueError: as `load_image`.
+
+    Example:
+        >>> paths = [f"faces/lfw2/Ada_Adler/Ada_Adler_000{number}.jpg" for number in (1, 2, 3)]
+        >>> images = load_images(paths, image_size=(64, 56), crop=(128, 112))
+        >>> images.shape, images.dtype
+        ((3, 64, 56, 1), dtype('uint8'))
     """
     photo_format = PhotoFormat(image_size, crop, channels)
     photo_size = _checked(photo_size, crop)
@@ -272,7 +286,7 @@ def decode_photos(
 
 
 def cache_or(folder: str | os.PathLike) -> str:
-    """Returns the folder for decoded photos that the environment names, or else this; see `load_images`."""
+    """Returns the folder for decoded photos from the environment, or else this one; see `load_images`."""
     return os.environ.get(_CACHE, os.fspath(folder))
 
 
@@ -286,12 +300,12 @@ def _keep(images: np.ndarray, kept: Path) -> None:
 
 
 def _read(kept: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The images in a file of the cache; `None` where it is absent or damaged."""
+    """Returns the images in a file of the cache; `None` if it is missing or damaged."""
     images = np.empty(shape, np.uint8)
     try:
         with kept.open("rb") as file:
             file.readinto(images.data)
-            # One byte more than a digest has, for a file that is too long.
+            # One byte more than the digest has, to notice a file that is too long.
             if file.read(sha256().digest_size + 1) == sha256(images.data).digest():
                 return images
     except FileNotFoundError:
@@ -309,7 +323,7 @@ def _kept(
     photo_size: tuple[int, int] | None,
     folder: str | os.PathLike,
 ) -> Path | None:
-    """Where the cache keeps the images of these very files; `None` for none, or where one is missing."""
+    """Returns the cache's file for exactly these photos; `None` if there are none or one is missing."""
     if not len(paths):
         return None
     digest = sha256(repr((photo_format, photo_size)).encode())

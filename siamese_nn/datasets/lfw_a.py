@@ -1,4 +1,4 @@
-"""LFW-a: the downloaded archive or folder sorted into `train/`, `test/`, `unused/`, whole or not at all."""
+"""Sorts LFW-a's downloaded archive or folder into `train/`, `test/` and `unused/`, whole or not at all."""
 
 import hashlib
 import json
@@ -41,48 +41,41 @@ def organize_lfw_a(
 ) -> dict[str, int]:
     r"""Sorts copies of LFW-a's photos into `train/`, `test/` and `unused/`, by the people in two pair files.
 
-    The source stays as it is. The copies are gathered in a hidden folder of `output_dir` and put in place by
-    renames; `output_dir/lfw_a.json` comes last and proves that nothing is missing. However a call ends, the
+    The source is not changed. The copies are written to a hidden folder in `output_dir` and then renamed into
+    place. `output_dir/lfw_a.json` comes last and proves that nothing is missing. After an interruption, the
     same call finishes the work. A call on a finished folder returns at once.
 
     Args:
         source: `lfw2.zip`, `lfwa.tar.gz`, or an unpacked folder, with `First_Last/First_Last_0001.jpg`.
-        output_dir: where the three flat folders go, beside copies of the two pair files. Outside of `source`.
+        output_dir: the folder for the three flat folders and for copies of the two pair files, outside of
+            `source`.
         train_pairs: the LFW View 1 pair file whose people go to `train/`, with all of their photos.
-        test_pairs: the same for `test/`; people whom neither file names go to `unused/`.
+        test_pairs: the same for `test/`. People who are in neither file go to `unused/`.
 
     Returns:
         The number of photos by folder: `{"train": 6685, "test": 2741, "unused": 3807}` for the real LFW-a.
 
     Raises:
         ValueError: before anything is written, if the source is damaged or holds anything but photos in
-            people's folders, a person is in both pair files, a photo of theirs is missing, or the
-            folder was made from another source or other pair files, or was changed since. Or if another
-            process is organising into `output_dir`.
-        FileExistsError: if `output_dir` holds a folder or pair file of that name that isn't from here.
+            people's folders, a person is in both pair files, a photo of the pairs is missing, or the folder
+            was made from another source or other pair files, or has changed since. Or if another process is
+            organising into `output_dir`.
+        FileExistsError: if `output_dir` holds a folder or pair file of such a name that was not made by this
+            function.
         FileNotFoundError: if `source` or a pair file does not exist.
         OSError: if the photos can't be written, as on a full disk.
 
     Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for name in ("Ann", "Bo", "Cy", "Di", "Ed"):
-        ...     (folder / "lfw2" / name).mkdir(parents=True)
-        ...     for number in (1, 2):
-        ...         photo = folder / "lfw2" / name / f"{name}_{number:04d}.jpg"
-        ...         _ = photo.write_bytes(bytes([255, 216, 255, number]))  # a JPEG's first bytes
-        >>> write_text(folder / "train.txt", "1\nAnn 1 2\nAnn 1 Bo 1\n")
-        >>> write_text(folder / "test.txt", "1\nCy 1 2\nCy 1 Di 1\n")
-        >>> pair_files = {"train_pairs": folder / "train.txt", "test_pairs": folder / "test.txt"}
-        >>> organize_lfw_a(folder / "lfw2", folder / "sorted", **pair_files)
-        {'train': 4, 'test': 4, 'unused': 2}
+        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
+        >>> organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
+        {'train': 208, 'test': 48, 'unused': 0}
     """
     source, output_dir = Path(source), Path(output_dir)
     given = {"train": Path(train_pairs), "test": Path(test_pairs)}
     require_folder(output_dir)
     proof = _read_proof(output_dir / _PROOF) or _read_proof(output_dir / _STAGING / _PROOF)
     if proof is None:
-        source_kind(source)  # a wrong name is told of before that of a pair file beside it
+        source_kind(source)  # reports a wrong source before a missing pair file beside it
     pair_bytes = {_PAIR_FILES[group]: _pair_file_bytes(group, file) for group, file in given.items()}
     if proof and proof["pairs_sha256"] != _hashes(pair_bytes):
         raise ValueError(
@@ -93,13 +86,13 @@ def organize_lfw_a(
         require_same_source(output_dir, proof, source)
     if not (output_dir / _PROOF).exists():
         foreign = _foreign(output_dir, pair_bytes)
-        if foreign and not (output_dir / _LOCK).exists():  # a folder that is not ours gets no lock
+        if foreign and not (output_dir / _LOCK).exists():  # no lock in a folder that is not ours
             raise foreign
         gathered = None if proof else (source, *_gather(source, output_dir, given))
         busy = f"Another process is organising into {output_dir}. Wait for it, or choose another `output_dir`"
         with locked(output_dir / _LOCK, ValueError(busy)):
             _write(output_dir, gathered, pair_bytes)
-    with suppress(OSError):  # one that was killed in its last step has left the empty folder
+    with suppress(OSError):  # a call that was killed in its last step leaves the empty folder
         (output_dir / _STAGING).rmdir()
     proof = _read_proof(output_dir / _PROOF)
     if proof is None or _digest(_places(output_dir)) != proof["photos_sha256"]:
@@ -120,13 +113,14 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
         The training and the test pairs: 2,200 and 1,000 for the real LFW-a.
 
     Raises:
-        FileNotFoundError: if the folder isn't organised, or only half; the message says what does it.
-        PairFileError: if photos have gone since.
+        FileNotFoundError: if the folder is not organised, or only half. The message says how to do it.
+        PairFileError: if photos have been removed since.
 
     Example:
-        >>> load_lfw_a("no/such/folder")
-        Traceback (most recent call last):
-        FileNotFoundError: ...Run `siamese-nn organize SOURCE no/such/folder`...
+        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
+        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
+        >>> load_lfw_a("lfw-a")
+        (Pairs(60 same, 60 different, 52 people), Pairs(12 same, 12 different, 12 people))
     """
     data_dir = Path(data_dir)
     _require_organized(data_dir)
@@ -135,10 +129,10 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
 
 
 def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike) -> list[OwnPeople]:
-    """Reads LFW's View 2 over a folder that `organize_lfw_a` made, as trainings in turn.
+    """Reads LFW's View 2 in a folder that `organize_lfw_a` made, as one training per fold.
 
-    In each fold's training nobody of the fold takes part: the next fold chooses epoch and threshold, and all
-    photos of the people of the other eight are learnt from; see `folds_in_turn`.
+    Nobody of a fold takes part in its training. The next fold chooses epoch and threshold, and all photos of
+    the people of the other eight folds are for training; see `folds_in_turn`.
 
     Args:
         data_dir: the `output_dir` of `organize_lfw_a`.
@@ -148,9 +142,18 @@ def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike)
         The ten folds.
 
     Raises:
-        FileNotFoundError: if the folder isn't organised, or there is no such file.
-        PairFileError: as `read_pairs`.
+        FileNotFoundError: if the folder is not organised, or `pairs_file` does not exist.
+        PairFileError: as in `read_pairs`.
         ValueError: if the file has fewer than 3 folds.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
+        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
+        >>> folds = datasets.people_folds("faces/lfw2", 4, most_per_person=1)
+        >>> datasets.write_pairs([fold.test for fold in folds], "pairs.txt")  # in the form of LFW's own
+        >>> [fold.test for fold in load_lfw_a_folds("lfw-a", "pairs.txt")][:2]
+        [Pairs(16 same, 16 different, 16 people), Pairs(16 same, 16 different, 16 people)]
     """
     _require_organized(Path(data_dir))
     folders = [Path(data_dir) / group for group in _GROUPS if any((Path(data_dir) / group).iterdir())]
@@ -163,23 +166,22 @@ def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike)
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
-    """Checks that a local copy is the real LFW-a, to the last byte of each photo.
+    """Checks that a local copy is the real LFW-a, byte for byte.
 
     Args:
         data: `lfw2.zip`, `lfwa.tar.gz`, an unpacked folder, or a folder that `organize_lfw_a` made.
 
     Returns:
-        The number of `photos` and `people`; for an organised folder also `train`, `test`, `unused`.
+        The numbers of `photos` and `people`; for an organised folder also of `train`, `test` and `unused`.
 
     Raises:
-        ValueError: if it isn't the real one: how it differs.
-        FileNotFoundError: if `data` does not exist, or was organised only half.
+        ValueError: if it is not the real LFW-a. The message says how it differs.
+        FileNotFoundError: if `data` does not exist, or is organised only half.
 
     Example:
-        >>> import tempfile
-        >>> check_lfw_a(tempfile.mkdtemp())
+        >>> check_lfw_a("faces/lfw2")
         Traceback (most recent call last):
-        ValueError: ...0 photos instead of 13233, 0 people instead of 5749...
+        ValueError: ...256 photos instead of 13233, 64 people instead of 5749...
     """
     data = Path(data)
     if any((data / name).exists() for name in (_STAGING, _PROOF, *_GROUPS)):
@@ -203,7 +205,7 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
 
 
 def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dict, dict[str, str]]:
-    """Reads the source, with all checks; returns the photos, and the place of each in `output_dir`."""
+    """Reads and checks the source; returns the photos, and the place of each in `output_dir`."""
     inside, outside = source.resolve(), output_dir.resolve()
     if outside.is_relative_to(inside) or inside.is_relative_to(outside / _STAGING):
         raise ValueError(f"`source` and `output_dir` must lie apart. Received: {source}, {output_dir}")
@@ -221,9 +223,9 @@ def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dic
 def _write(
     output_dir: Path, gathered: tuple[Path, dict, dict[str, str]] | None, pair_bytes: dict[str, bytes]
 ) -> None:
-    """Makes of the folder a finished one, whatever a killed call has left: only what is ours is removed."""
+    """Finishes the folder, whatever a killed call has left there; removes only files of its own."""
     staging = output_dir / _STAGING
-    if (output_dir / _PROOF).exists():  # another process has finished it while this one was reading
+    if (output_dir / _PROOF).exists():  # another process has finished it in the meantime
         return
     foreign = _foreign(output_dir, pair_bytes)
     if foreign:
@@ -231,7 +233,7 @@ def _write(
     try:
         if gathered and not (staging / _PROOF).exists():
             if staging.exists():
-                shutil.rmtree(staging)  # of an interrupted call: these are copies
+                shutil.rmtree(staging)  # copies of an interrupted call
             _stage(staging, *gathered, pair_bytes)
         for name in (*_GROUPS, *pair_bytes, _PROOF):
             if (staging / name).exists():
@@ -265,7 +267,7 @@ def _stage(
         "source_kind": source_kind(source),
         "pairs_sha256": _hashes(pair_bytes),
     }
-    write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")  # from here on only renames are left
+    write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")  # only renames follow
 
 
 def _pair_file_bytes(group: str, file: Path) -> bytes:
@@ -279,7 +281,7 @@ def _pair_file_bytes(group: str, file: Path) -> bytes:
 
 
 def _read_pair_files(given: dict[str, Path]) -> tuple[dict[str, str], set[str]]:
-    """Returns the group of each person, and the stems of the photos that the pairs ask for."""
+    """Returns the group of each person, and the stems of the pairs' photos."""
     folds = {group: parse_pair_file(file) for group, file in given.items()}
     photos = {group: _numbered(file, folds[group]) for group, file in given.items()}
     people = {group: {name for name, _ in photos[group]} for group in photos}
@@ -301,7 +303,7 @@ def _numbered(file: Path, folds: list) -> set[tuple[str, int]]:
 
 
 def _foreign(output_dir: Path, pair_bytes: dict[str, bytes]) -> FileExistsError | None:
-    """Returns the refusal of a folder that holds others' files. Only who holds the lock can rely on it."""
+    """Returns the error for a folder that holds other files. It is certain only while the lock is held."""
     staging = output_dir / _STAGING
     staged = (staging / _PROOF).exists()
     foreign = [n for n in _GROUPS if (output_dir / n).exists() and (not staged or (staging / n).exists())]

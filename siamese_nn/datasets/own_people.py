@@ -1,4 +1,4 @@
-"""A folder of one's own people as a data set: pairs, and three sides that share nobody."""
+"""Turns a folder of your own people into a data set: pairs in three identity-disjoint sets."""
 
 import logging
 import os
@@ -17,9 +17,9 @@ from .photo_folders import IMAGE_ENDINGS, photos_by_identity
 
 logger = logging.getLogger(__name__)
 
-# People with two photos of whom an accuracy is told. If ten are told apart without a mistake, up to 26% of
-# other people may still be mistaken (the binomial bound at 95%, 1 - 0.05 ** (1 / 10)). At an accuracy of 78%
-# the interval over ten people is 30 points wide.
+# The fewest people with two photos for whom an accuracy is reported. If a model recognises ten people without
+# an error, up to 26% of other people may still be errors (the binomial bound at 95%, 1 - 0.05 ** (1 / 10)).
+# At an accuracy of 78% the interval over ten people is 30 points wide.
 FEWEST = 10
 SPLITS = ("draw", "letters")
 _SHARES = (0.6, 0.2, 0.2)  # of the people: training, validation, test
@@ -27,13 +27,18 @@ _SHARES = (0.6, 0.2, 0.2)  # of the people: training, validation, test
 
 @dataclass(frozen=True)
 class OwnPeople:
-    """People's photos in three parts that share nobody.
+    """People's photos in three identity-disjoint sets.
 
     Args:
         train: pairs to train on.
         validation: pairs to choose epoch and threshold on.
         test: pairs to report on.
-        photos: all photos of the training people, person by person, for recipes that learn from people.
+        photos: all photos of each training person, for recipes that learn from people.
+
+    Example:
+        >>> own = load_people("faces/lfw2")  # a folder of photos for each person
+        >>> len(own.photos), len(own.test.identities())
+        (38, 13)
     """
 
     train: Pairs
@@ -45,21 +50,25 @@ class OwnPeople:
         """Writes the pairs as LFW pair files, `train.txt`, `validation.txt` and `test.txt`.
 
         Args:
-            folder: where to; it is made where it is missing.
+            folder: the folder for the files, made if it is missing.
 
         Returns:
             The files, which `read_pairs` reads.
 
         Raises:
-            ValueError: if a name is one that no pair file can hold (see `datasets.write_pairs`), or a file is
-                there that holds something else; nothing is written then.
+            ValueError: if a pair file cannot hold a name (see `datasets.write_pairs`), or a file of that name
+                has another content. Nothing is written then.
+
+        Example:
+            >>> [file.name for file in load_people("faces/lfw2").write_pairs("pairs")]
+            ['train.txt', 'validation.txt', 'test.txt']
         """
         sides = {"train": self.train, "validation": self.validation, "test": self.test}
         texts = {Path(folder) / f"{side}.txt": pairs_text(pairs) for side, pairs in sides.items()}
         for file, text in texts.items():
             if file.exists() and (not file.is_file() or file.read_bytes() != text.encode()):
                 raise ValueError(
-                    f"Other pair files are not written over. Received: {file}, which holds something else. "
+                    f"Other pair files are not overwritten. Received: {file}, which holds something else. "
                     "Choose another folder, or remove it"
                 )
         for file, text in texts.items():
@@ -75,41 +84,37 @@ def load_people(
     seed: int = 0,
     endings: tuple[str, ...] = IMAGE_ENDINGS,
 ) -> OwnPeople:
-    """Makes a data set of a folder of people: each is put on one of three sides, then come pairs.
+    """Makes a data set from a folder of people: it splits the people into three sets, and pairs their photos.
 
-    60% of the people are for training, 20% for validation and 20% for the test. In a seeded draw this holds
-    of those with two photos or more as of those with one, and names play no part. By letters, the people of
-    the first letters are for validation, those of the next ones for the test, and the others for training:
-    all whose names begin alike are on one side. A letter is of any script, without its accents and case.
-    `make_pairs` makes the pairs of each side.
+    60% of the people are for training, 20% for validation and 20% for the test. A seeded draw has these
+    shares of the people with two photos or more and of those with one photo; names play no part. A split by
+    letters takes the people of the first letters for validation, those of the next letters for the test, and
+    the others for training, so that names that begin alike are in one set. Letters may be of any script;
+    accents and case don't count. `make_pairs` makes the pairs of each set.
 
     Args:
-        folder: a folder with a folder of photos for each person, `Ada Lovelace/any name.jpg`, aligned; see
-            `photos_by_identity`, and `align_folder` for photos that aren't.
+        folder: a folder with a folder of aligned photos for each person, `Ada Lovelace/any name.jpg`; see
+            `photos_by_identity`, and `align_folder` for raw photos.
         split: `"draw"` or `"letters"`.
         most_per_person: the most pairs of the same person for each person.
         seed: of the draw and the pairs, a whole number of at least 0.
-        endings: how photos end; `Verifier.photo_endings` says it of what finds faces in raw ones.
+        endings: the endings of photos' names; see `Verifier.photo_endings` for raw photos.
 
     Returns:
         The three sets of pairs, and the photos of the training people.
 
     Raises:
         FileNotFoundError: if there is no such folder.
-        ValueError: if it is not clear who is on a photo, an argument is out of range, or a side gets fewer
-            than 10 people with two photos: of so few no accuracy is told. `people_folds` needs 10 in all.
+        ValueError: if the person on a photo is not clear, an argument is out of range, or a set gets fewer
+            than 10 people with two photos, which are too few to report an accuracy. `people_folds` needs only
+            10 in all.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> people = Path(tempfile.mkdtemp())
-        >>> for i in range(100):
-        ...     for place in (f"Person {i // 2}/photo {i % 2}.jpg",):
-        ...         (people / place).parent.mkdir(exist_ok=True)
-        ...         (people / place).touch()
-        >>> own = load_people(people)
-        >>> own.train, own.test, sorted(own.train.identities() & own.test.identities())
-        (Pairs(30 same, 30 different, 30 people), Pairs(10 same, 10 different, 10 people), [])
+        >>> own = load_people("faces/lfw2")  # a folder of photos for each person
+        >>> own.train, own.test
+        (Pairs(228 same, 228 different, 38 people), Pairs(78 same, 78 different, 13 people))
+        >>> own.train.identities() & own.test.identities()
+        set()
     """
     people = photos_by_identity(folder, endings)
     require_seed(seed)
@@ -140,16 +145,16 @@ def require_enough(
     split: str = "draw",
     n_folds: int | None = None,
 ) -> None:
-    """Refuses people of whom no accuracy could be told, by how many photos each has; looks at no photo.
+    """Refuses a folder with too few people to report an accuracy; opens no photo.
 
     Args:
-        folder: where they are, for the message.
-        people: for each person their photos.
+        folder: the people's folder, for the message.
+        people: the photos of each person.
         split: see `load_people`.
-        n_folds: how many folds are wanted; `None` for one split.
+        n_folds: the number of folds; `None` for one split.
 
     Raises:
-        ValueError: with too few people who have two photos or more.
+        ValueError: if too few people have two photos or more.
     """
     several, single = map(len, by_number_of_photos(people))
     received = f"Received: {several}, and {single} with one photo. Add people, or photos of them"
@@ -158,7 +163,7 @@ def require_enough(
         if several < least:
             raise ValueError(
                 f"{folder} must hold at least {least} people with two photos or more for {n_folds} folds: "
-                f"two for each, and of fewer than {FEWEST} in all no accuracy is told. {received}"
+                f"two for each, and {FEWEST} in all, so that an accuracy can be reported. {received}"
                 + (", or take fewer folds" if several >= FEWEST else "")
             )
     elif several < 3 * FEWEST or (split == "draw" and min(np.diff([0, *_ends(several), several])) < FEWEST):
@@ -175,7 +180,7 @@ def _ends(n: int) -> np.ndarray:
 
 
 def say_who(name: str, people: Mapping[str, Sequence[str]], pairs: Pairs) -> None:
-    """Tells in the log how many people, photos and pairs a side has."""
+    """Logs how many people, photos and pairs a set has."""
     single = sum(len(own) == 1 for own in people.values())
     photos = sum(map(len, people.values()))
     same = int(pairs.same.sum())
@@ -186,7 +191,7 @@ def say_who(name: str, people: Mapping[str, Sequence[str]], pairs: Pairs) -> Non
 
 
 def by_number_of_photos(people: Mapping[str, Sequence]) -> tuple[list[str], list[str]]:
-    """Returns who has two photos or more, and who has one."""
+    """Returns the people with two photos or more, and those with one."""
     return [name for name in people if len(people[name]) > 1], [
         name for name in people if len(people[name]) == 1
     ]
@@ -218,22 +223,23 @@ def _by_letter(people: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
 def make_pairs(
     people: Mapping[str, Sequence[str]], *, most_per_person: int = 20, seed: int | Sequence[int] = 0
 ) -> Pairs:
-    """Makes as many pairs of the same person as of two people, none of them twice.
+    """Makes as many pairs of the same person as of two people, and no pair twice.
 
-    All pairs of a person's photos are made, or `most_per_person` that are drawn: one person with 500 photos
-    does not fill the set. For the pairs of two people, all people are paired up at random, again and again,
-    so that each occurs as often as any other; their photos are drawn.
+    Each person gets all pairs of their photos, or `most_per_person` drawn pairs, so that a person with 500
+    photos does not dominate. For the pairs of two people, all people are paired at random, again and again,
+    so that all occur equally often; their photos are drawn.
 
     Args:
-        people: for each person their photos.
+        people: the photos of each person.
         most_per_person: the most pairs of the same person for each person, at least 1.
         seed: of the draws.
 
     Returns:
-        The pairs, those of the same person first.
+        The pairs. Pairs of the same person come first.
 
     Raises:
-        ValueError: if nobody has two photos, there are fewer than two people, or an argument is out of range.
+        ValueError: if no person has two photos, there are fewer than two people, or an argument is out of
+            range.
 
     Example:
         >>> make_pairs({"Ada": ["1.jpg", "2.jpg"], "Bob": ["3.jpg"], "Cy": ["4.jpg", "5.jpg"], "Di": ["6"]})
@@ -255,7 +261,7 @@ def make_pairs(
     if not same or len(people) < 2:
         raise ValueError(
             "`people` must hold at least two people, and two photos of at least one of them. "
-            f"Received: {len(people)}, of one at most {max(map(len, people.values()), default=0)} photos"
+            f"Received: {len(people)} people, with at most {max(map(len, people.values()), default=0)} photos"
         )
     different = _different(people, len(same), rng)
     if len(different) < len(same):  # a few people with many photos each, or photos of few others

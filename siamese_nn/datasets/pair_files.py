@@ -1,4 +1,4 @@
-"""LFW's pair files, View 1 and View 2, and those of any people: read strictly, written atomically."""
+"""Reads and writes pair files: LFW's View 1 and View 2, and the same forms for any people."""
 
 import os
 import re
@@ -12,46 +12,75 @@ from ..files import write_text
 from .pairs import Pairs
 from .photo_folders import IMAGE_ENDINGS, is_plain
 
-Photo = tuple[str, int | str]  # who is on it, and its number or the name of its file
+Photo = tuple[str, int | str]  # the person, and the photo's number or the name of its file
 
 
 class PairFileError(ValueError):
-    """A pair file that cannot be used as it stands; the message says file, line, fault and remedy."""
+    r"""A pair file that cannot be used. The message names the file, the line, the fault and the remedy.
+
+    Example:
+        >>> write_text("pairs.txt", "1\nAda_Adler 1 1\nAda_Adler 1 Ada_Conti 1\n")
+        >>> read_pairs("pairs.txt", "faces/lfw2")
+        Traceback (most recent call last):
+        siamese_nn.datasets.pair_files.PairFileError: pairs.txt:2: a photo paired with itself: ...
+    """
 
 
 def read_pairs(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> Pairs:
     """Reads an LFW pair file.
 
-    Both published forms are understood. View 1 (`pairsDevTrain.txt`) starts with a count N, then come N lines
+    Both published forms are read. View 1 (`pairsDevTrain.txt`) starts with a count N. Then come N lines
     `name i j` (one person) and N lines `name i name j` (two people). View 2 (`pairs.txt`) starts with the
-    number of folds and N, then repeats that for each fold; see `read_folds` for the folds one by one.
+    number of folds and N, and repeats these lines for each fold; see `read_folds` for single folds.
 
-    In a third form, for people and photos of any names, the names of files stand in the place of all numbers,
-    with one tab between two fields: `Ada Lovelace<TAB>IMG_2301.jpg<TAB>holiday.png`. Such a name has its
-    ending, so that it is never a number.
+    A third form, for people and photos with any names, has the names of files instead of the numbers, and one
+    tab between two fields: `Ada Lovelace<TAB>IMG_2301.jpg<TAB>holiday.png`. These names include the ending,
+    so that they are never numbers.
 
     Args:
         pairs_file: the pair file.
-        image_dir: where the photos are: flat (`First_Last_0001.jpg`, as `organize_lfw_a` makes it) or in a
-            folder a person (`First_Last/First_Last_0001.jpg`), as `.jpg`, `.jpeg` or `.png`. Photos that are
-            named by their files are in a folder a person.
+        image_dir: the folder of the photos: flat (`First_Last_0001.jpg`, as `organize_lfw_a` makes it) or
+            with one folder per person (`First_Last/First_Last_0001.jpg`), as `.jpg`, `.jpeg` or `.png`. The
+            third form needs one folder per person.
 
     Returns:
         The pairs in the file's order.
 
     Raises:
-        PairFileError: on a malformed line, a wrong count, a pair given twice (mirrored counts as twice),
-            missing photos, all of them listed, or a photo that is there twice.
+        PairFileError: if a line is malformed, the count is wrong, a pair is given twice (or mirrored), photos
+            are missing (the message lists all of them), or a photo exists twice.
         FileNotFoundError: if `pairs_file` or `image_dir` does not exist.
 
     Reference:
         Huang et al., "Labeled Faces in the Wild", UMass Amherst technical report 07-49, section 3.
+
+    Example:
+        >>> pairs = read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> pairs
+        Pairs(60 same, 60 different, 52 people)
+        >>> pairs[0]
+        ('faces/lfw2/Elsa_Ito/Elsa_Ito_0003.jpg', 'faces/lfw2/Elsa_Ito/Elsa_Ito_0004.jpg', 1)
     """
     return reduce(add, read_folds(pairs_file, image_dir))
 
 
 def read_folds(pairs_file: str | os.PathLike, image_dir: str | os.PathLike) -> list[Pairs]:
-    """Reads an LFW pair file fold by fold: ten `Pairs` for View 2, one for View 1. See `read_pairs`."""
+    """Reads an LFW pair file fold by fold: ten `Pairs` for View 2, one for View 1. See `read_pairs`.
+
+    Args:
+        pairs_file: as in `read_pairs`.
+        image_dir: as in `read_pairs`.
+
+    Returns:
+        The pairs of each fold.
+
+    Raises:
+        PairFileError, FileNotFoundError: as in `read_pairs`.
+
+    Example:
+        >>> read_folds("faces/pairsDevTest.txt", "faces/lfw2")  # View 1: one fold
+        [Pairs(12 same, 12 different, 12 people)]
+    """
     return read_folds_of([Path(image_dir)], Path(pairs_file))
 
 
@@ -66,14 +95,14 @@ def read_folds_of(folders: Sequence[Path], pairs_file: Path) -> list[Pairs]:
                 missing.setdefault(place, line)
             elif len(photos[place]) > 1:
                 raise PairFileError(
-                    f"{pairs_file}:{line}: the photo {place} must be there once. "
+                    f"{pairs_file}:{line}: the photo {place} must exist once. "
                     f"Received: {' and '.join(photos[place])}. Remove all but one"
                 )
     if missing:
         listed = "\n".join(f"  {place} (line {line})" for place, line in missing.items())
         raise PairFileError(
             f"{pairs_file}: {len(missing)} of its photos are not in {' or '.join(map(str, folders))}, "
-            "neither there nor in a folder a person. Complete the folder, or pass the right one as "
+            "neither there nor in one folder per person. Complete the folder, or pass the right one as "
             f"`image_dir`. Missing:\n{listed}"
         )
     return [
@@ -92,13 +121,20 @@ def write_pairs(pairs: Pairs | Sequence[Pairs], pairs_file: str | os.PathLike) -
     """Writes an LFW pair file: the View 1 form for one `Pairs`, the View 2 form for a list of folds.
 
     Args:
-        pairs: the pairs. Both forms hold as many pairs of the same as of different people, in every fold the
-            same number. Where all photos are named `First_Last_0001`, the file is in LFW's own form; else it
-            names photos by their files, which lie in a folder a person: see `read_pairs`.
+        pairs: the pairs. Both forms hold as many pairs of the same as of different people, and the same
+            number in every fold. If all photos are named `First_Last_0001`, the file has LFW's own form.
+            Otherwise it names the files of the photos, which must be in one folder per person; see
+            `read_pairs`.
         pairs_file: the file to write.
 
     Raises:
-        ValueError: if the pairs do not fit the form, so that `read_pairs` would not give them back.
+        ValueError: if the pairs do not fit the form, so that `read_pairs` would not return them.
+
+    Example:
+        >>> pairs = read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> write_pairs(pairs[[0, 1, 12, 13]], "few.txt")
+        >>> read_pairs("few.txt", "faces/lfw2")
+        Pairs(2 same, 2 different, 6 people)
     """
     write_text(pairs_file, pairs_text(pairs))
 
@@ -130,7 +166,7 @@ def pairs_text(pairs: Pairs | Sequence[Pairs]) -> str:
 
 
 def _written(folds: Sequence[Pairs]) -> dict[str, str]:
-    """How each photo is written, by its path: all by their numbers, or all by the names of their files."""
+    """Returns how each photo is written, by path: all by their numbers, or all by their files' names."""
     people: dict[str, str] = {}
     for fold in folds:
         for paths, names in ((fold.left, fold.left_identities), (fold.right, fold.right_identities)):
@@ -154,7 +190,7 @@ def _written(folds: Sequence[Pairs]) -> dict[str, str]:
 
 
 def _number(path: str, identity: str) -> int | None:
-    """The number of a photo that is named as LFW names those of this person; `None` of any other."""
+    """Returns the number of a photo that has LFW's name for this person; `None` for any other."""
     match = re.fullmatch(r"(\S+)_([0-9]{4,9})", Path(path).stem)
     if match is None or match[1] != identity or photo_stem((identity, int(match[2]))) != Path(path).stem:
         return None
@@ -171,7 +207,7 @@ def photo_stem(photo: tuple[str, int]) -> str:
 
 
 def _place(photo: tuple[str, int | str]) -> str:
-    """The key of `_photos_by_place` for a photo: a stem holds no slash."""
+    """Returns the key of `_photos_by_place` for a photo: a stem, or person/file with a slash."""
     name, own = photo
     return photo_stem((name, own)) if isinstance(own, int) else f"{name}/{own}"
 
@@ -182,9 +218,9 @@ def _require_folder(image_dir: Path) -> None:
 
 
 def _photos_by_place(folders: Sequence[Path]) -> dict[str, list[str]]:
-    """Lists flat folders, or such with a folder a person, once: 4,000 look-ups cost one listing.
+    """Lists flat folders, or folders with one folder per person, once for all look-ups.
 
-    A photo is found by its stem, where it is numbered, and by folder and file, `Ada/IMG_1.jpg`.
+    The keys are a numbered photo's stem, and folder and file, `Ada/IMG_1.jpg`.
     """
     for folder in folders:
         _require_folder(folder)
@@ -195,9 +231,8 @@ def _photos_by_place(folders: Sequence[Path]) -> dict[str, list[str]]:
         entries = sorted(os.scandir(entry.path), key=lambda e: e.name) if in_folder else [entry]
         for photo in entries:
             stem, ending = os.path.splitext(photo.name)
-            own = (
-                not in_folder or stem.rpartition("_")[0] == entry.name
-            )  # in another's folder it is another's
+            # A numbered photo counts only in its own person's folder.
+            own = not in_folder or stem.rpartition("_")[0] == entry.name
             if own and ending.lower() in IMAGE_ENDINGS:
                 photos.setdefault(stem, []).append(photo.path)
             if in_folder and ending.lower() in IMAGE_ENDINGS:
@@ -212,14 +247,17 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[Photo, Photo
             "`pairs_file` must be a file, and come before the folder of the photos: "
             f"read_pairs(pairs_file, image_dir). Received: the folder {pairs_file}"
         )
-    if not pairs_file.is_file():  # to open a pipe would wait for its writer
+    if not pairs_file.is_file():  # opening a pipe would wait for its writer
         raise FileNotFoundError(
-            f"{pairs_file} must be an LFW pair file, and is no file. `siamese-nn download pairs` fetches it"
+            "`pairs_file` must be an LFW pair file, which `siamese-nn download pairs` fetches. "
+            f"Received: {pairs_file}, which is no file"
         )
     try:
         lines = pairs_file.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError as error:
-        raise PairFileError(f"{pairs_file}: not a UTF-8 text file ({error.reason}). Fetch it anew") from error
+        raise PairFileError(
+            f"{pairs_file}: not a UTF-8 text file ({error.reason}). Fetch it again"
+        ) from error
     header = lines[0].split()
     if not (1 <= len(header) <= 2 and all(re.fullmatch(r"[1-9][0-9]{0,8}", field) for field in header)):
         raise PairFileError(
@@ -246,7 +284,7 @@ def parse_pair_file(pairs_file: Path) -> list[list[tuple[int, tuple[Photo, Photo
         raise PairFileError(
             f"{pairs_file}:{min(len(lines), expected + 2)}: the first line promises "
             f"{expected} pairs ({n_folds} x ({count} same + {count} different)), the file holds "
-            f"{len(lines) - 1}. Correct the count or fetch the file anew"
+            f"{len(lines) - 1}. Correct the count or fetch the file again"
         )
     return folds
 
@@ -257,7 +295,7 @@ def _parse_line(where: str, line: str, same: bool, count: int, by_file: bool) ->
     fields = line.split("\t" if by_file else None)
     if len(fields) != (3 if same else 4):
         raise PairFileError(
-            f"{where}: expected {want}, for the first line promises "
+            f"{where}: expected {want}, since the first line promises "
             f"{count} pairs of one person, then {count} of two. Received {len(fields)} fields: {line[:120]!r}"
         )
     name, other = fields[0], fields[0] if same else fields[2]

@@ -1,4 +1,4 @@
-"""Pairs of face photos: who is on them, and whether it is the same person."""
+"""Pairs of face photos, with the people on them and whether these are the same person."""
 
 import os
 from collections import Counter
@@ -13,18 +13,17 @@ from prettytable import PrettyTable
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A list of photo pairs, immutable; a slice or a selection of it is a `Pairs` again.
+    """An immutable list of photo pairs. A slice or a selection of it is a `Pairs`, too.
 
     Args:
         left: paths of the left photos, `(n,)` strings.
         right: paths of the right photos, `(n,)` strings.
-        same: 1 where both photos show the same person, else 0, `(n,)` int64.
+        same: 1 if both photos show the same person, else 0, `(n,)` int64.
         left_identities: the people on the left photos, `(n,)` strings.
         right_identities: the people on the right photos, `(n,)` strings.
 
     Raises:
-        ValueError: if the five columns differ in length, or a label is neither 0 nor 1, or contradicts the
-            two names.
+        ValueError: if the five columns differ in length, or a label is not 0 or 1, or contradicts the names.
 
     Example:
         >>> pairs = Pairs(["a_1.jpg", "a_1.jpg"], ["a_2.jpg", "b_1.jpg"], [1, 0], ["a", "a"], ["a", "b"])
@@ -40,7 +39,7 @@ class Pairs:
     left_identities: np.ndarray
     right_identities: np.ndarray
 
-    if TYPE_CHECKING:  # a column may come as any sequence, and becomes an array
+    if TYPE_CHECKING:  # a column may be given as any sequence, and becomes an array
 
         def __init__(
             self,
@@ -101,10 +100,10 @@ class Pairs:
         return set(self.left_identities.tolist()) | set(self.right_identities.tolist())
 
     def keys(self) -> list[tuple[str, str]]:
-        """Returns what stands for each pair, wherever its photos lie, and whichever is on the left.
+        """Returns a key for each pair that depends neither on the set's folder nor on which photo is left.
 
         Returns:
-            For each pair its photos' paths below the folder that holds all of the set, in alphabetical order.
+            For each pair the paths of its photos below the common folder of all, in alphabetical order.
 
         Example:
             >>> pairs = Pairs(["people/Ada/2.jpg"], ["people/Bob/1.jpg"], [0], ["Ada"], ["Bob"])
@@ -116,13 +115,13 @@ class Pairs:
         return [pair_key(keys[left], keys[right]) for left, right in where.tolist()]
 
     def distinct_images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the distinct paths, `(m,)`, sorted, and each pair's places among them, `(n, 2)` int64."""
+        """Returns the distinct paths, sorted, `(m,)`, and each pair's indices in them, `(n, 2)` int64."""
         paths, where = np.unique(np.concatenate([self.left, self.right]), return_inverse=True)
         return paths, where.reshape(2, len(self)).T.astype(np.int64)
 
 
 def require_pairs(**given: Any) -> None:
-    """Raises a `TypeError` that names the first argument, given by name, that is no `Pairs`."""
+    """Raises a `TypeError` for the first of the named arguments that is not a `Pairs`."""
     for name, value in given.items():
         if not isinstance(value, Pairs):
             raise TypeError(
@@ -137,7 +136,7 @@ def pair_key(left: str, right: str) -> tuple[str, str]:
 
 
 def photo_keys(paths: Sequence[str]) -> list[str]:
-    """Names photos by their places below the folder that holds them all: two photos never have one name.
+    """Returns each photo's path below their common folder. Two photos never have the same one.
 
     Args:
         paths: the `n` photos, relative to the working folder or absolute.
@@ -159,9 +158,17 @@ def photo_keys(paths: Sequence[str]) -> list[str]:
 def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:
     """Counts the pairs by the first letter of the left name, as the report's Table 1 does.
 
+    Args:
+        pairs: the pairs.
+
     Returns:
         `{"same": {"A": 101, ...}, "different": {"A": 144, ...}}`, with all of A to Z, then any other first
         letter that occurs.
+
+    Example:
+        >>> pairs = Pairs(["Ada_1", "Ada_1"], ["Ada_2", "Bob_1"], [1, 0], ["Ada", "Ada"], ["Ada", "Bob"])
+        >>> letter_counts(pairs)["same"]["A"], letter_counts(pairs)["different"]["B"]
+        (1, 0)
     """
     counts = {
         kind: Counter(name[:1].upper() for name in pairs.left_identities[pairs.same == label].tolist())
@@ -175,7 +182,20 @@ def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:
 
 
 def letter_table(pairs: Pairs) -> PrettyTable:
-    """Returns `letter_counts` as a table: a row a letter, and the totals."""
+    """Returns `letter_counts` as a table: one row per letter, and the totals.
+
+    Args:
+        pairs: the pairs.
+
+    Example:
+        >>> pairs = Pairs(["Ada_1", "Ada_1"], ["Ada_2", "Bob_1"], [1, 0], ["Ada", "Ada"], ["Ada", "Bob"])
+        >>> print(letter_table(pairs)[0])
+        +--------+------+-----------+
+        | Letter | Same | Different |
+        +--------+------+-----------+
+        |      A |    1 |         1 |
+        +--------+------+-----------+
+    """
     counts = letter_counts(pairs)
     table = PrettyTable(["Letter", "Same", "Different"], align="r")
     for letter in counts["same"]:
@@ -186,10 +206,22 @@ def letter_table(pairs: Pairs) -> PrettyTable:
 
 
 def class_table(sets: Mapping[str, Pairs]) -> PrettyTable:
-    """Returns the table of classes: how many pairs of each named set are of the same and of different people.
+    """Returns a table of the pairs of the same and of different people in each named set.
 
     Args:
         sets: the sets by name, for instance `{"train": train, "validation": val, "test": test}`.
+
+    Returns:
+        The table, with one row per set.
+
+    Example:
+        >>> pairs = Pairs(["Ada_1", "Ada_1"], ["Ada_2", "Bob_1"], [1, 0], ["Ada", "Ada"], ["Ada", "Bob"])
+        >>> print(class_table({"train": pairs}))
+        +-------+------+-----------+-------+--------+--------+
+        | Set   | Same | Different | Pairs | People | Photos |
+        +-------+------+-----------+-------+--------+--------+
+        | train |    1 |         1 |     2 |      2 |      3 |
+        +-------+------+-----------+-------+--------+--------+
     """
     table = PrettyTable(["Set", "Same", "Different", "Pairs", "People", "Photos"], align="r")
     table.align["Set"] = "l"

@@ -1,4 +1,4 @@
-"""tf.data over photos of known people: for losses that need no pairs, or find them in the batch."""
+"""tf.data over photos of known people, for losses that need no pairs or find them in the batch."""
 
 from collections.abc import Callable, Sequence, Sized
 
@@ -26,32 +26,46 @@ def identity_dataset(
 ) -> tf.data.Dataset:
     """Batches in which people occur several times, for the losses that find their triplets in the batch.
 
-    In every epoch each person's photos are shuffled and cut into groups of `images_per_identity`; a batch
-    holds `identities_per_batch` such groups, of different people as far as there are enough. The photos that
-    are left alone, those of people with one photo above all, are spread evenly over the batches, as
-    negatives. So every photo is seen once an epoch, and batches differ a little in size. FaceNet's batches
-    are `images_per_identity=40`: who has fewer comes with all of them.
+    In every epoch each person's photos are shuffled and cut into groups of `images_per_identity`. A batch
+    holds `identities_per_batch` such groups, of different people if there are enough. Single photos, mostly
+    those of people with one photo, are spread evenly over the batches as negatives. So every photo occurs
+    once per epoch, and batches differ a little in size. FaceNet uses `images_per_identity=40`; a person with
+    fewer photos comes with all of them.
 
     Args:
         paths: the `n` photos.
-        identities: who is on them, `n` names.
-        identities_per_batch: groups a batch, at least 1.
-        images_per_identity: photos a group, at least 2.
-        image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
-        seed: of groups, batches and `augment`; each epoch is drawn anew, by `(seed, epoch)` alone.
-        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with
-            `None`.
+        identities: the person on each photo, `n` names.
+        identities_per_batch: groups per batch, at least 1.
+        images_per_identity: photos per group, at least 2.
+        image_size: as in `pair_dataset`.
+        crop: as in `pair_dataset`.
+        channels: as in `pair_dataset`.
+        augment: as in `pair_dataset`.
+        memory_limit: as in `pair_dataset`.
+        seed: the seed of groups, batches and `augment`. Each epoch has its own, from `(seed, epoch)`.
+        initial_epoch: as in `pair_dataset`. `steps_per_epoch` is the cardinality of the dataset that is made
+            with `None`.
 
     Returns:
-        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the
+        A dataset of `(images, labels)`: float32 images `(batch, height, width, channels)` in [0, 1], and the
         people as int32 `(batch,)`, numbered in the alphabetical order of their names.
 
     Raises:
-        ImageError: if a photo is missing or broken; it is named.
-        ValueError: if an argument is out of range, or nobody has two photos.
+        ImageError: if a photo is missing or broken. The message names it.
+        ValueError: if an argument is out of range, or no person has two photos.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.2.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> people = list(datasets.photos_by_identity("faces/lfw2").items())[:8]
+        >>> paths, names = zip(*[(path, name) for name, photos in people for path in photos])
+        >>> batches = identity_dataset(
+        ...     paths, names, identities_per_batch=4, images_per_identity=4, image_size=(64, 64))
+        >>> images, labels = next(iter(batches))
+        >>> images.shape, len(set(labels.numpy()))
+        (TensorShape([16, 64, 64, 1]), 4)
     """
     return identity_batches(
         DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit),
@@ -82,7 +96,7 @@ def identity_batches(
             f"Received: {identities_per_batch=}, {images_per_identity=}"
         )
     if not len(labels) or np.bincount(labels).max() < 2:
-        raise ValueError(f"Somebody must have two photos. Received: {len(labels)} photos of as many people")
+        raise ValueError(f"A person must have two photos. Received: {len(labels)} photos of as many people")
     check_seed(seed, initial_epoch)
 
     def plan(epoch: int) -> list[np.ndarray]:
@@ -105,26 +119,38 @@ def photo_dataset(
     initial_epoch: int | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tf.data.Dataset:
-    """Shuffled batches of photos and who is on them, for training as a classifier.
+    """Shuffled batches of photos and their people, for training a classifier.
 
     Args:
         paths: the `n` photos.
-        identities: who is on them, `n` names.
-        batch_size: photos a batch; the last batch of an epoch holds what is left.
-        most_per_identity: the most photos of one person in an epoch, drawn anew for every epoch, so that few
-            people with hundreds of photos don't outweigh the others; `None` takes all.
-        image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
-        seed: of the draws, the order and `augment`; each epoch is drawn anew, by `(seed, epoch)` alone.
-        initial_epoch: as in `pair_dataset`; `steps_per_epoch` is the cardinality of the dataset made with
-            `None`.
+        identities: the person on each photo, `n` names.
+        batch_size: photos per batch; the last batch of an epoch holds the rest.
+        most_per_identity: the most photos of one person in an epoch, drawn for each epoch, so that a few
+            people with hundreds of photos do not outweigh the others; `None` uses all.
+        image_size: as in `pair_dataset`.
+        crop: as in `pair_dataset`.
+        channels: as in `pair_dataset`.
+        augment: as in `pair_dataset`.
+        memory_limit: as in `pair_dataset`.
+        seed: the seed of draws, order and `augment`. Each epoch has its own, from `(seed, epoch)`.
+        initial_epoch: as in `pair_dataset`. `steps_per_epoch` is the cardinality of the dataset that is made
+            with `None`.
 
     Returns:
-        A dataset of `(images, labels)`: images float32 `(batch, height, width, channels)` in [0, 1], and the
+        A dataset of `(images, labels)`: float32 images `(batch, height, width, channels)` in [0, 1], and the
         people as int32 `(batch,)`, numbered in the alphabetical order of their names.
 
     Raises:
-        ImageError: if a photo is missing or broken; it is named.
+        ImageError: if a photo is missing or broken. The message names it.
         ValueError: if an argument is out of range.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> people = list(datasets.photos_by_identity("faces/lfw2").items())[:8]
+        >>> paths, names = zip(*[(path, name) for name, photos in people for path in photos])
+        >>> images, labels = next(iter(photo_dataset(paths, names, batch_size=16, image_size=(64, 64))))
+        >>> images.shape, labels.shape
+        (TensorShape([16, 64, 64, 1]), TensorShape([16]))
     """
     return photo_batches(
         DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit),
@@ -170,13 +196,13 @@ def photo_batches(
 def plan_identity_batches(
     labels: np.ndarray, identities_per_batch: int, images_per_identity: int, seed: list[int]
 ) -> list[np.ndarray]:
-    """Deals the photos of one epoch out; see `identity_dataset`.
+    """Distributes the photos of one epoch over batches; see `identity_dataset`.
 
     Args:
-        labels: who is on each photo, `(n,)` whole numbers.
-        identities_per_batch: groups a batch.
-        images_per_identity: photos a group.
-        seed: of the epoch.
+        labels: the person on each photo, `(n,)` whole numbers.
+        identities_per_batch: groups per batch.
+        images_per_identity: photos per group.
+        seed: the seed of the epoch.
 
     Returns:
         The photos' indices, int64, batch by batch; their number is the same for every seed.
@@ -192,7 +218,7 @@ def plan_identity_batches(
         whole = [photos[j : j + images_per_identity] for j in range(0, len(photos), images_per_identity)]
         groups.append([group for group in whole if len(group) > 1])
         alone += [group for group in whole if len(group) == 1]
-    groups.sort(key=len, reverse=True)  # dealt in a circle, the groups of one person meet as seldom as can be
+    groups.sort(key=len, reverse=True)  # dealt in turn, so that one person's groups rarely meet
     dealt = [group for person in groups for group in person]
     n_batches = max(1, -(-len(dealt) // identities_per_batch))
     alone = [alone[i] for i in rng.permutation(len(alone))]
@@ -211,7 +237,7 @@ def number_people(photos: Sized, identities: Sequence | np.ndarray) -> np.ndarra
 
 
 def _rank_within(labels: np.ndarray) -> np.ndarray:
-    """Counts, for each place, how often its label came before."""
+    """Returns for each element how often its label occurs before it."""
     order = np.argsort(labels, kind="stable")
     counts = np.bincount(labels)
     ranks = np.empty(len(labels), np.int64)
@@ -227,7 +253,7 @@ def _labelled(
     augment: Augment | None,
     initial_epoch: int | None,
 ) -> tf.data.Dataset:
-    """Batches of `(images, labels)`, as `plan` deals them out."""
+    """Batches of `(images, labels)`, in the batches that `plan` returns."""
     fetch = image_source(photos, augment)
     with tf.device("CPU"):
         known = tf.constant(labels)
@@ -244,7 +270,7 @@ def _labelled(
 def planned_batches(
     plan: Callable[[int], list[np.ndarray]], initial_epoch: int | None, n_batches: int
 ) -> tf.data.Dataset:
-    """For each batch its epoch, the photos' indices as `plan(epoch)` deals them out, and its number."""
+    """A dataset with epoch, photos' indices and number of each batch that `plan(epoch)` returns."""
 
     def lengths_and_indices(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         batches = plan(int(epoch))

@@ -1,4 +1,4 @@
-"""Photo files as bytes: read within limits, and found to be whole before anybody believes their pixels."""
+"""Reads photo files as bytes, within limits, and checks that they are whole."""
 
 import io
 import math
@@ -11,11 +11,18 @@ from PIL import Image
 
 
 class ImageError(ValueError):
-    """A photo that cannot be used; the message names the file and the fault."""
+    """A photo that cannot be used. The message names the file and the fault.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> datasets.load_image("Ada.jpg")
+        Traceback (most recent call last):
+        siamese_nn.datasets...ImageError: Ada.jpg: no such image
+    """
 
 
-_MOST_BYTES = 256_000_000  # a photo of the most pixels that are decoded, barely compressed
-_MOST_SCANS = 100  # cameras and the web's encoders write 1 to 20; each costs a pass over all pixels
+_MOST_BYTES = 256_000_000  # the largest photo that is decoded, barely compressed
+_MOST_SCANS = 100  # cameras and web encoders write 1 to 20; each costs a pass over all pixels
 # What ends the data of a scan: no stuffed byte, no restart.
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _SCAN, _END, _LONE = 0xDA, 0xD9, (0x01, 0xD8)
@@ -30,9 +37,9 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 
 
 def require_photo_file(path: str | os.PathLike) -> None:
-    """Raises `ImageError` unless `path` is a regular file: to open a pipe would wait for its writer."""
+    """Raises `ImageError` unless `path` is a regular file: opening a pipe would wait for its writer."""
     if not os.path.isfile(path):
-        no_file = "no file but a folder, a pipe or the like. Give a photo's file"
+        no_file = "not a file, but a folder, a pipe or the like. Give a photo's file"
         raise ImageError(f"{path}: {no_file if os.path.exists(path) else 'no such image'}")
 
 
@@ -40,7 +47,7 @@ def read_photo(path: str | os.PathLike) -> bytes:
     """Reads a photo's file.
 
     Raises:
-        ImageError: if it is missing, is no regular file, cannot be read, or is larger than 256 MB.
+        ImageError: if the file is missing, not a regular file, not readable, or larger than 256 MB.
     """
     require_photo_file(path)
     try:
@@ -56,18 +63,18 @@ def read_photo(path: str | os.PathLike) -> bytes:
 
 
 def scan_ends(name: str | os.PathLike, content: bytes) -> list[int]:
-    """Finds where the data of each scan of a JPEG end: at once, where a decoder would take minutes.
+    """Finds where the data of each scan of a JPEG end: quickly, even if decoding would take minutes.
 
     Args:
-        name: how to call the photo in an error.
+        name: the photo's name for an error.
         content: the bytes of the file.
 
     Returns:
-        For each scan the position behind its data. None for another format.
+        The position after the data of each scan; an empty list for another format.
 
     Raises:
-        ImageError: if there are more than 100 scans; or on arithmetic coding, which no camera writes, and
-            which can't be found to be whole.
+        ImageError: if there are more than 100 scans, or arithmetic coding, which no camera writes and which
+            cannot be checked to be whole.
     """
     ends: list[int] = []
     position = 2 if content.startswith(b"\xff\xd8") else len(content)
@@ -96,22 +103,22 @@ def require_whole(
     ends: list[int],
     draft: tuple[str, tuple[int, int]],
 ) -> None:
-    """Makes sure that a decoded photo's pixels come from its file, all of them.
+    """Checks that all pixels of a decoded photo come from its file.
 
-    Pillow refuses a file that ends too soon. But where the data end too soon and the file properly, it makes
-    up the rest: mid-grey in a JPEG, zeros in a PNG. A PNG says how many bytes its rows take. A JPEG does not.
-    But bytes put behind its data change nothing where the data are whole, and are taken for what is lacking
-    where they are not. Both are looked at where the last pixel may be made up.
+    Pillow refuses a file that ends too early. But if the data end too early in a file that ends properly,
+    Pillow fills in the rest: mid-grey in a JPEG, zeros in a PNG. A PNG states how many bytes its rows take. A
+    JPEG does not. But bytes that are inserted after its data change nothing if the data are whole, and are
+    decoded as pixels if they are not. Both checks are made only if the last pixel may have been filled in.
 
     Args:
-        name: how to call the photo in an error.
+        name: the photo's name for an error.
         content: the bytes of the file.
-        photo: Pillow's image of them, decoded, and not changed since.
-        ends: what `scan_ends` found.
-        draft: the arguments that the photo's `draft` was given.
+        photo: Pillow's decoded and unchanged image of these bytes.
+        ends: the result of `scan_ends`.
+        draft: the arguments of the photo's `draft`.
 
     Raises:
-        ImageError: if pixels are made up, or the data of a PNG were changed since it was written.
+        ImageError: if pixels were filled in, or the data of a PNG have changed since it was written.
     """
     pixel = photo.getpixel((photo.width - 1, photo.height - 1))
     last = pixel if isinstance(pixel, tuple) else (pixel or 0,)
@@ -122,7 +129,7 @@ def require_whole(
             raise ImageError(f"{name}: its data end before its last pixel. Replace the file")
         return
     luma = last[0] if len(last) < 3 else 0.299 * last[0] + 0.587 * last[1] + 0.114 * last[2]
-    # The first scan of a progressive JPEG has all pixels, coarsely: only the later ones may lack something.
+    # The first scan of a progressive JPEG has all pixels coarsely; only later scans may be incomplete.
     if abs(luma - 128) > 2 and len(ends) == 1:
         return
     pieces, start = [], 0
@@ -138,7 +145,7 @@ def require_whole(
 
 
 def _png_data(name: str | os.PathLike, content: bytes) -> bytes:
-    """The compressed rows of a PNG; Pillow does not look at their checksums."""
+    """Returns the compressed rows of a PNG, and checks their checksums, which Pillow does not."""
     data, position = [], 8
     while position + 12 <= len(content):
         stop = position + 8 + int.from_bytes(content[position : position + 4], "big")
@@ -152,7 +159,7 @@ def _png_data(name: str | os.PathLike, content: bytes) -> bytes:
 
 
 def _png_size(content: bytes) -> int:
-    """How many bytes the rows of a PNG take, with a byte before each that names its filter."""
+    """Returns how many bytes the rows of a PNG take, with one filter byte before each row."""
     width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
     bits = content[24] * _CHANNELS[content[25]]
     passes = _PASSES if content[28] else ((0, 0, 1, 1),)
@@ -164,7 +171,7 @@ def _png_size(content: bytes) -> int:
 
 
 def _inflated_size(data: bytes) -> int:
-    """How many bytes come out of compressed ones, never held all at once."""
+    """Returns the uncompressed size of some data, without holding all of it in memory."""
     inflater, size = zlib.decompressobj(), 0
     while data and not inflater.eof:
         size += len(inflater.decompress(data, _BLOCK))

@@ -1,4 +1,4 @@
-"""Folders of photos: what lies in them, of whom, and what is left out."""
+"""Lists folders of photos: the photos, their people, and the files that are left out."""
 
 import logging
 import os
@@ -29,18 +29,18 @@ LIST, FRAME, LOCK = "photos.csv", "frame.json", ".lock"  # what `align_folder` w
 def photos_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
     """Lists the photos of a folder and of the folders in it.
 
-    Hidden files, files of other formats and deeper folders are left out, and named in the log.
+    Hidden files, files of other formats and deeper folders are left out. The log names them.
 
     Args:
         folder: the folder.
-        endings: of the files that are photos; by default of JPEG and PNG files.
+        endings: the endings of photos' names; by default those of JPEG and PNG files.
 
     Returns:
         The files, sorted.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it is no folder, or holds no such file.
+        ValueError: if it is not a folder, or holds no photo.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -67,20 +67,21 @@ def photos_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
 
 
 def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS) -> dict[str, list[Path]]:
-    """Lists the photos of a folder, person by person.
+    """Lists the photos of a folder by person.
 
     Args:
-        folder: with a folder of photos for each person, named like them. Photos that lie in it directly are
-            named in LFW's form, `First_Last_0001.jpg`; or each is of another person, named like the photo.
+        folder: a folder with one folder of photos per person, named after the person. Photos directly in it
+            either all have names in LFW's form, `First_Last_0001.jpg`, or each is of one person and named
+            after the person.
         endings: see `photos_in`.
 
     Returns:
-        For each person their photos; of a person's folder without any an empty list.
+        The photos of each person; an empty list for a person's folder without photos.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it is no folder or holds no photo, only some photos outside of people's folders are
-            named in LFW's form, or two names differ by letter case, spaces or Unicode form alone.
+        ValueError: if it is not a folder or holds no photo, only some of the photos outside people's folders
+            have names in LFW's form, or two names differ only in letter case, spaces or Unicode form.
     """
     people = people_as_named(folder, endings)
     require_different_names(people)
@@ -90,8 +91,8 @@ def people_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDING
 def people_as_named(
     folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS
 ) -> dict[str, list[Path]]:
-    """Lists photos as `people_in` does, but under the folders' own names, which may be written alike."""
-    photos_in(folder, endings)  # says what is left out
+    """Lists photos as `people_in` does, but under the folders' own names, which may be spelt alike."""
+    photos_in(folder, endings)  # logs what is left out
     folder = Path(folder)
     alone, folders, _ = listing(folder, endings)
     of_lfw = [path for path in alone if person_by_name(path)]
@@ -120,35 +121,31 @@ def some(names: Sequence[str]) -> str:
 def photos_by_identity(
     image_dir: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS
 ) -> dict[str, list[str]]:
-    """Lists all photos of a folder, person by person.
+    """Lists all photos of a folder by person.
 
     Args:
         image_dir: a folder with a folder for each person, `Ada Lovelace/any name.jpg`; or a flat folder of
-            photos in LFW's naming, `Ada_Lovelace_0001.jpg`. Of an organised LFW-a take `train/`, which holds
-            all photos of the people in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. What
-            begins with a dot is not looked at.
+            photos with LFW's names, `Ada_Lovelace_0001.jpg`. For an organised LFW-a give `train/`, with
+            all photos of the people in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. Names
+            that begin with a dot are ignored.
         endings: see `photos_in`.
 
     Returns:
-        For each person, in alphabetical order, the paths of their photos in alphabetical order. A person's
-        name is that of the folder, or in a flat folder what comes before the photo's number.
+        The paths of each person's photos; people and photos are in alphabetical order. A person's name is the
+        name of the folder, or in a flat folder the part before the photo's number.
 
     Raises:
         FileNotFoundError: if `image_dir` does not exist.
-        ValueError: if it is not clear of each photo who is on it: in a flat folder one that isn't named as
-            LFW's are, photos beside folders of photos, photos deeper in a person's folder, or two names that
-            differ by letter case, spaces or Unicode form alone; if there is no photo, in the folder or in a
-            person's; if there is one of another format, such as `.heic` or `.webp`; or if a name holds a
-            backslash, a tab, a line break or another control character.
+        ValueError: if the person on a photo is not clear: a photo in a flat folder does not have LFW's form,
+            photos are beside folders of photos or deeper in a person's folder, or two names differ only in
+            letter case, spaces or Unicode form. Or if the folder or a person's folder holds no photo, a photo
+            has another format, such as `.heic` or `.webp`, or a name contains a backslash, a tab, a line
+            break or another control character.
 
     Example:
-        >>> import tempfile
-        >>> people = Path(tempfile.mkdtemp())
-        >>> for place in ("Ada/IMG_0001.jpg", "Ada/IMG_0002.jpg", "Bob/IMG_0001.jpg"):
-        ...     (people / place).parent.mkdir(exist_ok=True)
-        ...     (people / place).touch()
-        >>> {name: len(photos) for name, photos in photos_by_identity(people).items()}
-        {'Ada': 2, 'Bob': 1}
+        >>> people = photos_by_identity("faces/lfw2")
+        >>> len(people), people["Ada_Adler"][0]
+        (64, 'faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg')
     """
     folder = Path(image_dir)
     if not folder.is_dir():
@@ -183,23 +180,23 @@ def photos_by_identity(
     require_different_names(people)
     if not people:
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {folder}")
-    if len(flat) > 1 and len(people) == 1 and "_" not in min(people):  # one that numbers files, and no person
+    if len(flat) > 1 and len(people) == 1 and "_" not in min(people):  # the names number files, not people
         raise ValueError(
             "In a flat folder a photo is named after its person, "
-            f"First_Last_0001. Received: {len(flat)} photos of {min(people)!r} alone in "
+            f"First_Last_0001. Received: {len(flat)} photos, all of {min(people)!r}, in "
             f"{folder}. Make a folder for each person"
         )
     return dict(sorted(people.items()))
 
 
 def person_by_name(photo: Path) -> str | None:
-    """Returns who is on a photo that is named in LFW's form, `First_Last_0001.jpg`; `None` of any other."""
+    """Returns the person if a photo's name has LFW's form, `First_Last_0001.jpg`; else `None`."""
     match = _LFW_NAME.fullmatch(photo.stem)
     return None if match is None else match[1]
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name can be that of one file, and stand in a line of UTF-8."""
+    """Returns whether a name can be a file's name, and can be written in one line of UTF-8."""
     return name not in ("", ".", "..") and not any(
         character in "/\\" or category(character) in ("Cc", "Cs") for character in name
     )
@@ -208,12 +205,12 @@ def is_plain(name: str) -> bool:
 def listing(
     folder: Path, endings: tuple[str, ...] = IMAGE_ENDINGS
 ) -> tuple[list[Path], dict[str, list[Path]], list[Path]]:
-    """What lies in a folder and in the folders in it, sorted.
+    """Lists a folder and its subfolders, sorted.
 
     Returns:
-        The photos that lie in it directly; the photos of each folder in it by the folder's name, of one
-        without any an empty list; and what is left out: hidden, deeper, or of another ending. What
-        `align_folder` writes into its folder is none of these.
+        The photos directly in the folder; the photos of each subfolder by its name, an empty list for one
+        without photos; and the files that are left out: hidden, deeper, or with another ending. The lists do
+        not contain the files that `align_folder` writes into its folder.
     """
     alone: list[Path] = []
     folders: dict[str, list[Path]] = {}
@@ -231,7 +228,7 @@ def listing(
 
 
 def _require_no_photo(path: Path) -> None:
-    """Refuses what was left out of a folder of people and holds a photo; hidden files are not looked at."""
+    """Refuses a photo among the files that were left out of a folder of people; ignores hidden files."""
     if path.name.startswith("."):
         return
     if path.suffix.lower() in IMAGE_ENDINGS + OTHER_IMAGE_ENDINGS and not path.is_dir():
@@ -248,16 +245,16 @@ def _require_no_photo(path: Path) -> None:
 
 
 def require_different_names(names: Iterable[str]) -> None:
-    """Refuses two names that a reader, or another system, takes for one: they'd be two people, unnoticed."""
+    """Refuses two names that a reader or another system takes for one name."""
     for known, name in written_alike(names):
         raise ValueError(
             f"Two people must have two names. Received: {known!r} and {name!r}, one name that is "
-            "written in two ways. Put the photos into one folder, or call one person otherwise"
+            "written in two ways. Put the photos into one folder, or give one person another name"
         )
 
 
 def written_alike(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Returns pairs of names that differ by letter case, spaces or Unicode form alone."""
+    """Returns pairs of names that differ only in letter case, spaces or Unicode form."""
     first: dict[str, str] = {}
     pairs = [
         (first.setdefault(" ".join(normalize("NFKC", name).casefold().split()), name), name) for name in names
@@ -266,28 +263,24 @@ def written_alike(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def training_photos(image_dir: str | os.PathLike, pairs: "Pairs", val: "Pairs") -> dict[str, list[str]]:
-    """Lists the photos to learn people from: all of those in the training file who are not held out.
+    """Lists all photos of the training people: of those in the training file who are not held out.
 
     Args:
-        image_dir: the folder of their photos, as `photos_by_identity` takes it; of an organised LFW-a
-            `train/`.
-        pairs: all pairs of the training file, before they were split.
-        val: those of them that are held out for validation.
+        image_dir: the folder of their photos, as in `photos_by_identity`; for an organised LFW-a `train/`.
+        pairs: all pairs of the training file, before the split.
+        val: the pairs that are held out for validation.
 
     Returns:
-        For each person in `pairs` who isn't in `val`, in alphabetical order, the paths of their photos.
+        The paths of the photos of each person in `pairs` who is not in `val`, in alphabetical order.
 
     Raises:
-        FileNotFoundError, ValueError: as `photos_by_identity`.
+        FileNotFoundError, ValueError: as in `photos_by_identity`.
 
     Example:
-        >>> import tempfile
         >>> from siamese_nn import datasets
-        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=26,
-        ...     n_test_identities=6, images_per_identity=4, train_pairs=40, test_pairs=8)
-        >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
         >>> train, val = datasets.split_identities(pairs)
-        >>> photos = training_photos(faces / "lfw2", pairs, val)
+        >>> photos = training_photos("faces/lfw2", pairs, val)
         >>> train.identities() <= set(photos), val.identities().isdisjoint(photos)
         (True, True)
     """

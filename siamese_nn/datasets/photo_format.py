@@ -1,4 +1,4 @@
-"""As what photos are decoded: size, crop and channels, checked once, where they are put together."""
+"""How photos are decoded: size, crop and channels, checked once, in one place."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,11 @@ MODES = {1: "L", 3: "RGB"}  # Pillow's names, by the number of channels
 
 @dataclass(frozen=True)
 class PhotoFormat:
-    """As what photos are decoded. The datasets and `load_images` make one of their loose arguments.
+    """How photos are decoded. The datasets and `load_images` make one from their arguments.
 
     Args:
         size: height and width of the images, in pixels: the `image_size` of other functions.
-        crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
+        crop: height and width of the middle part of the photos to use, in pixels; `None` uses all of it.
         channels: 1 for grey, 3 for RGB.
 
     Raises:
@@ -45,26 +45,26 @@ class PhotoFormat:
         """Returns the format of images that show more of the photo around the crop, at the same scale.
 
         Args:
-            margin: pixels of the image to add on each side, of at least 0. The crop grows by as much of the
-                photo, rounded to whole pixels.
+            margin: pixels of the image to add on each side, at least 0. The crop grows by the same part of
+                the photo, rounded to whole pixels.
 
         Raises:
-            ValueError: if there is no crop: nothing lies around a whole photo.
+            ValueError: if there is no crop: there is nothing around a whole photo.
         """
         if not margin:
             return self
         if self.crop is None:
-            raise ValueError(f"A margin needs a `crop` to lie around. Received: {margin=}, crop=None")
+            raise ValueError(f"A margin needs a `crop`. Received: {margin=}, crop=None")
         (height, width), (down, across) = self.size, self.crop
         size = height + 2 * margin, width + 2 * margin
         crop = round(down * size[0] / height), round(across * size[1] / width)
         return PhotoFormat(size, crop, self.channels)
 
     def is_middle_with(self, margin: int) -> bool:
-        """Says whether the middle of an image decoded with this margin is, bit for bit, the image without it.
+        """Returns whether the middle of an image with this margin equals the image without it, bit for bit.
 
-        It is where both are resized by the same factor, in positions that a float holds exactly, and of the
-        whole photo: a JPEG may be decoded at a half of its size where four of its pixels or more become one.
+        This holds if both are resized by the same factor, at positions that a float holds exactly, and from
+        the whole photo: a JPEG may be decoded at half its size if four or more of its pixels become one.
         """
         return self.crop is not None and all(
             c < 4 * s and 4 * c % s == 0 and 2 * margin * c % s == 0
@@ -73,7 +73,7 @@ class PhotoFormat:
 
 
 def checked_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
-    """Returns a height and width as `int`; raises `ValueError` unless they are whole and positive."""
+    """Returns a height and a width as `int`; raises `ValueError` unless they are whole and positive."""
     if not (
         isinstance(size, (tuple, list))
         and len(size) == 2

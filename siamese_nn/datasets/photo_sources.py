@@ -1,4 +1,4 @@
-"""Reads photos from an archive or folder that others made, with distrust."""
+"""Reads photos from an archive or folder that is not trusted."""
 
 import errno
 import gzip
@@ -24,10 +24,10 @@ from .pair_files import IMAGE_ENDINGS
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _MOST_BYTES = 2**31  # an archive's photos are held in memory: LFW-a has 0.1 GB of them, a zip bomb has no end
 _MOST_MEMBER_BYTES = 2**26  # of one file: the largest of LFW-a and CFP has 1.3 MB
-_MOST_HEADER_BYTES = 2**20  # of a tar archive, between two members: some hundred are usual
-_MOST_NAME_BYTES = 255  # what file systems take
+_MOST_HEADER_BYTES = 2**20  # of a tar archive, between two members: some hundred bytes are usual
+_MOST_NAME_BYTES = 255  # the limit of file systems
 _LINK = "links, devices or the like"
-# All that Python's readers of zip, tar and gzip have been seen to raise on damaged and hostile archives.
+# All errors that Python's readers of zip, tar and gzip were seen to raise on damaged and hostile archives.
 BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
     *(ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RuntimeError),
@@ -57,18 +57,18 @@ def refusing_damage(source: Path, member: str | None = None) -> Iterator[None]:
 
 
 def damage(error: Exception) -> str:
-    """Returns in words what is wrong with an archive; raises `error` where the disk is at fault."""
-    # gzip's own errors have no number; a zip that points to before its start makes an invalid seek.
+    """Describes what is wrong with an archive; raises `error` if the disk is at fault."""
+    # gzip's own errors have no number; a zip that points before its start causes an invalid seek.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         raise error
-    if isinstance(error, UnicodeDecodeError):  # of all members, while they are listed
-        return f"a name that is no UTF-8: {shortened(error.object)}"
+    if isinstance(error, UnicodeDecodeError):  # raised for all members, while they are listed
+        return f"a name that is not UTF-8: {shortened(error.object)}"
     return str(error) or type(error).__name__
 
 
 def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
-    """Gives what a zip archive holds; `read` never gives more bytes than `size`, which the archive says."""
-    # zipfile does not look whether the directory is as long as the archive's last record says.
+    """Gives the members of a zip archive; `read` never returns more than the `size` that it states."""
+    # zipfile does not check that the directory is as long as the archive's last record states.
     file = archive.fp
     if file is None:
         raise ValueError("the archive was closed before its members were read")
@@ -76,14 +76,14 @@ def zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     file.seek(max(0, end - 2**16 - 22))
     record = file.read().rpartition(b"PK\5\6")[2]
     count, entries = struct.unpack_from("<H", record, 6)[0], archive.infolist()
-    if count not in (len(entries), 0xFFFF):  # the latter of archives with more
+    if count not in (len(entries), 0xFFFF):  # the second in archives with more
         raise zipfile.BadZipFile(f"it lists {len(entries)} files, and should list {count}")
     for info in entries:
-        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 from archivers that know no file modes
+        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 in archives without file modes
         link = _LINK if kind not in (0, stat.S_IFREG, stat.S_IFDIR) else None
         fault = "encrypted" if info.flag_bits & 1 else link
-        path = info.orig_filename  # `filename` is tidied up, and hides what the archive asks for
-        if not path.isascii() and not info.flag_bits & 0x800:  # zipfile takes such a name for cp437
+        path = info.orig_filename  # `filename` is cleaned, and hides what the archive asks for
+        if not path.isascii() and not info.flag_bits & 0x800:  # zipfile reads such a name as cp437
             fault = "with a name in no stated encoding"
         yield Member(path, path.endswith("/"), info.file_size, fault, partial(archive.read, info))
 
@@ -94,7 +94,7 @@ def _zip_members(source: Path) -> Iterator[Member]:
 
 
 class _Unpacked:
-    """A gzip file that is read once, no further than `left` bytes."""
+    """A gzip file that is read once, and at most `left` bytes further."""
 
     def __init__(self, file: gzip.GzipFile):
         self._file, self.left, self.end, self.block = file, _MOST_HEADER_BYTES, 0, b""
@@ -111,8 +111,8 @@ class _Unpacked:
 def _tar_members(source: Path) -> Iterator[Member]:
     with gzip.open(source) as file:
         unpacked = _Unpacked(file)
-        # "r|" reads and never seeks: a step back in a gzip file costs unpacking it from its start. The file
-        # needs nothing but `read`, which the types do not know.
+        # "r|" reads and never seeks: a step back in a gzip file unpacks it from its start. The file needs
+        # only `read`, which the types do not know.
         with tarfile.open(fileobj=unpacked, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 fault = None if member.isreg() or member.isdir() else _LINK
@@ -120,8 +120,7 @@ def _tar_members(source: Path) -> Iterator[Member]:
                 size = max(0, member.size)
                 unpacked.left = size + _MOST_HEADER_BYTES
                 yield Member(member.name, member.isdir(), size, fault, read)
-            # tarfile takes a broken header for the end, and a missing one. The
-            # end is zeros, then gzip's checksum.
+            # tarfile takes a broken or missing header for the end. The real end is zeros and a checksum.
             rest = unpacked.block[max(0, archive.offset - unpacked.end + len(unpacked.block)) :]
             if not rest:
                 raise tarfile.ReadError("no end of archive")
@@ -147,7 +146,7 @@ _READERS = {"zip": _zip_members, "tar.gz": _tar_members, "folder": _folder_membe
 
 
 def require_folder(output_dir: Path) -> None:
-    """Raises `FileExistsError` where a file lies in the place of a folder or of one above it."""
+    """Raises `FileExistsError` if the folder, or one above it, is a file."""
     for place in (output_dir, *output_dir.parents):
         if place.exists() and not place.is_dir():
             raise FileExistsError(
@@ -156,7 +155,7 @@ def require_folder(output_dir: Path) -> None:
 
 
 def require_same_source(output_dir: Path, proof: dict, source: Path) -> None:
-    """Raises `ValueError` where a folder was organised from a source of another name."""
+    """Raises `ValueError` if a folder was organised from a source with another name."""
     name = source.resolve().name
     if proof.get("source", name) != name:
         raise ValueError(
@@ -166,7 +165,7 @@ def require_same_source(output_dir: Path, proof: dict, source: Path) -> None:
 
 
 def source_kind(source: Path) -> str:
-    """Returns "folder", "zip" or "tar.gz", by the first bytes; a ValueError for anything else."""
+    """Returns "folder", "zip" or "tar.gz", by the first bytes; raises a ValueError for anything else."""
     if source.is_dir():
         return "folder"
     if not source.is_file():
@@ -216,7 +215,7 @@ def read_photos(source: Path) -> dict[str, bytes | Path]:
                 fault = "empty, or by their first bytes neither JPEG nor PNG"
         if fault:
             faults[fault].append(member.path)
-        # To a pair file a.jpg and a.png are one photo, to a Mac a.jpg and A.jpg.
+        # A pair file takes a.jpg and a.png for one photo, and macOS a.jpg and A.jpg.
         key = path.stem.casefold()
         if key in taken:
             faults["that share their name, upper or lower case"].append(f"{member.path} and {taken[key]}")
@@ -231,14 +230,14 @@ def read_photos(source: Path) -> dict[str, bytes | Path]:
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """Returns the names as lines of an error message, sorted, and how many come after the first `most`."""
+    """Returns the first `most` names as sorted lines of an error message, and how many more there are."""
     names = sorted(names)
     more = [f"... and {len(names) - most} more"] if len(names) > most else []
     return "".join(f"\n  {name}" for name in [*map(shortened, names[:most]), *more])
 
 
 def shortened(name: str | bytes) -> str:
-    """Returns a name as an error message shows it: no control characters, no screenful."""
+    """Returns a name for an error message: without control characters, and not too long."""
     return repr(name) if len(name) <= 300 else f"{name[:300]!r}... ({len(name)} characters)"
 
 
@@ -248,7 +247,7 @@ def _path_fault(path: PurePosixPath, member: Member) -> str | None:
     try:
         name = path.name.encode()
     except UnicodeEncodeError:
-        return "with a name that is no UTF-8"
+        return "with a name that is not UTF-8"
     if len(name) > _MOST_NAME_BYTES:
         return f"with a name of more than {_MOST_NAME_BYTES} bytes"
     if member.is_folder:

@@ -1,4 +1,4 @@
-"""tf.data over pairs: every distinct photo decoded once, every epoch's order a function of seed and epoch."""
+"""tf.data over pairs. Each distinct photo is decoded once; seed and epoch decide each epoch's order."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from .photo_format import PhotoFormat
 
 logger = logging.getLogger(__name__)
 
-# The functions below have no Python control flow to translate, and translating takes longer than an epoch.
+# The functions below have no Python control flow to translate, and translating it takes longer than an epoch.
 as_written = tf.autograph.experimental.do_not_convert
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -33,45 +33,42 @@ def pair_dataset(
 ) -> tf.data.Dataset:
     """Batches of pairs for `model.fit`.
 
-    Each distinct photo is decoded once, here, into uint8, and every batch is gathered from memory: one epoch
-    of the 2,200 pairs of LFW's View 1 then costs a copy of 275 MB, not 4,400 decodings.
+    This function decodes each distinct photo once, into uint8, and gathers every batch from memory. One epoch
+    of the 2,200 pairs of LFW's View 1 then copies 275 MB instead of decoding 4,400 photos.
 
     Args:
         pairs: the `n` pairs.
         image_size: height and width of the images, in pixels.
-        batch_size: pairs a batch; the last batch of an epoch holds what is left.
-        shuffle: whether each epoch has an order of its own. It depends on `(seed, epoch)` alone: not on
-            TensorFlow's global seed, nor on what ran before. The first pass over the dataset is epoch 0, the
-            next epoch 1, ...
-        seed: of the orders and of `augment`, a whole number of at least 0.
-        crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
+        batch_size: pairs per batch; the last batch of an epoch holds the rest.
+        shuffle: whether each epoch has its own order. It depends only on `(seed, epoch)`, not on TensorFlow's
+            global seed or on what ran before. The first pass over the dataset is epoch 0, the next is epoch
+            1, and so on.
+        seed: the seed of the orders and of `augment`, a whole number, at least 0.
+        crop: height and width of the middle part of the photos to use, in pixels; `None` uses all of it.
         channels: 1 for grey, 3 for RGB.
         augment: called as `augment(images, seed)` on the left and on the right images of a batch, float32
             `(batch, height, width, channels)` in [0, 1], with an int32 seed `(2,)` for TensorFlow's stateless
-            random operations that differs between epochs, batches and sides. It returns the images changed.
-            Training only. See `Augmentation`; whatever has an attribute `margin` gets images with so many
-            more pixels on each side.
-        initial_epoch: `None` for a dataset of one epoch, repeated at will. A number for an endless one that
-            begins with that epoch: pass it to `fit` with `initial_epoch` and
-            `steps_per_epoch=math.ceil(len(pairs) / batch_size)`, and a resumed training sees what an unbroken
-            one would have seen.
-        memory_limit: bytes that the decoded images may take. Above it, they are decoded anew for every batch.
+            random operations. The seed differs between epochs, batches and sides. It returns the changed
+            images. Use it for training only. See `Augmentation`. If it has an attribute `margin`, it gets
+            images with this many more pixels on each side.
+        initial_epoch: `None` for a dataset of one epoch that can be repeated. A number for an endless dataset
+            that begins with that epoch: give it to `fit` with `initial_epoch` and
+            `steps_per_epoch=math.ceil(len(pairs) / batch_size)`. A resumed training then gets the same
+            batches as an uninterrupted one.
+        memory_limit: bytes that the decoded images may take. Above it, every batch decodes its photos.
 
     Returns:
-        A dataset of `((left, right), same)`: images float32 `(batch, height, width, channels)` in [0, 1], and
-        `same` float32 `(batch, 1)`, 1 for the same person.
+        A dataset of `((left, right), same)`: float32 images `(batch, height, width, channels)` in [0, 1], and
+        `same`, float32 `(batch, 1)`, 1 for the same person.
 
     Raises:
-        ImageError: if a photo is missing or broken; it is named.
+        ImageError: if a photo is missing or broken. The message names it.
         ValueError: if there are no pairs or an argument is out of range.
 
     Example:
-        >>> import tempfile
         >>> from siamese_nn import datasets
-        >>> faces = datasets.make_toy_faces(tempfile.mkdtemp() + "/toy", n_train_identities=6,
-        ...     n_test_identities=6, images_per_identity=4, train_pairs=8, test_pairs=8)
-        >>> pairs = datasets.read_pairs(faces / "pairsDevTrain.txt", faces / "lfw2")
-        >>> (left, right), same = next(iter(datasets.pair_dataset(pairs, image_size=(64, 64), batch_size=8)))
+        >>> pairs = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> (left, right), same = next(iter(pair_dataset(pairs, image_size=(64, 64), batch_size=8)))
         >>> left.shape, same.shape
         (TensorShape([8, 64, 64, 1]), TensorShape([8, 1]))
     """
@@ -102,8 +99,8 @@ def pair_batches(
 ) -> tf.data.Dataset:
     """Batches of pairs of photos that may be decoded already; see `pair_dataset`.
 
-    Where `initial_epoch` is a variable, the dataset is of the one epoch whose number that then holds. With
-    `whole_batches` the pairs of an epoch that fill no batch sit out.
+    If `initial_epoch` is a variable, the dataset has one epoch, with the variable's number. With
+    `whole_batches` the pairs of an epoch that do not fill a batch are left out.
     """
     if not len(pairs):
         raise ValueError("`pairs` must hold at least one pair. Received none")
@@ -143,7 +140,7 @@ def pair_batches(
 
 
 def steps_an_epoch(examples: int, batch_size: int, whole_batches: bool = False) -> int:
-    """Returns the number of batches of an epoch, the last of which may be a smaller one, or must not."""
+    """Returns the number of batches of an epoch, with or without a smaller last one."""
     return examples // batch_size if whole_batches else -(-examples // batch_size)
 
 
@@ -164,10 +161,10 @@ def finish_images(
     stream: list[tf.Tensor],
     photo_format: PhotoFormat,
 ) -> tf.Tensor:
-    """Brings uint8 images to float32 in [0, 1], and augments them by a seed of their place in it."""
+    """Converts uint8 images to float32 in [0, 1], and augments them by a seed for this batch and side."""
     images = tf.image.convert_image_dtype(images, tf.float32)
     margin, shape = getattr(augment, "margin", 0), photo_format.shape
-    # Photos from a file or from the disk come without a shape.
+    # Photos that each batch decodes have no static shape.
     images = tf.ensure_shape(images, (None, shape[0] + 2 * margin, shape[1] + 2 * margin, shape[2]))
     if augment is not None:
         own = tf.random.experimental.stateless_fold_in(tf.cast(tf.stack(stream), tf.int32), seed)
@@ -176,7 +173,7 @@ def finish_images(
 
 
 def epochs_from(initial_epoch: int | tf.Variable | None) -> tf.data.Dataset:
-    """The numbers of the epochs: the next one at every pass, all from a number on, or a variable's alone."""
+    """A dataset of epoch numbers: the next at each pass, all from a number on, or a variable's number."""
     if isinstance(initial_epoch, tf.Variable):
         return tf.data.Dataset.range(1).map(as_written(lambda _: initial_epoch.read_value()))
     if initial_epoch is not None:
@@ -187,9 +184,9 @@ def epochs_from(initial_epoch: int | tf.Variable | None) -> tf.data.Dataset:
 
 
 def image_source(photos: DecodedPhotos, augment: Augment | None) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the function from indices of `photos` to uint8 images, with the margin that `augment` wants."""
+    """Returns a function from indices of `photos` to uint8 images, with the margin that `augment` needs."""
     margin = int(getattr(augment, "margin", 0))
-    if margin and photos.photo_format.crop is None:  # there is nothing beyond the edges of the whole photo
+    if margin and photos.photo_format.crop is None:  # there is nothing around a whole photo
         whole = image_source(photos, None)
         around = [[0, 0], [margin, margin], [margin, margin], [0, 0]]
         return lambda indices: tf.pad(whole(indices), around, "REFLECT")
@@ -206,7 +203,7 @@ def image_source(photos: DecodedPhotos, augment: Augment | None) -> Callable[[tf
 
         return fetch
     logger.warning(
-        "%d images would take %.1f GiB, more than the %.1f GiB of `memory_limit`: decoding them anew in "
+        "%d images would take %.1f GiB, more than the %.1f GiB of `memory_limit`: decoding them again in "
         "every epoch",
         len(photos),
         photos.size / 2**30,

@@ -1,4 +1,4 @@
-"""Photos as they come from cameras, phones and the web: read upright, in 8 bits, grey or RGB."""
+"""Reads photos from cameras, phones and the web: upright, in 8 bits, grey or RGB."""
 
 import os
 from contextlib import suppress
@@ -11,14 +11,14 @@ from .photo_files import ImageError, read_photo, require_whole, scan_ends
 
 RAW_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif")
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
-_GREY = 128  # what lies behind a transparent photo
+_GREY = 128  # the background of a transparent photo
 
 
 def open_raw_photo(source: str | os.PathLike | bytes | Image.Image) -> Image.Image:
-    """Reads a photo of any of the usual kinds and brings it into the one form that faces are looked for in.
+    """Reads a photo of any usual format into the form in which faces are searched.
 
-    It is turned as its EXIF data ask for. What is transparent is laid on mid-grey. 16 bits a channel become
-    8, palettes and CMYK become RGB.
+    The photo is rotated as its EXIF data ask for. Transparent parts get a mid-grey background. 16 bits per
+    channel become 8; palettes and CMYK become RGB.
 
     Args:
         source: the path of a JPEG, PNG, WebP or AVIF file, or its bytes; with the package `pillow-heif`
@@ -28,14 +28,12 @@ def open_raw_photo(source: str | os.PathLike | bytes | Image.Image) -> Image.Ima
         A Pillow image of mode `"L"` or `"RGB"`, upright.
 
     Raises:
-        ImageError: if the file is missing, is no such photo, is damaged, or is too large; it is named.
+        ImageError: if the file is missing, has another format, is damaged, or is too large. The message names
+            it.
 
     Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> file = Path(tempfile.mkdtemp()) / "Ada.png"
-        >>> Image.new("RGBA", (4, 3), (255, 0, 0, 0)).save(file)
-        >>> photo = open_raw_photo(file)
+        >>> Image.new("RGBA", (4, 3), (255, 0, 0, 0)).save("Ada.png")
+        >>> photo = open_raw_photo("Ada.png")
         >>> photo.mode, photo.size, photo.getpixel((0, 0))
         ('RGB', (4, 3), (128, 128, 128))
     """
@@ -61,7 +59,7 @@ def _eight_bits(photo: Image.Image, of_pillow: bool) -> Image.Image:
             f"the photo: a Pillow image of mode {photo.mode!r} has no largest value. Bring its values to 0 "
             "to 255, and give `image.convert('L')`"
         )
-    if photo.mode.startswith("I"):  # 16 bits, as PNG files have them
+    if photo.mode.startswith("I"):  # 16 bits, as in some PNG files
         levels = np.asarray(photo, dtype=np.float64)
         return Image.fromarray((levels.clip(0, 65535) / 257).round().astype(np.uint8))
     if "transparency" in photo.info or photo.mode in ("LA", "La", "PA", "RGBA", "RGBa"):

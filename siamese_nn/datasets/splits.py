@@ -1,4 +1,4 @@
-"""Train/validation splits, and the check that no person stands on both sides."""
+"""Train/validation splits, and the check that no person is on both sides."""
 
 import csv
 import logging
@@ -17,24 +17,55 @@ logger = logging.getLogger(__name__)
 
 
 class IdentityLeakError(ValueError):
-    """People stand on both sides of a split that promises to keep them apart."""
+    """People are on both sides of a split that must be identity-disjoint.
+
+    Example:
+        >>> ada = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
+        >>> try:
+        ...     require_disjoint(ada, ada)
+        ... except IdentityLeakError as error:
+        ...     print(error)
+        1 person occurs in both the first and the second pairs (Ada); ...
+    """
 
 
 class IdentityLeakWarning(UserWarning):
-    """A split that is known to leak was asked for by name."""
+    """A split that is known to leak was asked for by name.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> with warnings.catch_warnings():  # where the leak is wanted, as in the report
+        ...     warnings.simplefilter("ignore", IdentityLeakWarning)
+        ...     train, val = split_by_letter(pairs)
+        >>> train
+        Pairs(44 same, 50 different, 46 people)
+    """
 
 
 def shared_identities(a: Pairs, b: Pairs) -> set[str]:
-    """Returns the names of the people who occur in both `a` and `b`."""
+    """Returns the names of the people who are in both `a` and `b`.
+
+    Args:
+        a: one set of pairs.
+        b: the other set.
+
+    Example:
+        >>> ada = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
+        >>> both = Pairs(["Ada_1.jpg"], ["Bob_1.jpg"], [0], ["Ada"], ["Bob"])
+        >>> shared_identities(ada, both)
+        {'Ada'}
+    """
     require_pairs(a=a, b=b)
     return a.identities() & b.identities()
 
 
 def spelling(name: str) -> str:
-    """Returns a form of a person's name by which people of two data sets are compared.
+    """Returns a form of a person's name for comparing the people of two data sets.
 
-    Its letters and digits, without case and accents; and for the 29 people whom CFP spells otherwise than LFW
-    (found by likeness of the names, and confirmed on the photos where the names left a doubt), CFP's.
+    It consists of the letters and digits, without case and accents. For the 29 people whose names CFP and LFW
+    spell differently it is CFP's spelling. (They were found by similar names, and checked on the photos where
+    the names left a doubt.)
 
     Example:
         >>> spelling("LeBron_James") == spelling("Lebron James")
@@ -47,7 +78,7 @@ def spelling(name: str) -> str:
 
 
 def _letters_and_digits(name: str) -> str:
-    name = normalize("NFKD", name).casefold()  # accents as marks of their own, which are no letters
+    name = normalize("NFKD", name).casefold()  # separates the accents, which are not letters
     return "".join(filter(str.isalnum, name)) or name
 
 
@@ -61,16 +92,16 @@ def _cfp_spellings() -> dict[str, str]:
 
 
 def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
-    """Leaves out the pairs in which somebody of a list occurs, such as people kept for a test.
+    """Leaves out the pairs that contain a person of a list, such as the people of a test set.
 
-    Names are compared as `evaluation.require_unseen` does, by `spelling`.
+    Names are compared by `spelling`, as in `evaluation.require_unseen`.
 
     Args:
         pairs: the pairs.
-        identities: the names, those of another data set for one: `datasets.read_names`.
+        identities: the names, for instance those of another data set, from `datasets.read_names`.
 
     Returns:
-        The other pairs, in their former order.
+        The other pairs, in the same order.
 
     Raises:
         ValueError: if `identities` is one string, or no pair is left.
@@ -91,22 +122,20 @@ def without_people(pairs: Pairs, identities: Iterable[str]) -> Pairs:
             f"`identities` must leave some pairs. Received: {len(unwanted)} "
             f"names, which touch all {len(pairs)}"
         )
-    logger.info(
-        "%d of %d pairs are left out, of people who are to be left out", len(kept) - sum(kept), len(kept)
-    )
+    logger.info("%d of %d pairs are left out, with people of the list", len(kept) - sum(kept), len(kept))
     return pairs[np.array(kept)]
 
 
 def require_disjoint(a: Pairs, b: Pairs, *, names: tuple[str, str] = ("the first", "the second")) -> None:
-    """Makes sure that nobody occurs in both sets of pairs.
+    """Checks that nobody is in both sets of pairs.
 
     Args:
         a: one set of pairs.
-        b: the other.
-        names: what to call them in the error.
+        b: the other set.
+        names: the names of the two sets in the error.
 
     Raises:
-        IdentityLeakError: if somebody does; the message says who, and how many pairs of `b` are touched.
+        IdentityLeakError: if a person is. The message says who, and how many pairs of `b` are affected.
 
     Example:
         >>> ada = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
@@ -139,23 +168,34 @@ def _describe_leak(a: Pairs, b: Pairs, names: tuple[str, str]) -> str:
 def split_by_letter(
     pairs: Pairs, *, same_letters: str = "ABCDE", different_letters: str = "ABC"
 ) -> tuple[Pairs, Pairs]:
-    """Splits as the report did: by the first letter of the LEFT name only. This leaks, and warns whom.
+    """Splits as the report did: by the first letter of the LEFT name only. This leaks, and warns about it.
 
-    People on the right of a validation pair may stand on either side of a training pair,
-    so the validation accuracy is that of a partly known test. It is here to repeat the
-    report; use `split_identities` otherwise.
+    The right person of a validation pair may also be in a training pair, so the validation accuracy is
+    partly that of people seen in training. Use this split only to reproduce the report, and
+    `split_identities` otherwise.
 
     Args:
         pairs: the pairs to split.
-        same_letters: first letters whose pairs of one person go to validation.
-        different_letters: first letters whose pairs of two people go to validation.
+        same_letters: first letters of the pairs of one person that go to validation.
+        different_letters: first letters of the pairs of two people that go to validation.
 
     Returns:
-        The training and the validation pairs, in their former order. On View 1 of LFW with the default
-        letters: 757 same + 721 different, and 343 + 379.
+        The training and the validation pairs, in the same order. On View 1 of LFW with the default letters:
+        757 same + 721 different, and 343 + 379.
 
     Raises:
-        ValueError: if one side would be empty.
+        ValueError: if a set would be empty.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     train, val = split_by_letter(pairs)
+        >>> str(caught[0].message)
+        "The report's letter split leaks: 16 people occur in both training and validation pairs ...
+        >>> train, val
+        (Pairs(44 same, 50 different, 46 people), Pairs(16 same, 10 different, 22 people))
     """
     letters = np.char.upper(_first_letters(pairs.left_identities))
     same_set, different_set = (
@@ -178,35 +218,35 @@ def split_identities(
     seed: int = 0,
     exclude: Pairs | None = None,
 ) -> tuple[Pairs, Pairs]:
-    """Splits so that every person is on one side: people whose first letter is in `letters` validate.
+    """Splits pairs into identity-disjoint sets: people whose first letter is in `letters` are for validation.
 
-    A pair of two people from different sides cannot be used as it is (on View 1 of LFW with A-E: 464 of
-    2,200). With `rebalance` the photos of such pairs are paired anew, each within its own side, until both
-    sides hold as many different pairs as same ones. A side that has at least as many already gets none.
+    A pair of people from different sets cannot be used (on View 1 of LFW with A-E: 464 of 2,200). With
+    `rebalance` the photos of such pairs are paired again within their own set, until both sets have as many
+    different pairs as same pairs. A set that already has enough gets no new pairs.
 
     Args:
         pairs: the pairs to split.
-        letters: first letters of the validation people, in any case.
-        rebalance: whether to pair the photos of the lost pairs anew.
-        seed: of the new pairs, a whole number of at least 0.
+        letters: first letters of the validation people, in upper or lower case.
+        rebalance: whether to pair the photos of the lost pairs again.
+        seed: the seed of the new pairs, a whole number, at least 0.
         exclude: pairs that must not be made, such as those of the test file.
 
     Returns:
-        The training and the validation pairs: those of `pairs` in their former order, then
-        the new ones. On View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (554
-        and 82 different without `rebalance`).
+        The training and the validation pairs: first those of `pairs` in the same order, then the new ones. On
+        View 1 of LFW with A-E: 757 same + 757 different and 343 + 343 (without `rebalance`: 554 and 82
+        different).
 
     Raises:
-        ValueError: if one side would be empty, or the lost photos cannot give as many pairs as are wanted.
+        ValueError: if a set would be empty, or the photos of the lost pairs do not give enough new pairs.
 
     Example:
-        >>> photos = [f"{name}_{i}.jpg" for name in ("Ada", "Bob", "Fay", "Gus") for i in (1, 2)]
-        >>> pairs = Pairs(photos[::2] + ["Ada_1.jpg", "Bob_1.jpg"], photos[1::2] + ["Fay_1.jpg", "Gus_1.jpg"],
-        ...     [1, 1, 1, 1, 0, 0], ["Ada", "Bob", "Fay", "Gus", "Ada", "Bob"],
-        ...     ["Ada", "Bob", "Fay", "Gus", "Fay", "Gus"])
-        >>> train, val = split_identities(pairs, rebalance=False)
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> train, val = split_identities(pairs)
         >>> train, val
-        (Pairs(2 same, 0 different, 2 people), Pairs(2 same, 0 different, 2 people))
+        (Pairs(44 same, 44 different, 36 people), Pairs(16 same, 16 different, 16 people))
+        >>> shared_identities(train, val)
+        set()
     """
     require_pairs(pairs=pairs)
     wanted = _letters(letters, "letters")
@@ -249,14 +289,14 @@ def _both_sides(pairs: Pairs, validates: np.ndarray) -> tuple[Pairs, Pairs]:
 
 
 def _photos(pairs: Pairs, on_left: np.ndarray) -> dict[str, str]:
-    """Returns one photo of each pair, with its person: the left one where `on_left`, else the right one."""
+    """Returns one photo of each pair, with its person: the left one if `on_left`, else the right one."""
     photos = np.where(on_left, pairs.left, pairs.right)
     people = np.where(on_left, pairs.left_identities, pairs.right_identities)
     return dict(zip(photos.tolist(), people.tolist(), strict=True))
 
 
 def _by_path(pairs: Pairs) -> set[tuple[str, str]]:
-    """The pairs by the whole paths of their photos, which are the same in every set."""
+    """Returns the pairs by their photos' absolute paths, which are the same in every set."""
     sides = (map(os.path.abspath, side.tolist()) for side in (pairs.left, pairs.right))
     return set(map(pair_key, *sides))
 
@@ -264,7 +304,7 @@ def _by_path(pairs: Pairs) -> set[tuple[str, str]]:
 def _new_different_pairs(
     pairs: Pairs, side: str, photos: dict[str, str], taken: set[tuple[str, str]], seed: list[int]
 ) -> Pairs:
-    """Pairs `photos` of different people until `pairs` would balance, each photo as seldom as possible."""
+    """Makes different pairs until `pairs` is balanced, and uses each photo as rarely as possible."""
     wanted = max(0, int(pairs.same.sum()) - int((1 - pairs.same).sum()))
     rng = np.random.default_rng(seed)
     paths = sorted(photos)
@@ -273,7 +313,7 @@ def _new_different_pairs(
     fruitless = 0
     while len(chosen) < wanted and fruitless < 50:
         before = len(chosen)
-        # A round pairs up a fresh order, so that every photo is used once before one is used twice.
+        # Each round pairs a new random order, so that every photo is used once before one is used twice.
         order = rng.permutation(len(paths)).tolist()
         for left, right in ((paths[i], paths[j]) for i, j in zip(order[::2], order[1::2], strict=False)):
             key = pair_key(os.path.abspath(left), os.path.abspath(right))

@@ -1,4 +1,4 @@
-"""Drawn faces in CFP's layout, frontal and in profile, with fiducials and folds; nothing is downloaded."""
+"""Drawn faces in CFP's layout, frontal and in profile, with fiducials and folds, without a download."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from .toy_drawing import (
     people_names,
 )
 
-_DRAWING = 1  # raise when the pictures change, so that a set drawn by older code is not taken for a new one
+_DRAWING = 1  # raise it when the pictures change, so that a set of older code is not taken for a new one
 _PAIRS_PER_PERSON = 7  # at most, in each file of a fold, as in CFP
 _NOTE = "toy_cfp.json"
 
@@ -37,33 +37,32 @@ def make_toy_cfp(
 ) -> Path:
     """Draws photos of invented people, with the folders, fiducials and folds of CFP.
 
-    A profile is the same head turned by some 35 degrees to the left or right. The photos are cropped loosely,
-    so that faces lie here and there. Each fold has people of its own, and as many same and different pairs as
-    every other, FF and FP: seven a person as in CFP, or fewer where there aren't so many. People have the
-    names and traits of those whom `make_toy_faces` draws with the same seed: whoever trains on those must
-    leave them out, as with CFP and LFW.
+    A profile is the same head, turned by about 35 degrees to the left or right. The photos are cropped
+    loosely, so that the faces are in different places. Each fold has its own people, and all folds have as
+    many same and different pairs, FF and FP: seven per person as in CFP, or fewer if there are not enough.
+    People have the names and traits of those that `make_toy_faces` draws with the same seed. Leave them out
+    of a training on those, as with CFP and LFW.
 
     Args:
-        output_dir: Folder to make, which `read_cfp_folds` and `organize_cfp` read. `toy_cfp.json` in it keeps
-            the arguments; a whole set that was made with the same ones is kept as it is.
-        people: Integer from 20 to 999: two a fold at least. Defaults to 20.
-        frontal_photos: Integer from 2 to 99. Frontal photos of each person. Defaults to 10, as in CFP.
-        profile_photos: Integer from 1 to 99. Profiles of each person. Defaults to 4, as in CFP.
-        seed: Integer from 0 to 2**32 - 1. The same seed gives the same files. Defaults to 0.
+        output_dir: the folder to make, which `read_cfp_folds` and `organize_cfp` read. Its `toy_cfp.json`
+            records the arguments; a whole set that was made with the same arguments is kept.
+        people: an integer from 20 to 999: at least two per fold.
+        frontal_photos: frontal photos of each person, an integer from 2 to 99.
+        profile_photos: profiles of each person, an integer from 1 to 99.
+        seed: an integer from 0 to 2**32 - 1. The same seed gives the same files.
 
     Returns:
         `output_dir`, as a `Path`.
 
     Raises:
-        ValueError: If an argument is out of its range.
-        FileExistsError: If `output_dir` holds something else.
+        ValueError: if an argument is out of range.
+        FileExistsError: if `output_dir` holds other files.
 
     Example:
-        >>> import tempfile
-        >>> from siamese_nn.datasets import read_cfp_folds
-        >>> folder = make_toy_cfp(Path(tempfile.mkdtemp()) / "cfp", frontal_photos=3, profile_photos=2)
-        >>> read_cfp_folds(folder, "FP")[0]
-        Pairs(6 same, 6 different, 2 people)
+        >>> from siamese_nn import datasets
+        >>> folder = make_toy_cfp("cfp", frontal_photos=2, profile_photos=1)
+        >>> len(datasets.cfp_photos(folder))
+        20
     """
     output_dir = Path(output_dir)
     arguments = {
@@ -122,11 +121,11 @@ def _draw_people(folder: Path, people: int, views: dict[str, int], seed: int) ->
 
 
 class _TurnedPen(Pen):
-    """Looks at the head from the side if wanted, and keeps the last polygon, which has the mouth's points."""
+    """A pen that can turn the head, and keeps the last polygon, which has the mouth's points."""
 
     def __init__(self, image: Image.Image, face_width: float, view: str, rng: np.random.Generator):
         super().__init__(image, face_width, rng)
-        if view == "profile":  # at more, the hidden eye would leave the face
+        if view == "profile":  # beyond this angle the hidden eye would leave the face
             self.yaw = rng.choice([-1, 1]) * rng.uniform(0.55, 0.65)
 
     def fill(self, points, grey: float) -> None:

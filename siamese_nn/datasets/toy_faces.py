@@ -1,4 +1,4 @@
-"""Drawn faces in the layout of LFW-a: a data set that needs no download and no permission."""
+"""Drawn faces in the layout of LFW-a: a data set without download and permission."""
 
 import json
 import math
@@ -37,34 +37,33 @@ def make_toy_faces(
 ) -> Path:
     """Draws photos of invented people, with the folders and the pair files of LFW-a.
 
-    Pose, light, expression, clothes and background differ from photo to photo. Pixel distances say little;
-    a small network can learn. A run that is cut off leaves no half set, and the next starts again.
+    Pose, light, expression, clothes and background differ between photos. Pixel distances say little about
+    the person, but a small network can learn it. An interrupted call leaves nothing, and the next call starts
+    again.
 
     Args:
-        output_dir: Folder to make, with `lfw2/<name>/<name>_0001.jpg` and so on (grey, 250x250), the View 1
-            files `pairsDevTrain.txt` and `pairsDevTest.txt`, and `toy_faces.json`, which keeps the arguments.
-            A whole set that was made with the same arguments is kept as it is.
-        seed: Integer from 0 to 2**32 - 1. The same seed gives the same files. Defaults to 0.
-        n_train_identities: Integer from 2 to 1200. People in `pairsDevTrain.txt`. Defaults to 480.
-        n_test_identities: Integer from 2 to 1200. People in `pairsDevTest.txt`, all new. Defaults to 120.
-        images_per_identity: Integer from 2 to 1200. Photos of each person. Defaults to 4.
-        train_pairs: Positive integer. Same pairs in `pairsDevTrain.txt` and as many others. Defaults to 2400.
-        test_pairs: Positive integer. The same for `pairsDevTest.txt`. Defaults to 500.
+        output_dir: the folder to make, with `lfw2/<name>/<name>_0001.jpg` and so on (grey, 250x250), the View
+            1 files `pairsDevTrain.txt` and `pairsDevTest.txt`, and `toy_faces.json`, which records the
+            arguments. A whole set that was made with the same arguments is kept.
+        seed: an integer from 0 to 2**32 - 1. The same seed gives the same files.
+        n_train_identities: people in `pairsDevTrain.txt`, an integer from 2 to 1200.
+        n_test_identities: other people, in `pairsDevTest.txt`, an integer from 2 to 1200.
+        images_per_identity: photos of each person, an integer from 2 to 1200.
+        train_pairs: same pairs in `pairsDevTrain.txt`, and as many different pairs, at least 1.
+        test_pairs: the same for `pairsDevTest.txt`.
 
     Returns:
         `output_dir`, as a `Path`.
 
     Raises:
-        ValueError: If an argument is out of its range, or more pairs are asked for than there are.
-        FileExistsError: If `output_dir` holds something else.
+        ValueError: if an argument is out of range, or the photos do not give that many pairs.
+        FileExistsError: if `output_dir` holds other files.
 
     Example:
-        >>> import tempfile
         >>> sizes = dict(n_train_identities=3, n_test_identities=2, images_per_identity=2)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     faces = make_toy_faces(f"{folder}/faces", train_pairs=3, test_pairs=2, **sizes)
-        ...     print((faces / "pairsDevTest.txt").read_text().splitlines()[0])
-        2
+        >>> folder = make_toy_faces("drawn", train_pairs=3, test_pairs=2, **sizes)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['lfw2', 'pairsDevTest.txt', 'pairsDevTrain.txt', 'toy_faces.json']
     """
     output_dir = Path(output_dir)
     arguments = {
@@ -99,7 +98,7 @@ def _check(arguments: dict) -> None:
 
 
 def _holds_set(folder: Path, note: str, n_photos: int) -> bool:
-    """Returns whether the set is there already; raises FileExistsError if something else is."""
+    """Returns whether the set exists already; raises FileExistsError for other files."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     found, note_file = "something else", folder / "toy_faces.json"
@@ -129,7 +128,7 @@ def _draw_set(folder: Path, seed: int, images: int, parts: dict) -> None:
 
 
 def _make_pairs(people: list[str], images: int, n_pairs: int, rng: np.random.Generator) -> str:
-    """Returns the text of a View 1 pair file, drawn without replacement from all the pairs there are."""
+    """Returns the text of a View 1 pair file, drawn without replacement from all possible pairs."""
     lines = [str(n_pairs)]
     first, second = np.triu_indices(images, 1)
     for choice in rng.choice(len(people) * len(first), n_pairs, replace=False):
@@ -139,7 +138,7 @@ def _make_pairs(people: list[str], images: int, n_pairs: int, rng: np.random.Gen
     for choice in rng.choice(len(left) * images**2, n_pairs, replace=False):
         couple, photos = divmod(choice, images**2)
         sides = [(people[left[couple]], photos // images + 1), (people[right[couple]], photos % images + 1)]
-        rng.shuffle(sides)  # or the left person would always be the earlier one in the list of people
+        rng.shuffle(sides)  # else the left person would always come first in the list of people
         lines.append("\t".join(f"{name}\t{photo}" for name, photo in sides))
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""tf.data over triplets of photos that are chosen, not found in the batch; Parkhi's way to choose them."""
+"""tf.data over given triplets of photos, and Parkhi's way to choose them."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,25 +25,37 @@ def triplet_dataset(
     augment: Augment | None = None,
     memory_limit: int = MEMORY_LIMIT,
 ) -> tf.data.Dataset:
-    """Batches of triplets that somebody else chooses, epoch by epoch, for `models.explicit_triplets`.
+    """Batches of triplets that a function chooses for each epoch, for `models.explicit_triplets`.
 
     Args:
         paths: the `n` photos.
-        triplets: called at the beginning of every pass with its number, from 0 on; it returns the pass's
-            triplets in the order in which they are to come, `(m, 3)` whole numbers: anchor, positive and
-            negative among `paths`. `m` must not change. See `sample_violating_triplets`.
-        batch_size: triplets a batch; the last batch of an epoch holds what is left.
-        image_size, crop, channels, augment, memory_limit: as in `pair_dataset`.
-        seed: of `augment`.
+        triplets: a function that is called at the beginning of each pass with its number, from 0 on. It
+            returns the triplets of the pass in their order, `(m, 3)` whole numbers: the indices of anchor,
+            positive and negative in `paths`. `m` must not change. See `sample_violating_triplets`.
+        batch_size: triplets per batch; the last batch of an epoch holds the rest.
+        image_size: as in `pair_dataset`.
+        crop: as in `pair_dataset`.
+        channels: as in `pair_dataset`.
+        augment: as in `pair_dataset`.
+        memory_limit: as in `pair_dataset`.
+        seed: the seed of `augment`.
 
     Returns:
-        A dataset, of one epoch, of `((anchor, positive, negative), zeros)`: images float32 `(batch, height,
-        width, channels)` in [0, 1], and zeros `(batch, 1)`, since Keras wants a target.
+        A dataset of one epoch of `((anchor, positive, negative), zeros)`: float32 images `(batch, height,
+        width, channels)` in [0, 1], and zeros `(batch, 1)`, since Keras needs a target.
 
     Raises:
-        ImageError: if a photo is missing or broken; it is named.
-        ValueError: if an argument is out of range, or the first pass's triplets are not `(m, 3)` indices of
-            `paths`; if a later pass's are not, the iteration stops with that message.
+        ImageError: if a photo is missing or broken. The message names it.
+        ValueError: if an argument is out of range, or the triplets of the first pass are not `(m, 3)` indices
+            of `paths`. If those of a later pass are not, the iteration stops with the same message.
+
+    Example:
+        >>> paths = [f"faces/lfw2/{name}_0001.jpg" for name in ("Ada_Adler/Ada_Adler", "Ada_Conti/Ada_Conti")]
+        >>> paths.append("faces/lfw2/Ada_Adler/Ada_Adler_0002.jpg")
+        >>> chosen = np.array([[0, 2, 1]])  # Ada Adler, Ada Adler again, Ada Conti
+        >>> (anchor, positive, negative), _ = next(iter(triplet_dataset(paths, lambda number: chosen)))
+        >>> anchor.shape
+        TensorShape([1, 125, 125, 1])
     """
     photos = DecodedPhotos(paths, PhotoFormat(image_size, crop, channels), memory_limit=memory_limit)
     return triplet_batches(photos, triplets, batch_size=batch_size, seed=seed, augment=augment)
@@ -95,33 +107,33 @@ def sample_violating_triplets(
     margin: float,
     seed: int | Sequence[int] = 0,
 ) -> np.ndarray:
-    """Draws triplets for an epoch as Parkhi did: the negative at random among those that violate the margin.
+    """Draws an epoch's triplets as Parkhi did: with random negatives that violate the margin.
 
-    Every photo of a person with two or more is once an anchor. Its positive is another photo of that person,
-    at random; its negative a photo of somebody else, at random among those for which `|a - n|^2 < |a - p|^2 +
-    margin`, or the nearest one if none does, which then costs nothing.
+    Every photo of a person with two or more photos is an anchor once. The positive is another photo of the
+    same person, at random. The negative is a photo of another person, at random among those with `|a - n|^2 <
+    |a - p|^2 + margin`. If there is none, it is the nearest one, which then costs nothing.
 
     Args:
-        embeddings: of all photos, by the model as it is now, float `(n, embedding_size)`.
-        identities: who is on them, `n` names or numbers.
-        margin: the loss's, at least 0.
-        seed: of the draws.
+        embeddings: the current model's embeddings of all photos, float `(n, embedding_size)`.
+        identities: the person on each photo, `n` names or numbers.
+        margin: the margin of the loss, at least 0.
+        seed: the seed of the draws.
 
     Returns:
-        The triplets in random order, int64 `(m, 3)`: anchor, positive and negative among the photos. `m`
-        depends on `identities` alone.
+        The triplets in random order, int64 `(m, 3)`: the indices of anchor, positive and negative. `m`
+        depends only on `identities`.
 
     Raises:
-        ValueError: if `margin` is negative, the shapes don't fit, an embedding is not finite, nobody has two
-            photos, or there is one person only.
+        ValueError: if `margin` is negative, the shapes do not fit, an embedding is not finite, no person has
+            two photos, or there is only one person.
+
+    Reference:
+        Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.4.
 
     Example:
         >>> triplets = sample_violating_triplets([[0.0], [1.0], [0.5]], ["Ada", "Ada", "Bob"], margin=0.5)
         >>> sorted(triplets.tolist())
         [[0, 1, 2], [1, 0, 2]]
-
-    Reference:
-        Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.4.
     """
     if not margin >= 0:
         raise ValueError(f"`margin` must be at least 0. Received: margin={margin}")
@@ -143,7 +155,7 @@ def sample_violating_triplets(
         )
     rng = np.random.default_rng(seed)
     anchors = rng.permutation(anchors)
-    # The next photo of one's own in a random circle of the person's photos is never oneself.
+    # The positive is the next photo in a random circle of the person's photos, and so never the anchor.
     shuffled = rng.permutation(len(labels))
     grouped = shuffled[np.argsort(labels[shuffled], kind="stable")]
     first = np.cumsum(counts) - counts

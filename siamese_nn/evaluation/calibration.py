@@ -1,4 +1,4 @@
-"""From scores to probabilities: Platt scaling, fitted on validation pairs."""
+"""Turns scores into probabilities: Platt scaling, fitted on validation pairs."""
 
 import logging
 import math
@@ -17,15 +17,20 @@ class Calibration:
     """Turns a score into the probability of the same person: 1 / (1 + exp(-(slope * score + intercept))).
 
     Args:
-        slope: at least 0, so that a higher score is never less probable.
+        slope: a number, at least 0, so that a higher score is never less probable.
         intercept: the log-odds at a score of 0.
+
+    Example:
+        >>> calibration = Calibration(slope=2.0, intercept=-1.0)
+        >>> calibration.probability([0.5, 2.0]).round(2)
+        array([0.5 , 0.95])
     """
 
     slope: float
     intercept: float
 
     def probability(self, scores: ArrayLike) -> np.ndarray:
-        """Returns probabilities in [0, 1], of the shape of `scores`, for its share of same pairs.
+        """Returns probabilities in [0, 1], with the shape of `scores`, for its own share of same pairs.
 
         Raises:
             ValueError: if a score is not finite.
@@ -39,16 +44,19 @@ class Calibration:
             raise ValueError(
                 f"`scores` must be finite. Received: {(~np.isfinite(scores)).sum()} that are not"
             )
-        with np.errstate(over="ignore"):  # of the exponential, whose infinity gives 0
+        with np.errstate(over="ignore"):  # an infinite exponential correctly gives 0
             return 1 / (1 + np.exp(-(self.slope * scores + self.intercept)))
 
     def log_likelihood_ratio(self, scores: ArrayLike, *, share_of_same: float = 0.5) -> np.ndarray:
-        """Returns how much more likely scores are of one person than of two, as natural logarithms.
+        """Returns log-likelihood ratios: how much likelier the scores are for one person than for two.
 
         Args:
-            scores: numbers, of any shape.
-            share_of_same: the share of same pairs among those that the calibration was fitted on, in (0, 1),
-                whose log-odds are taken off.
+            scores: numbers of any shape.
+            share_of_same: the share of same pairs in the calibration's pairs, in (0, 1). Its log-odds are
+                subtracted.
+
+        Returns:
+            Natural logarithms, with the shape of `scores`.
 
         Raises:
             ValueError: if `share_of_same` is out of range.
@@ -65,28 +73,31 @@ class Calibration:
 def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
     """Fits a logistic curve to the scores of validation pairs (Platt scaling).
 
-    The targets are Platt's, a little inside 0 and 1, so that the curve of perfectly separated pairs stays
-    finite. Scores that rank pairs no better than chance, or worse, get the best curve that does not fall: a
-    flat one, where every pair has the share of same pairs as its probability. A warning is logged then.
+    The targets are Platt's, slightly inside 0 and 1, so that the curve for perfectly separated pairs stays
+    finite. Scores that rank pairs no better than chance get the best curve that does not fall. It is flat:
+    every pair has the share of same pairs as its probability. A warning is logged then.
 
     Args:
-        scores: `(n,)` floats of validation pairs, of any scale, higher is more alike.
+        scores: `(n,)` floats of validation pairs, on any scale; higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
+
+    Returns:
+        The calibration.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
+
+    Reference:
+        Platt, "Probabilistic outputs for support vector machines",
+        Advances in Large Margin Classifiers, 1999.
 
     Example:
         >>> calibration = fit_platt([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 0, 1, 0, 1, 1])
         >>> calibration.probability([2.5, 5.0]).round(2)
         array([0.5 , 0.79])
-
-    Reference:
-        Platt, "Probabilistic outputs for support vector machines",
-        Advances in Large Margin Classifiers, 1999.
     """
     from sklearn.linear_model import (
-        LogisticRegression,  # takes a second, and to use a calibration needs it not
+        LogisticRegression,  # its import takes a second, and using a calibration does not need it
     )
 
     scores, same = checked_scores(scores, same)
@@ -95,7 +106,7 @@ def fit_platt(scores: ArrayLike, same: ArrayLike) -> Calibration:
     slope, centre = 0.0, scores.mean()
     if np.ptp(scores):
         scale = scores.std()
-        # A target between 0 and 1 is the pair twice, once with each label, with weights that sum to 1.
+        # A target between 0 and 1 becomes two pairs, one for each label, with weights that sum to 1.
         regression = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(
             np.tile((scores - centre) / scale, 2)[:, None],
             np.repeat([1, 0], n),

@@ -1,4 +1,4 @@
-"""Scores, labels and people's names as figures need them; a `ValueError` says what is wrong with them."""
+"""Checks scores, labels and people's names; a `ValueError` says what is wrong with them."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def checked_scores(scores: ArrayLike, same: ArrayLike) -> tuple[np.ndarray, np.n
 
 
 def checked_identities(identities: Identities, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the names on the left and on the right, which must fit the labels."""
+    """Returns the names on the left and on the right, checked against the labels."""
     lengths = [len(side) for side in identities]
     if lengths != [len(same)] * 2:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How embeddings are compared: cosine, distance, PLDA's likelihood ratio, and normalised by a cohort."""
+"""Compares embeddings: by cosine, distance, PLDA's likelihood ratio, or scores normalised by a cohort."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,16 +12,28 @@ from .vectors import cosines, unit_length
 if TYPE_CHECKING:
     from .plda import Plda
 
-_BLOCK = 2**20  # scores at a time where each is computed on its own
+_BLOCK = 2**20  # scores at a time, if each is computed separately
 
 Blocks = Iterator[tuple[int, int, np.ndarray]]
 
 
 class Comparison(Protocol):
-    """A way of comparing embeddings. What `prepare` returns is what galleries keep, and the others take."""
+    """A way to compare embeddings. Galleries store what `prepare` returns; the other methods take it.
+
+    Example:
+        >>> class Manhattan:  # a comparison of your own needs these three methods
+        ...     def prepare(self, embeddings):
+        ...         return np.asarray(embeddings, np.float32)
+        ...     def pairs(self, left, right):
+        ...         return -np.abs(left - right).sum(axis=1)
+        ...     def blocks(self, left, right):
+        ...         yield 0, 0, -np.abs(left[:, None] - right).sum(axis=2)
+        >>> Manhattan().pairs(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+        array([-7.])
+    """
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns `(n, k)` float32 of a network's embeddings, `(n, d)`."""
+        """Returns the prepared form, `(n, k)` float32, of a network's embeddings, `(n, d)`."""
         ...
 
     def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -29,18 +41,24 @@ class Comparison(Protocol):
         ...
 
     def blocks(self, left: np.ndarray, right: np.ndarray) -> Blocks:
-        """Gives all scores of `left` with `right`, as `evaluation.compare_all` does."""
+        """Gives all scores of `left` with `right` in blocks, as `evaluation.compare_all` does."""
         ...
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """The cosine of two embeddings, from -1 to 1."""
+    """The cosine of two embeddings, from -1 to 1.
 
-    by_cosines: ClassVar = True  # whoever has the highest cosine has the highest score
+    Example:
+        >>> prepared = Cosine().prepare(np.array([[3.0, 4.0], [4.0, 3.0]]))
+        >>> Cosine().pairs(prepared[:1], prepared[1:]).round(2)
+        array([0.96], dtype=float32)
+    """
+
+    by_cosines: ClassVar = True  # the highest cosine has the highest score
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns them of length 1."""
+        """Returns the embeddings with length 1."""
         return unit_length(np.asarray(embeddings, np.float32))
 
     def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -55,10 +73,15 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Euclidean:
-    """The negative euclidean distance of two embeddings."""
+    """The negative euclidean distance of two embeddings.
+
+    Example:
+        >>> Euclidean().pairs(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]]))
+        array([-5.], dtype=float32)
+    """
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns them as they are."""
+        """Returns the embeddings unchanged."""
         return np.asarray(embeddings, np.float32)
 
     def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -81,12 +104,23 @@ class LikelihoodRatio:
 
     It is an inner product: with `z` an embedding in PLDA's directions and `b` the variances between people,
     score = `A . A' - q - q'`, where `A = z sqrt(b / (1 + 2 b))`.
+
+    Args:
+        plda: the fitted model, from `evaluation.fit_plda`.
+
+    Example:
+        >>> from siamese_nn.evaluation import Plda
+        >>> comparison = LikelihoodRatio(Plda(np.zeros(2), np.eye(2), between=np.array([4.0, 1.0])))
+        >>> prepared = comparison.prepare(np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]))
+        >>> alike, apart = comparison.pairs(prepared[[0, 0]], prepared[[1, 2]])
+        >>> bool(alike > 0 > apart)
+        True
     """
 
     plda: "Plda"
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns `A`, and as last column `q`."""
+        """Returns `A`, with `q` as the last column."""
         between = self.plda.between
         centred = unit_length(np.asarray(embeddings, np.float64)) - self.plda.mean
         along = centred @ self.plda.directions
@@ -109,12 +143,14 @@ class LikelihoodRatio:
 
 @dataclass(frozen=True, eq=False)
 class NormalizedScores:
-    """Adaptive s-norm: in standard deviations above the scores of both photos with a cohort of other people.
+    """Adaptive s-norm: scores in standard deviations above those of both photos with a cohort.
+
+    The cohort consists of other people, who are in none of the measured pairs.
 
     Args:
-        inner: how embeddings are compared before that.
-        cohort: prepared embeddings of the cohort, one for each person, `(m, k)`; the people are in no figure.
-        top: how many of the cohort's highest scores with a photo make its mean and standard deviation, from 2
+        inner: the comparison whose scores are normalised.
+        cohort: prepared embeddings of the cohort, one per person, `(m, k)`.
+        top: how many of the cohort's highest scores with a photo give its mean and standard deviation, from 2
             to m.
 
     Raises:
@@ -123,6 +159,14 @@ class NormalizedScores:
     Reference:
         Matejka, Novotny, Plchot, Burget, Diez and Cernocky, "Analysis of score normalization in multilingual
         speaker recognition", Interspeech 2017, section 2.3.
+
+    Example:
+        >>> cohort = Cosine().prepare(np.random.default_rng(0).normal(size=(50, 8)))
+        >>> comparison = NormalizedScores(Cosine(), cohort, top=20)
+        >>> prepared = comparison.prepare(np.eye(8)[[0, 0, 1]])
+        >>> alike, apart = comparison.pairs(prepared[[0, 0]], prepared[[1, 2]])
+        >>> bool(alike > 3 > apart)  # standard deviations above the scores with the cohort
+        True
     """
 
     inner: Comparison
@@ -136,7 +180,7 @@ class NormalizedScores:
             )
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns what `inner` prepares, and as last columns the mean and the standard deviation."""
+        """Returns what `inner` prepares, with mean and standard deviation as the last columns."""
         prepared = self.inner.prepare(embeddings)
         return np.column_stack([prepared, self._spread(prepared)]).astype(np.float32)
 
@@ -145,7 +189,7 @@ class NormalizedScores:
         for row, column, block in self.inner.blocks(prepared, self.cohort):
             scores[row : row + len(block), column : column + block.shape[1]] = block
         highest = -np.partition(-scores, self.top - 1, axis=1)[:, : self.top]
-        # A photo of the cohort itself, or copies of one, could have no spread.
+        # Without this, a cohort of copies of one photo would have no spread.
         least = np.finfo(np.float32).eps * np.maximum(np.abs(highest).max(axis=1), 1)
         return np.column_stack([highest.mean(axis=1), np.maximum(highest.std(axis=1), least)])
 
@@ -172,7 +216,7 @@ def all_scores(comparison: Comparison, prepared: np.ndarray) -> np.ndarray:
 
 
 def _distances(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Euclidean distances of all of `left` to all of `right`, float32."""
+    """Returns the euclidean distances of all of `left` to all of `right`, float32."""
     left, right = left.astype(np.float64), right.astype(np.float64)
     squares = (left**2).sum(axis=1)[:, None] - 2 * left @ right.T + (right**2).sum(axis=1)
     return np.sqrt(np.maximum(squares, 0)).astype(np.float32)

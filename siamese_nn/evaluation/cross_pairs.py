@@ -1,4 +1,4 @@
-"""All pairs that the photos of some people form: how many of one person are missed at a false match rate."""
+"""Measures all pairs of some people's photos: the false non-match rate at given false match rates."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +14,9 @@ from .search import score_blocks
 from .vectors import unit_length
 
 FALSE_MATCH_RATES = (0.1, 0.01, 0.001, 0.0001)
-_GROUPS = 32  # of people, each left out in turn
-_ROWS = 256  # photos whose scores with all others are held at a time
-_BINS = 2**15  # at least so many steps between the lowest score and the highest
+_GROUPS = 32  # of people; each is left out in turn
+_ROWS = 256  # photos whose scores with all others are in memory at a time
+_BINS = 2**15  # the least number of steps between the lowest and the highest score
 
 Blocks = Iterable[tuple[int, int, np.ndarray]]
 Compare = Callable[[np.ndarray, np.ndarray], Blocks]
@@ -24,20 +24,34 @@ Compare = Callable[[np.ndarray, np.ndarray], Blocks]
 
 @dataclass(frozen=True)
 class AllPairsReport:
-    """The figures of all pairs among some people's photos, in the words of ISO/IEC 19795-1 and of NIST.
+    """The figures of all pairs of some people's photos, in the terms of ISO/IEC 19795-1 and NIST.
 
     Args:
-        n_photos: photos.
-        n_people: people on them.
-        n_people_twice: those with two photos or more, by whom FNMR is estimated.
+        n_photos: the number of photos.
+        n_people: the number of people on them.
+        n_people_twice: people with two photos or more, who give the estimate of FNMR.
         n_same: pairs of photos of one person.
         n_different: pairs of photos of two people.
         fnmr_at_fmr: the lowest false non-match rate (the share of same pairs that are missed) at which the
             false match rate (the share of different pairs that match) is at most `"0.1"`, `"0.01"`,
             `"0.001"`, `"0.0001"`. `None` with fewer than 10 / FMR pairs of people: 15, 46, 143 and 448
-            people have as many.
-        thresholds: the scores from which on a pair matches then; `None` likewise. They fit these very
-            people: on others use those that were found on people held out.
+            people give enough.
+        thresholds: the scores from which a pair matches at these rates; `None` as above. They fit these
+            people. For other people choose thresholds on held-out people.
+
+    Example:
+        >>> people = np.repeat(np.arange(50), 2)  # two photos each
+        >>> report = all_pairs(np.eye(50)[people], people)  # vectors that tell all of them apart
+        >>> report.n_same, report.fnmr_at_fmr["0.01"].estimate
+        (50, 0.0)
+        >>> print(report.table().get_string(fields=["Figure", "Value"], start=1, end=4))
+        +------------------+-----------------------------------------+
+        | Figure           | Value                                   |
+        +------------------+-----------------------------------------+
+        | Pairs            | 50 same, 4,900 different, of 100 photos |
+        | FNMR at FMR 0.1  | 0.0000                                  |
+        | FNMR at FMR 0.01 | 0.0000                                  |
+        +------------------+-----------------------------------------+
     """
 
     n_photos: int
@@ -70,27 +84,31 @@ class AllPairsReport:
 def all_pairs(
     embeddings: ArrayLike, people: Sequence | np.ndarray, *, compare: Compare | None = None, seed: int = 0
 ) -> AllPairsReport:
-    """Measures all pairs that photos form, and not only those of a pair file, in flat memory.
+    """Measures all pairs of photos, and not only those of a pair file, in constant memory.
 
-    Each person counts alike, and each pair of two people, however many photos they have: a pair of people
-    counts with the share of their pairs of photos that match, a person with the share of theirs that don't.
-    With one pair of photos each these are the plain shares. Thresholds lie on a grid of at least 32,768 steps
-    from the lowest score to the highest; at each of them the rates are exact.
+    All people have the same weight, and so have all pairs of people, regardless of their numbers of photos. A
+    pair of people counts with the share of their pairs of photos that match; a person counts with the share
+    of their pairs that do not match. With one pair of photos each, these are the plain shares. Thresholds are
+    on a grid of at least 32,768 steps from the lowest to the highest score; the rates at each are exact.
 
-    The intervals are a jackknife over groups of people: 32 groups, as far as there are people, are left out
-    in turn, and the threshold is found anew without them. Leaving out single people would not do for
-    a figure with a quantile in it.
+    The intervals are a jackknife over groups of people. 32 groups, if there are enough people, are left out
+    in turn, and the threshold is found again without them. Leaving out single people would be wrong for a
+    figure that contains a quantile.
 
     Args:
         embeddings: `(n, d)` finite numbers, the photos' vectors.
-        people: who is on the photos, `n` names or numbers.
-        compare: a function of some embeddings and of others that gives their scores, higher is more alike, in
+        people: the person on each photo, `n` names or numbers.
+        compare: a function of two arrays of embeddings that gives their scores, higher is more alike, in
             blocks as `compare_all` does: the first row, the first column, and the scores. For a model of
-            `siamese_nn.models` it is `functools.partial(compare_all, model)`. `None` takes the cosine.
-        seed: of the groups.
+            `siamese_nn.models` it is `functools.partial(compare_all, model)`. `None` uses the cosine.
+        seed: the seed of the groups.
+
+    Returns:
+        The report.
 
     Raises:
-        ValueError: if the shapes don't fit, a number is not finite, or fewer than two people have two photos.
+        ValueError: if the shapes do not fit, a number is not finite, or fewer than two people have two
+            photos.
 
     Reference:
         ISO/IEC 19795-1:2021 (the rates).
@@ -113,7 +131,7 @@ def all_pairs(
     photos_each = np.bincount(people)
     twice = photos_each >= 2
     n_people, n_twice = len(names), int(twice.sum())
-    # Those with two photos are dealt out first, so that each group has its share of them.
+    # People with two photos are distributed first, so that each group gets its share of them.
     order = np.lexsort((np.random.default_rng(seed).random(n_people), ~twice))
     n_groups = min(n_people, _GROUPS)
     group = np.empty(n_people, np.int64)
@@ -122,15 +140,15 @@ def all_pairs(
     low, high = np.inf, -np.inf
     for _, _, block in _blocks(embeddings, compare):
         low, high = min(low, float(block.min())), max(high, float(block.max()))
-    rounding = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)  # of scores that are all alike
+    rounding = max(abs(low), abs(high)) * float(np.finfo(np.float32).eps)  # if all scores are equal
     extent = max(high - low, rounding, float(np.finfo(np.float32).tiny))
-    # A power of two, by which a division is exact.
+    # A power of two, so that a division by it is exact.
     step = 2.0 ** math.floor(math.log2(extent / _BINS))
     first = math.floor(low / step)
     n_bins = math.floor(high / step) - first + 2  # the last one is above all scores
 
     same, different = np.zeros((n_groups, n_bins)), np.zeros(n_bins)
-    touched = np.zeros((n_groups, n_bins))  # what each group has a part in
+    touched = np.zeros((n_groups, n_bins))  # the pairs in which each group takes part
     for left, right, scores in pairs_of_photos(embeddings, compare):
         bins = (np.floor(scores / step) - first).astype(np.int64)
         left, right = people[left], people[right]
@@ -165,14 +183,14 @@ def all_pairs(
 
 
 def in_words(interval: tuple[float, float] | None) -> str:
-    """Shows an interval in a table."""
+    """Formats an interval for a table."""
     return "not known" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def checked_people(
     embeddings: ArrayLike, people: Sequence | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns embeddings, the people's names, and the number of who is on each photo."""
+    """Returns the embeddings, the people's names, and the index of the person on each photo."""
     try:
         embeddings, people = np.asarray(embeddings), np.asarray(people)
     except ValueError as error:
@@ -203,7 +221,7 @@ def checked_people(
 
 
 def _blocks(embeddings: np.ndarray, compare: Compare | None) -> Blocks:
-    """Scores in blocks, with each index of a row and of a column once; some pairs come in both orders."""
+    """Gives scores in blocks that cover every pair at least once; some pairs come in both orders."""
     if compare is None:
         embeddings, compare = unit_length(embeddings.astype(np.float32)), score_blocks
     for start in range(0, len(embeddings), _ROWS):
@@ -216,7 +234,7 @@ def _blocks(embeddings: np.ndarray, compare: Compare | None) -> Blocks:
 def pairs_of_photos(
     embeddings: np.ndarray, compare: Compare | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Each pair of photos once: the left ones, the right ones, and their scores."""
+    """Gives each pair of photos once: the left ones, the right ones, and their scores."""
     for row, column, block in _blocks(embeddings, compare):
         left, right = np.nonzero(column + np.arange(block.shape[1]) > row + np.arange(len(block))[:, None])
         yield row + left, column + right, block[left, right].astype(np.float64)
@@ -227,14 +245,14 @@ def _counts(groups: np.ndarray, bins: np.ndarray, weights: np.ndarray, shape: tu
 
 
 def _fnmr(same: np.ndarray, different: np.ndarray, fmr: float) -> tuple[int, float]:
-    """The first step from which on at most the share `fmr` of `different` lies; of `same` what lies below."""
+    """Returns the first step with at most the share `fmr` of `different` above, and FNMR there."""
     matches = np.cumsum(different[::-1])[::-1]
     place = int(np.argmax(matches <= (fmr + 1e-12) * matches[0]))
     return place, float(same[:place].sum() / same.sum())
 
 
 def score_square(embeddings: np.ndarray, compare: Compare | None) -> np.ndarray:
-    """All scores among few photos, `(n, n)`, the one that is asked for in rows."""
+    """Returns all scores among a few photos, `(n, n)`; rows are the probes."""
     if compare is None:
         embeddings, compare = unit_length(embeddings.astype(np.float32)), score_blocks
     scores = np.empty((len(embeddings), len(embeddings)))

@@ -16,20 +16,25 @@ from .cross_pairs import Compare, checked_people, in_words, pairs_of_photos
 from .intervals import Rate, interval_of_cost, interval_of_share, jackknife_error, least_count
 from .likelihood import Cost
 
-LEAST_PEOPLE = 10  # of a group that is judged
+LEAST_PEOPLE = 10  # in a group that gets rates
 
 
 @dataclass(frozen=True)
 class GroupRates:
-    """A group's rates, or those of two groups' people with each other.
+    """The rates of a group, or those between two groups.
 
     Args:
-        groups: one group's name twice, or those of two groups.
-        n_people: the people of the one group; of two groups those of both.
-        n_people_twice: those of the one group with two photos or more; 0 of two groups.
-        n_pairs: pairs of two people, one of each group.
-        fmr: the share of such pairs that match; `None` where there are too few to judge.
-        fnmr: the share of same pairs that don't match; `None` where there are too few, and of two groups.
+        groups: the group's name twice, or the names of two groups.
+        n_people: the number of people in the group, or in both groups.
+        n_people_twice: the people of the group with two photos or more; 0 for two groups.
+        n_pairs: pairs of two people, one from each group.
+        fmr: the share of these pairs that match; `None` if there are too few.
+        fnmr: the share of same pairs that do not match; `None` if there are too few, and for two groups.
+
+    Example:
+        >>> rates = GroupRates(("women", "men"), 40, 0, 400, fmr=Rate(0.01, (0.005, 0.02)), fnmr=None)
+        >>> rates.fmr.estimate
+        0.01
     """
 
     groups: tuple[str, str]
@@ -45,12 +50,24 @@ class GroupReport:
     """The rates of groups of people at one threshold.
 
     Args:
-        threshold: the score from which on a pair matches.
-        everybody: the rates of all people together, whatever their group.
-        rates: of each group, and of each two groups.
-        fmr_ratio: the highest FMR of a judged group over the lowest one. `None` with fewer than two judged
-            groups, or where the lowest is 0.
-        fnmr_ratio: likewise of FNMR.
+        threshold: the score from which a pair matches.
+        everybody: the rates of all people together.
+        rates: the rates of each group, and of each two groups.
+        fmr_ratio: the highest FMR of a group divided by the lowest. `None` if fewer than two groups have one,
+            or the lowest is 0.
+        fnmr_ratio: the same for FNMR.
+
+    Example:
+        >>> people = np.repeat([f"person {i}" for i in range(40)], 2)
+        >>> groups = {name: "even" if name[-1] in "02468" else "odd" for name in people}
+        >>> report = rates_by_group(np.eye(40)[np.arange(80) // 2], people, groups, threshold=0.5)
+        >>> print(report.table().get_string(fields=["Group", "Pairs of people", "FMR"], end=2))
+        +-----------+-----------------+---------+
+        | Group     | Pairs of people | FMR     |
+        +-----------+-----------------+---------+
+        | everybody | 780             | 0       |
+        | even      | 190             | too few |
+        +-----------+-----------------+---------+
     """
 
     threshold: float
@@ -64,16 +81,16 @@ class GroupReport:
         return asdict(self)
 
     def needed(self) -> tuple[int | None, int | None]:
-        """The pairs of people that FMR needs, and the people with two photos that FNMR needs, of a group.
+        """Returns how many pairs of people FMR needs, and how many people with two photos FNMR needs.
 
-        `None` where no number is enough, as there is no error at all.
+        `None` if no number is enough, because there is no error at all.
         """
         rates = self.everybody.fmr, self.everybody.fnmr
         fmr, fnmr = (least_count(rate.estimate) if rate and rate.estimate else None for rate in rates)
         return fmr, fnmr
 
     def table(self) -> PrettyTable:
-        """Returns a row a group, then one for each two groups, in words where there is no number."""
+        """Returns a table with one row per group and per two groups; words replace missing numbers."""
         header = ["Group", "People", "Pairs of people", "FMR", "95% interval", "FNMR", "95% interval "]
         table = PrettyTable(header, align="l")
         for row in [self.everybody, *self.rates]:
@@ -95,27 +112,30 @@ def rates_by_group(
     threshold: float,
     compare: Compare | None = None,
 ) -> GroupReport:
-    """Measures each group of people, and each two groups, at one threshold: all pairs that photos form.
+    """Measures all pairs of photos within each group of people and between groups, at one threshold.
 
-    As in `all_pairs` each person counts alike, and each pair of two people. The intervals are a jackknife
-    over people. A group is judged on a rate only where it would show 10 errors if its rate were that of
-    everybody: it needs 10 / FMR pairs of people, or 10 / FNMR people with two photos, and 10 people in
-    either case. The highest and the lowest rate are chosen by their values, so that their ratio is above 1 by
-    chance alone where groups are alike; its interval doesn't know that.
+    As in `all_pairs`, all people have the same weight, and so have all pairs of people. The intervals are a
+    jackknife over people. A group gets a rate only if it would show 10 errors at the rate of everybody: it
+    needs 10 / FMR pairs of people, or 10 / FNMR people with two photos, and 10 people in either case. The
+    highest and the lowest rate are chosen by their values. So their ratio is above 1 by chance even if the
+    groups are alike, and its interval does not correct for that.
 
     Args:
         embeddings: `(n, d)` finite numbers, the photos' vectors.
-        people: who is on the photos, `n` names.
-        groups: of each person the group, as `read_groups` reads it; others than `people` may be in it. Names
-            are compared as `require_unseen` does, where none is written alike.
-        threshold: a pair matches from this score on. Choose it on other people: see `choose_threshold`. Those
-            of `Verifier.threshold` and `AllPairsReport.thresholds` know their people.
-        compare: as for `all_pairs`; `None` takes the cosine.
+        people: the person on each photo, `n` names.
+        groups: the group of each person, as `read_groups` returns it; it may contain other people, too. A
+            name that is not in it is compared as in `require_unseen`.
+        threshold: a pair matches from this score on. Choose it on other people; see `choose_threshold`.
+            `Verifier.threshold` and `AllPairsReport.thresholds` record their people.
+        compare: as in `all_pairs`; `None` uses the cosine.
+
+    Returns:
+        The report.
 
     Raises:
-        IdentityLeakError: if `threshold` knows that it was chosen on somebody of `people`.
-        ValueError: if the shapes don't fit, a number is not finite, fewer than two people have two photos, or
-            somebody has no group.
+        IdentityLeakError: if `threshold` records that it was chosen on a person of `people`.
+        ValueError: if the shapes do not fit, a number is not finite, fewer than two people have two photos,
+            or a person has no group.
 
     Reference:
         ISO/IEC 19795-10:2024 (differential performance across demographic groups).
@@ -153,7 +173,7 @@ def rates_by_group(
         )
     labels, group = np.unique([grouped[str(name)] for name in names], return_inverse=True)
     photos_each = np.bincount(people)
-    matches = np.zeros((len(names), len(labels)))  # of each person, with those of each group
+    matches = np.zeros((len(names), len(labels)))  # of each person with each group
     missed = np.zeros(len(names))
     for left, right, scores in pairs_of_photos(embeddings, compare):
         above = scores >= threshold
@@ -185,7 +205,7 @@ def rates_by_group(
 
 
 def groups_of(people: Iterable[str], groups: Mapping[str, str]) -> dict[str, str]:
-    """Finds people's groups, by the name itself or else by its `spelling`; who has none is not in the result.
+    """Finds people's groups by name, or else by `spelling`. People without a group are left out.
 
     Example:
         >>> groups_of(["ada_lovelace", "Bo"], {"Ada Lovelace": "before 1900"})
@@ -195,24 +215,32 @@ def groups_of(people: Iterable[str], groups: Mapping[str, str]) -> dict[str, str
     for name, group in groups.items():
         spelt.setdefault(spelling(name), set()).add(group)
     found = {name: {groups[name]} if name in groups else spelt.get(spelling(name), set()) for name in people}
-    # Two groups: nobody knows whose of the two names it is.
+    # With two groups it is not clear which of the two names is meant.
     return {name: own.pop() for name, own in found.items() if len(own) == 1}
 
 
 def read_groups(path: str | os.PathLike, *, column: str | None = None) -> dict[str, str]:
-    """Reads of each person the group from a CSV file: a header, `person,group,...`, and a line a person.
+    r"""Reads each person's group from a CSV file: a header, `person,group,...`, and one line per person.
 
     Args:
         path: the file, UTF-8.
-        column: the column that holds the group, where there are several; `None` takes the one behind
-            `person`, which must be the first.
+        column: the column of the group, if there are several; `None` uses the column after `person`, which
+            must be the first.
 
     Returns:
         The groups by person.
 
     Raises:
-        ValueError: if the file is no such table; line and remedy are named.
-        OSError: if it can't be read.
+        ValueError: if the file is not such a table. The message names line and remedy.
+        OSError: if the file cannot be read.
+
+    Example:
+        >>> rows = "person,group,born\nAda Lovelace,women,1815\nAlan Turing,men,1912\n"
+        >>> _ = Path("groups.csv").write_text(rows)
+        >>> read_groups("groups.csv")
+        {'Ada Lovelace': 'women', 'Alan Turing': 'men'}
+        >>> read_groups("groups.csv", column="born")["Ada Lovelace"]
+        '1815'
     """
     path = Path(path)
     try:
@@ -259,17 +287,17 @@ def _rates(
     needed: tuple[int | None, int | None] = (3, 2),
     least_people: int = 0,
 ) -> tuple[GroupRates, float, float]:
-    """Rates with their errors, of one group (`a` and `b` are the same people) or two.
+    """Returns rates with their errors, of one group (`a` and `b` are the same people) or of two.
 
     Args:
-        names: the groups.
-        a: who is in the first group.
-        b: who is in the second one.
-        matches: of each person, how many people of the other group (or their own) match, in shares.
-        missed: of each person, the share of same pairs that don't match.
-        twice: who has two photos or more.
-        needed: pairs of people, and people with two photos, to be judged by.
-        least_people: of a group.
+        names: the names of the groups.
+        a: bool, the people of the first group.
+        b: bool, the people of the second group.
+        matches: how many people of the other group (or their own) match each person, in shares.
+        missed: the share of each person's same pairs that do not match.
+        twice: bool, the people with two photos or more.
+        needed: the pairs of people, and the people with two photos, that the rates need.
+        least_people: the people that a group needs.
     """
     one = names[0] == names[1]
     n_a, n_b = int(a.sum()), int(b.sum())
@@ -281,7 +309,7 @@ def _rates(
     if least >= least_people and needed[0] is not None and n_pairs >= max(needed[0], 3):
         total = matches[a].sum() / (2 if one else 1)
         sides = [(a, n_b - 1 if one else n_b)] if one else [(a, n_b), (b, n_a)]
-        # Without one person, all of that one's pairs are gone.
+        # Leaving out a person leaves out all pairs of that person.
         errors = [
             jackknife_error((total - matches[side]) / (n_pairs - n_others))
             for side, n_others in sides
@@ -299,9 +327,9 @@ def _rates(
 
 
 def _ratio(rates: list[tuple[Rate | None, float, int]]) -> Cost | None:
-    """The highest over the lowest of judged rates, given with errors and numbers of people.
+    """Returns the highest rate divided by the lowest, given with errors and numbers of people.
 
-    The groups hold different people, and so their errors are independent.
+    The groups contain different people, so that their errors are independent.
     """
     judged = [(rate.estimate, error, n) for rate, error, n in rates if rate is not None]
     if len(judged) < 2 or min(judged)[0] <= 0:
@@ -312,7 +340,7 @@ def _ratio(rates: list[tuple[Rate | None, float, int]]) -> Cost | None:
 
 
 def ratio_in_words(ratio: Cost | None) -> tuple[str, str]:
-    """Shows a ratio and its interval."""
+    """Formats a ratio and its interval."""
     if ratio is None:
         return "not known", ""
     return f"{ratio.estimate:.2f}", "{:.2f} to {:.2f}".format(*ratio.interval) if ratio.interval else ""

@@ -1,4 +1,4 @@
-"""95% intervals over people, since pairs share people; those of a report by a bootstrap over them."""
+"""95% intervals over people, since pairs share people. Reports use a bootstrap over people."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,37 +8,47 @@ import numpy as np
 RESAMPLES = 1000
 FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)
 FIGURES = ("accuracy", "auc", "eer", *map(str, FALSE_ACCEPT_RATES))
-_CELLS = 2_000_000  # resamples times pairs held at a time: 16 MB an array
+_CELLS = 2_000_000  # resamples times pairs in memory at a time: 16 MB per array
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A share, in [0, 1], and its 95% interval over people, (low, high); `None` where they show no spread."""
+    """A share, in [0, 1], and its 95% interval over people, (low, high).
+
+    Args:
+        estimate: the share.
+        interval: the interval; `None` if the people show no spread.
+
+    Example:
+        >>> missed = Rate(0.1, (0.05, 0.2))
+        >>> missed.complement()
+        Rate(estimate=0.9, interval=(0.8, 0.95))
+    """
 
     estimate: float
     interval: tuple[float, float] | None
 
     def complement(self) -> "Rate":
-        """Returns the share of all others."""
+        """Returns 1 minus the share, with its interval."""
         low, high = self.interval or (0.0, 0.0)
         return Rate(1 - self.estimate, None if self.interval is None else (1 - high, 1 - low))
 
 
 def least_count(rate: float) -> int:
-    """How many it takes to show 10 errors at such a rate; of fewer nothing is said about it."""
+    """Returns how many trials show 10 errors at this rate. With fewer, the rate is not reported."""
     return int(np.ceil(10 / rate - 1e-6))
 
 
 def interval_of_share(estimate: float, error: float, degrees: int) -> tuple[float, float] | None:
-    """Finds the 95% interval of a share, normal in its log-odds, so that it stays within 0 and 1.
+    """Finds the 95% interval of a share. It is normal in the log-odds, so that it stays within 0 and 1.
 
     Args:
         estimate: the share.
         error: its standard error.
-        degrees: of freedom, for the quantile of Student's t: people, less 1.
+        degrees: the degrees of freedom of Student's t: the number of people minus 1.
 
     Returns:
-        Its ends (low, high); `None` where the error is 0, or the share 0 or 1.
+        The ends (low, high); `None` if the error is 0, or the share is 0 or 1.
     """
     if not error > 0 or not 0 < estimate < 1:
         return None
@@ -51,7 +61,7 @@ def interval_of_share(estimate: float, error: float, degrees: int) -> tuple[floa
 
 
 def interval_of_cost(estimate: float, error: float, degrees: int) -> tuple[float, float] | None:
-    """Finds the 95% interval of a cost, or of a ratio, normal in its logarithm: see `interval_of_share`."""
+    """Finds the 95% interval of a cost or ratio, normal in its logarithm; see `interval_of_share`."""
     if not error > 0 or not estimate > 0:
         return None
     reach = _student_t(degrees) * error / estimate
@@ -59,14 +69,14 @@ def interval_of_cost(estimate: float, error: float, degrees: int) -> tuple[float
 
 
 def _student_t(degrees: int) -> float:
-    """Its quantile for an interval of 95%."""
+    """Returns Student's quantile for an interval of 95%."""
     from scipy.stats import t  # takes half a second to import
 
     return t.ppf(0.975, degrees)
 
 
 def jackknife_error(left_out: np.ndarray) -> float:
-    """The standard error of a figure, by its values without each of the people (or groups) in turn."""
+    """Returns the standard error of a figure, from its values without each person (or group) in turn."""
     n = len(left_out)
     return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum()))
 
@@ -79,27 +89,27 @@ def bootstrap_intervals(
     threshold: float,
     seed: int = 0,
 ) -> dict[str, tuple[float, float] | None]:
-    """Finds 95% intervals of the figures of `verification_report`, over other people than these.
+    """Finds 95% intervals of the figures of `verification_report`, for other people from the same population.
 
-    People are drawn with replacement. A pair of one person counts as often as the person was drawn, a pair
-    of two people as often as the product of their two numbers. The product gives the right variance for what
-    pairs share, but counts each different pair's own noise three times. The two extra shares are subtracted,
-    as multi-way clustering does it: the variance is that of the bootstrap over people, less twice that of
-    one over the different pairs alone, and never less than that of one over all pairs. The interval is
-    normal in the log-odds of the figure, with the quantile of Student's t for as many people, so that it
-    stays within 0 and 1 and allows for few people.
+    People are drawn with replacement. A pair of one person counts as often as the person was drawn; a pair of
+    two people counts as often as the product of their two numbers. The product gives the right variance for
+    what pairs share, but counts each different pair's own noise three times. The two extra parts are
+    subtracted, as in multi-way clustering: the variance is that of the bootstrap over people, minus twice
+    that of a bootstrap over the different pairs, and at least that of a bootstrap over all pairs. The
+    interval is normal in the log-odds of the figure, with Student's t quantile for this number of people. So
+    it stays within 0 and 1, and is wider for few people.
 
     Args:
         scores: `(n,)` finite floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people; both occur.
         identities: the people on the left and on the right of each pair, `(n,)` names each.
         threshold: a pair counts as same from this score on.
-        seed: of the draw; the same one gives the same intervals.
+        seed: the seed of the draw; the same seed gives the same intervals.
 
     Returns:
         The intervals of `"accuracy"`, `"auc"`, `"eer"`, and of the TAR at the FAR `"0.1"`, ...,
-        each (low, high); `None` where the resamples know no spread: of a figure that is 0 or 1,
-        such as the AUC of a perfect separation.
+        each (low, high); `None` if the resamples have no spread, as for a figure that is 0 or 1, such as the
+        AUC of a perfect separation.
 
     Reference:
         Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), 2007 (the product, and its
@@ -151,7 +161,7 @@ def bootstrap_intervals(
 def _resample(
     scores: np.ndarray, same: np.ndarray, draw: Callable[[int], np.ndarray], threshold: float
 ) -> np.ndarray:
-    """Returns the figures of `RESAMPLES` draws, `(RESAMPLES, 6)`, less the draws that hold one class only."""
+    """Returns the figures of `RESAMPLES` draws, `(RESAMPLES, 6)`, without draws that hold only one class."""
     step = max(1, _CELLS // len(scores))
     counts = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
     figures = np.concatenate(
@@ -163,7 +173,7 @@ def _resample(
 def weighted_figures(
     scores: np.ndarray, same: np.ndarray, weights: np.ndarray, *, threshold: float
 ) -> np.ndarray:
-    """Measures many weightings of the same pairs at once, as scikit-learn's `sample_weight` does one by one.
+    """Measures many weightings of the same pairs at once, as scikit-learn does with each `sample_weight`.
 
     Args:
         scores: `(n,)` finite floats, higher is more alike.
@@ -173,13 +183,12 @@ def weighted_figures(
 
     Returns:
         For each weighting the `FIGURES`: accuracy, AUC, EER, and the TAR at each of the `FALSE_ACCEPT_RATES`,
-        `(b, 6)`; NaN where a class has no weight.
+        `(b, 6)`; NaN if a class has no weight.
     """
     scores, same = np.asarray(scores), np.asarray(same) == 1
     order = np.argsort(-scores, kind="stable")
     scores, same, weights = scores[order], same[order], np.asarray(weights, np.float64)[:, order]
-    # One point of the ROC curve for each distinct score, behind the last
-    # pair that has it, and one at the origin.
+    # One point of the ROC curve for each distinct score, after the last pair with it, and one at the origin.
     points = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
     accepted_same = np.cumsum(weights * same, axis=1)[:, points]
     accepted_different = np.cumsum(weights * ~same, axis=1)[:, points]
@@ -189,8 +198,7 @@ def weighted_figures(
     accuracy = weights @ ((scores >= threshold) == same) / weights.sum(axis=1).clip(np.finfo(float).tiny)
     heights = (true_positives[:, 1:] + true_positives[:, :-1]) / 2
     auc = (np.diff(false_positives, axis=1) * heights).sum(axis=1)
-    # The equal error rate lies where false positives less false negatives
-    # change sign, from -1 on the left to 1.
+    # The equal error rate is where false positives minus false negatives change sign, from -1 to 1.
     excess = false_positives + true_positives - 1
     rows, after = np.arange(len(excess)), np.maximum(np.argmax(excess >= 0, axis=1), 1)
     start, stop = excess[rows, after - 1], excess[rows, after]

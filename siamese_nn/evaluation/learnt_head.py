@@ -1,4 +1,4 @@
-"""The comparison that a pair model has learnt, as arrays: it is computed by NumPy alone."""
+"""The learnt comparison of a pair model, as arrays, computed with NumPy only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,25 +15,26 @@ _NUMBERS = 2**24  # of joined embeddings at a time, 64 MB
 
 @dataclass(frozen=True, eq=False)
 class LearntHead:
-    """Dense layers on what two embeddings are made into; the score is the probability of one person.
+    """Dense layers on two joined embeddings. The score is the probability of one person.
 
     Args:
-        join: what the first layer sees of two embeddings `(d,)`: `"difference"`, the distance of each number,
-            `(d,)`; `"cosine"`, theirs, `(1,)`; or `"both"`, one behind the other, `(2 d,)`.
-        layers: of each layer the matrix `(inputs, outputs)` and the bias `(outputs,)`. All but the last end
-            in ReLU. The last has 1 output, through a sigmoid, or 2, of which a softmax makes the probability
-            of the second.
+        join: the input of the first layer from two embeddings `(d,)`: `"difference"`, the absolute difference
+            of each number, `(d,)`; `"cosine"`, their cosine, `(1,)`; or `"both"`, one after the other,
+            `(2 d,)`.
+        layers: the matrix `(inputs, outputs)` and the bias `(outputs,)` of each layer. All but the last end
+            in ReLU. The last has 1 output with a sigmoid, or 2 with a softmax, of which the second is the
+            probability.
 
     Raises:
-        ValueError: if `join` is unknown, or the shapes don't fit each other.
+        ValueError: if `join` is unknown, or the shapes do not fit each other.
+
+    Reference:
+        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, section 3.1.
 
     Example:
         >>> head = LearntHead("difference", ((np.array([[-1.0], [-1.0]]), np.array([1.0])),))
         >>> head.pairs(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]])).tolist()
         [0.5]
-
-    Reference:
-        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, section 3.1.
     """
 
     join: str
@@ -56,7 +57,7 @@ class LearntHead:
             )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Returns all that `of_arrays` needs to make it again."""
+        """Returns the arrays from which `of_arrays` makes it again."""
         numbered = {
             f"{name}_{i}": own
             for i, layer in enumerate(self.layers)
@@ -66,14 +67,14 @@ class LearntHead:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LearntHead":
-        """Makes one of what `arrays` returned; others among them are left alone."""
+        """Makes a head from what `arrays` returned; ignores other arrays."""
         n_layers = sum(name.startswith("matrix_") for name in arrays)
         return cls(
             str(arrays["join"]), tuple((arrays[f"matrix_{i}"], arrays[f"bias_{i}"]) for i in range(n_layers))
         )
 
     def prepare(self, embeddings: np.ndarray) -> np.ndarray:
-        """Returns them as they are."""
+        """Returns the embeddings unchanged."""
         return np.asarray(embeddings, np.float32)
 
     def pairs(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What wrong and unsure answers cost: Cllr and the detection cost, as they are and at their least."""
+"""The cost of wrong and unsure answers: Cllr and the detection cost, actual and minimal."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,13 @@ from .intervals import interval_of_cost
 class Cost:
     """A cost of at least 0, and its 95% interval over people, (low, high).
 
-    The interval is `None` without people's names, and where they show no spread.
+    Args:
+        estimate: the cost.
+        interval: the interval; `None` without people's names, and if the people show no spread.
+
+    Example:
+        >>> cllr([0.0, 0.0], [1, 0])  # without names there is no interval
+        Cost(estimate=1.0, interval=None)
     """
 
     estimate: float
@@ -22,16 +28,19 @@ class Cost:
 
 
 def cllr(log_likelihood_ratios: ArrayLike, same: ArrayLike, *, identities: Identities | None = None) -> Cost:
-    """Measures likelihood ratios: the bits of information that a pair lacks for want of a better answer.
+    """Measures likelihood ratios by Cllr: the bits of information that are missing per pair.
 
-    Cllr = (mean of log2(1 + 1 / LR) over same pairs + mean of log2(1 + LR) over different ones) / 2. A
-    perfect answer costs 0, none at all (LR = 1) costs 1, and a sure and wrong one much more.
+    Cllr = (mean of log2(1 + 1 / LR) over same pairs + mean of log2(1 + LR) over different pairs) / 2. Perfect
+    answers cost 0, no answer at all (LR = 1) costs 1, and confident wrong answers cost much more.
 
     Args:
-        log_likelihood_ratios: `(n,)` natural logarithms, above 0 for the same person; of scores
-            `Calibration.log_likelihood_ratio` makes them, by a calibration that other people gave.
+        log_likelihood_ratios: `(n,)` natural logarithms, above 0 for the same person.
+            `Calibration.log_likelihood_ratio` makes them from scores, with a calibration from other people.
         same: `(n,)`, 1 for the same person and 0 for different people.
         identities: the people on the left and on the right, `n` names each, for the interval.
+
+    Returns:
+        The cost.
 
     Raises:
         ValueError: if the lengths differ, a number is not finite, only one class is present, or names
@@ -41,7 +50,7 @@ def cllr(log_likelihood_ratios: ArrayLike, same: ArrayLike, *, identities: Ident
         Bruemmer and du Preez, "Application-independent evaluation of speaker detection", Computer Speech &
         Language 20, 2006.
         Aronow, Samii and Assenova, "Cluster-robust variance estimation for dyadic data", Political Analysis
-        23(4), 2015 (the interval: errors of pairs that share somebody go together).
+        23(4), 2015 (the interval: errors of pairs that share a person are correlated).
 
     Example:
         >>> cllr([0.0, 0.0], [1, 0]).estimate
@@ -54,17 +63,20 @@ def cllr(log_likelihood_ratios: ArrayLike, same: ArrayLike, *, identities: Ident
 def min_cllr(scores: ArrayLike, same: ArrayLike, *, identities: Identities | None = None) -> Cost:
     """Finds the least Cllr that any rising curve from scores to likelihood ratios gives on these pairs.
 
-    It says how well scores tell people apart, and `cllr` less this, what the calibration loses. The curve is
-    the best one for these very pairs, so that the figure is a little optimistic, the more the fewer pairs.
+    It measures how well scores separate people. `cllr` minus this is what the calibration loses. The curve is
+    the best one for these pairs, so that the figure is a little optimistic, more so with few pairs.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        identities: as for `cllr`. The interval holds the curve fixed: near its minimum the cost doesn't
+        identities: as in `cllr`. The interval keeps the curve fixed: near its minimum the cost does not
             change with the curve.
 
+    Returns:
+        The cost.
+
     Raises:
-        ValueError: as `cllr`.
+        ValueError: as in `cllr`.
 
     Reference:
         Bruemmer and du Preez, 2006, section 5 (pool adjacent violators).
@@ -74,7 +86,7 @@ def min_cllr(scores: ArrayLike, same: ArrayLike, *, identities: Identities | Non
         0.0
     """
     scores, same = checked_scores(scores, same)
-    # With both classes of one weight, the curve is the probability at even odds.
+    # With equal weights of both classes, the curve is the probability at even odds.
     weights = np.where(same, 1 / same.sum(), 1 / (~same).sum())
     distinct, where = np.unique(scores, return_inverse=True)
     weight = np.bincount(where, weights)
@@ -92,22 +104,25 @@ def detection_cost(
     c_false: float = 1.0,
     identities: Identities | None = None,
 ) -> Cost:
-    """Measures decisions by likelihood ratios where one knows how rare the same person is (the actual DCF).
+    """Measures decisions by likelihood ratios when the share of same pairs is known (the actual DCF).
 
-    A pair counts as same where its likelihood ratio is at least c_false (1 - prior) / (c_miss prior). The
-    cost, c_miss prior FNMR + c_false (1 - prior) FMR, is divided by that of the better constant answer:
-    from 1 on, it would be better not to look at the photos.
+    A pair counts as same if its likelihood ratio is at least c_false (1 - prior) / (c_miss prior). The cost,
+    c_miss prior FNMR + c_false (1 - prior) FMR, is divided by that of the better constant answer. From 1 on,
+    a constant answer would be better.
 
     Args:
-        log_likelihood_ratios: as for `cllr`.
+        log_likelihood_ratios: as in `cllr`.
         same: `(n,)`, 1 for the same person and 0 for different people.
         prior: the share of same pairs in use, in (0, 1).
-        c_miss: what it costs to miss the same person, above 0.
-        c_false: what it costs to take two people for one, above 0.
-        identities: as for `cllr`.
+        c_miss: the cost of missing the same person, above 0.
+        c_false: the cost of taking two people for one, above 0.
+        identities: as in `cllr`.
+
+    Returns:
+        The cost.
 
     Raises:
-        ValueError: as `cllr`, or if a cost or the prior is out of range.
+        ValueError: as in `cllr`, or if a cost or the prior is out of range.
 
     Reference:
         NIST, "Speaker Recognition Evaluation Plan", 2019, section 3 (C_det, normalised).
@@ -130,18 +145,21 @@ def min_detection_cost(
     c_false: float = 1.0,
     identities: Identities | None = None,
 ) -> Cost:
-    """Finds the least detection cost that any threshold gives on these very pairs: optimistic (minimum DCF).
+    """Finds the least detection cost of any threshold on these pairs (minimum DCF), which is optimistic.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        prior: as for `detection_cost`, and so are the rest.
-        c_miss: what it costs to miss the same person, above 0.
-        c_false: what it costs to take two people for one, above 0.
-        identities: as for `cllr`. The interval holds the threshold fixed.
+        prior: the share of same pairs in use, in (0, 1).
+        c_miss: the cost of missing the same person, above 0.
+        c_false: the cost of taking two people for one, above 0.
+        identities: as in `cllr`. The interval keeps the threshold fixed.
+
+    Returns:
+        The cost.
 
     Raises:
-        ValueError: as `detection_cost`.
+        ValueError: as in `detection_cost`.
 
     Example:
         >>> min_detection_cost([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], prior=0.5).estimate
@@ -151,7 +169,7 @@ def min_detection_cost(
     share = _share_of_misses(prior, c_miss, c_false)
     distinct, where = np.unique(scores, return_inverse=True)
     gains = np.where(same, share / same.sum(), -(1 - share) / (~same).sum())
-    # By calling all same from the k-th distinct score on.
+    # The gain of calling all pairs same from the k-th distinct score on.
     gained = np.append(np.cumsum(np.bincount(where, gains)[::-1])[::-1], 0)
     return _decision_cost(where >= np.argmax(gained), same, share, identities)
 
@@ -172,7 +190,7 @@ def _decision_cost(
 
 
 def _mean_cost(costs: np.ndarray, same: np.ndarray, identities: Identities | None, share: float) -> Cost:
-    """`share` times the mean over same pairs, and the rest times that over different ones, with interval."""
+    """Returns `share` times the mean over same pairs plus (1 - `share`) times that over different pairs."""
     means = np.where(same, costs[same].mean(), costs[~same].mean())
     estimate = float(share * costs[same].mean() + (1 - share) * costs[~same].mean())
     if identities is None:
@@ -181,8 +199,8 @@ def _mean_cost(costs: np.ndarray, same: np.ndarray, identities: Identities | Non
     left, right = np.unique(np.concatenate(names), return_inverse=True)[1].reshape(2, -1)
     n_people = int(max(left.max(), right.max())) + 1
     errors = (costs - means) * np.where(same, share / same.sum(), (1 - share) / (~same).sum())
-    # Errors go together where pairs share somebody; those of the same two people share both, and are counted
-    # once.
+    # Errors of pairs that share a person are correlated. Pairs of the same two people share both, and are
+    # counted once.
     of_person = np.bincount(left, errors, n_people)
     of_person += np.bincount(right[~same], errors[~same], n_people)
     twos = np.unique(np.sort([left[~same], right[~same]], axis=0), axis=1, return_inverse=True)[1].ravel()

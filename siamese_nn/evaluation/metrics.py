@@ -1,4 +1,4 @@
-"""From scores to figures: NumPy, SciPy and scikit-learn, no TensorFlow."""
+"""Turns scores into figures, with NumPy, SciPy and scikit-learn, without TensorFlow."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -27,41 +27,55 @@ class VerificationReport:
     Args:
         n_same: pairs of one person.
         n_different: pairs of two people.
-        n_people: people on the pairs; `None` where their names were not given.
+        n_people: people in the pairs; `None` if their names were not given.
         threshold: the score from which a pair counts as same.
-        accuracy: share of pairs decided rightly at `threshold`.
-        accuracy_interval: over people, and never narrower than Wilson's over
-            pairs; Wilson's alone without names.
+        accuracy: share of pairs that `threshold` decides correctly.
+        accuracy_interval: the interval over people, at least as wide as Wilson's interval over pairs; without
+            names, Wilson's interval.
         auc: area under the ROC curve.
-        auc_interval: over people; `None` without names, or where no resample differs (a perfect separation).
+        auc_interval: the interval over people; `None` without names, or if no resample differs (a perfect
+            separation).
         eer: equal error rate, where false accepts and false rejects are equally frequent.
-        eer_interval: as `auc_interval`.
+        eer_interval: like `auc_interval`.
         tar_at_far: the highest true-accept rate at which the false-accept rate is at most `"0.1"`,
-            `"0.01"`, `"0.001"`, each at a threshold of its own. `None` with fewer than 3 / FAR
-            different pairs (30, 300, 3,000): even with none of those accepted one couldn't say, at 95%,
-            that the rate is met (the rule of three).
-        tar_intervals: of each of these, as `auc_interval`; `{}` without names.
+            `"0.01"`, `"0.001"`, each at its own threshold. `None` with fewer than 3 / FAR different pairs
+            (30, 300, 3,000): even if none of these is accepted, the rate is not certain at 95% (the rule of
+            three).
+        tar_intervals: the interval of each of these, like `auc_interval`; `{}` without names.
         confusion: pairs at `threshold`: `"true_accepts"`, `"false_rejects"`,
             `"false_accepts"`, `"true_rejects"`.
-        best_accuracy: the accuracy at the threshold that is best on these very pairs: optimistic.
+        best_accuracy: the accuracy at the threshold that is best on these pairs, which is optimistic.
         interval_over: `"people"` or `"pairs"`: what the intervals resample.
-        min_cllr: how well the scores tell people apart, from 0 (perfectly) to 1 (not at all), whatever the
-            calibration: see `min_cllr`. `None` with fewer than 100 pairs of either kind, by which it would
+        min_cllr: how well the scores separate people, from 0 (perfectly) to 1 (not at all), for the best
+            calibration; see `min_cllr`. `None` with fewer than 100 pairs of either kind, for which it would
             be too optimistic.
-        min_cllr_interval: over people; `None` without names or spread.
-        cllr: the same with the calibration: see `cllr`. What it is above `min_cllr`, the calibration loses.
-            `None` likewise, and where no likelihood ratios were given.
-        cllr_interval: as `min_cllr_interval`.
-        min_dcf: the detection cost where one pair in a hundred is of one person and both errors cost alike,
-            at the threshold that is best on these very pairs: see `min_detection_cost`. `None` with fewer
-            than 1,000 different pairs, which cannot show so few false matches.
-        min_dcf_interval: as `min_cllr_interval`.
-        dcf: the same by likelihood ratios: see `detection_cost`. `None` likewise, and without them.
-        dcf_interval: as `min_cllr_interval`.
+        min_cllr_interval: the interval over people; `None` without names or spread.
+        cllr: the same for the given calibration; see `cllr`. The difference to `min_cllr` is what the
+            calibration loses. `None` as `min_cllr`, and without likelihood ratios.
+        cllr_interval: like `min_cllr_interval`.
+        min_dcf: the detection cost if one pair in a hundred is of one person and both errors cost the same,
+            at the threshold that is best on these pairs; see `min_detection_cost`. `None` with fewer than
+            1,000 different pairs, which cannot show so few false matches.
+        min_dcf_interval: like `min_cllr_interval`.
+        dcf: the same with likelihood ratios; see `detection_cost`. `None` as `min_dcf`, and without
+            likelihood ratios.
+        dcf_interval: like `min_cllr_interval`.
 
     Reference:
         Hanley and Lippman-Hand, "If nothing goes wrong, is everything all
         right?", JAMA 249, 1983 (the rule of three).
+
+    Example:
+        >>> report = verification_report([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], threshold=0.5)
+        >>> print(report.table().get_string(fields=["Figure", "Value"], end=4))
+        +----------+---------------------+
+        | Figure   | Value               |
+        +----------+---------------------+
+        | Pairs    | 2 same, 2 different |
+        | Accuracy | 0.5000              |
+        | AUC      | 0.7500              |
+        | EER      | 0.5000              |
+        +----------+---------------------+
     """
 
     n_same: int
@@ -93,7 +107,7 @@ class VerificationReport:
         return asdict(self)
 
     def table(self) -> PrettyTable:
-        """Returns the figures as a table, in words where there is no number."""
+        """Returns the figures as a table; words replace missing numbers."""
         table = PrettyTable(["Figure", "Value", f"95% interval over {self.interval_over}"], align="l")
         people = "" if self.n_people is None else f", of {self.n_people} people"
         table.add_row(["Pairs", f"{self.n_same} same, {self.n_different} different{people}", ""])
@@ -124,10 +138,10 @@ class VerificationReport:
 
 
 class ChosenThreshold(float):
-    """A threshold that remembers, as a digest of scores and labels, on which pairs it was chosen.
+    """A threshold that records on which pairs it was chosen, as a digest of scores and labels.
 
-    It recognises exactly that set of pairs, in any order, but neither a subset nor a superset. Where it is
-    known on whom it was chosen, `people` are their names.
+    It recognises exactly this set of pairs, in any order, but no subset and no superset. `people` are the
+    names of the people on whom it was chosen, if they are known.
     """
 
     chosen_on: str | None = None
@@ -150,24 +164,27 @@ def verification_report(
         same: `(n,)`, 1 for the same person and 0 for different people.
         threshold: a pair counts as same from this score on. Choose it on other pairs: see `choose_threshold`.
         identities: the people on the left and on the right, `n` names each (`pairs.left_identities,
-            pairs.right_identities`), for intervals over people: pairs share people, so that
-            intervals over pairs are too narrow. `None` gives accuracy its interval over pairs
-            (Wilson), and the other figures none.
-        log_likelihood_ratios: `(n,)` natural logarithms, by a calibration that other people gave, for what
-            the calibrated answers cost: see `Calibration.log_likelihood_ratio`.
-        seed: of the intervals over people: see `evaluation.intervals`.
+            pairs.right_identities`), for intervals over people: pairs share people, so that intervals over
+            pairs are too narrow. `None` gives an interval over pairs for the accuracy (Wilson), and none for
+            the other figures.
+        log_likelihood_ratios: `(n,)` natural logarithms from a calibration on other people, for the cost of
+            calibrated answers; see `Calibration.log_likelihood_ratio`.
+        seed: the seed of the intervals over people; see `evaluation.intervals`.
+
+    Returns:
+        The report.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, only one class is present, names contradict
-            labels, or `threshold` was chosen on these very pairs (a part of them is not noticed).
+            labels, or `threshold` was chosen on these pairs (only the whole set is recognised).
+
+    Reference:
+        Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
 
     Example:
         >>> report = verification_report([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0], threshold=0.5)
         >>> report.accuracy, report.auc, report.confusion["false_accepts"]
         (0.5, 0.75, 1)
-
-    Reference:
-        Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22, 1927.
     """
     scores, same = checked_scores(scores, same)
     if not isinstance(threshold, (int, float, np.number)) or not np.isfinite(threshold):
@@ -187,7 +204,7 @@ def verification_report(
         left, right = checked_identities(identities, same)
         n_people = len(np.union1d(left, right))
         intervals = bootstrap_intervals(scores, same, (left, right), threshold=threshold, seed=seed)
-        # With few errors the bootstrap sees too few of them; Wilson's interval is then the wider one.
+        # With few errors the bootstrap sees too few of them, and Wilson's interval is wider.
         least, most = intervals["accuracy"] or (low, high)
         low, high = float(min(least, low)), float(max(most, high))
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
@@ -248,18 +265,18 @@ def _costs(
 
 
 def choose_threshold(scores: ArrayLike, same: ArrayLike, *, fmr: float | None = None) -> float:
-    """Finds the threshold of highest accuracy, or of a wanted false match rate, for other pairs than these.
+    """Finds the threshold with the highest accuracy, or with a given false match rate, to use on other pairs.
 
     Args:
         scores: `(n,)` floats of validation pairs, higher is more alike.
         same: `(n,)`, 1 for the same person and 0 for different people.
-        fmr: the share of different pairs that may be taken for the same person, at most, in (0, 1). The
-            lowest threshold that keeps to it on these pairs is found. `None` asks for the highest accuracy.
+        fmr: the largest share of different pairs that may be taken for the same person, in (0, 1). The result
+            is the lowest threshold that keeps to it on these pairs. `None` asks for the highest accuracy.
 
     Returns:
-        The threshold, half-way between two neighbouring scores (the upper one, where no number lies between
-        them); the middle one where several are best. It is a float that remembers its pairs, for
-        `verification_report` to refuse it on them: all of them in any order, not a part of them.
+        The threshold, half-way between two neighbouring scores (the upper one if there is no number between
+        them). If several are best, it is the middle one. It is a float that records its pairs, so that
+        `verification_report` refuses it on the whole set, in any order, but not on a part.
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, only one class is present, or `fmr` is out
@@ -274,8 +291,8 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike, *, fmr: float | None = 
     """
     scores, same = checked_scores(scores, same)
     distinct, where = np.unique(scores, return_inverse=True)
-    # From the k-th distinct score on, all is called same: right are the
-    # same pairs from k on, the others before it.
+    # All pairs from the k-th distinct score on are called same. Then the same pairs from k on are correct,
+    # and the different pairs before it.
     gain = np.bincount(where, weights=np.where(same, 1, -1))
     right_from = np.append(np.cumsum(gain[::-1])[::-1], 0)
     if fmr is None:
@@ -286,7 +303,7 @@ def choose_threshold(scores: ArrayLike, same: ArrayLike, *, fmr: float | None = 
         different = np.bincount(where, weights=~same)
         matches = np.append(np.cumsum(different[::-1])[::-1], 0)
         k = int(np.argmax(matches <= (fmr + 1e-12) * matches[0]))
-    if k == len(distinct):  # nothing is right more often than calling all different
+    if k == len(distinct):  # calling all pairs different is correct most often
         threshold = np.nextafter(distinct[-1], np.inf)
     elif k == 0:
         threshold = distinct[0]
@@ -311,7 +328,7 @@ def _require_pairs_for(fmr: float, n_different: int) -> None:
 
 
 def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
-    """Finds where false-positive and false-negative rates are equal on the ROC curve, linear between points.
+    """Finds where false-positive and false-negative rate are equal on the ROC curve, linear between points.
 
     Args:
         scores: `(n,)` floats, higher is more alike.
@@ -322,6 +339,12 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
 
     Raises:
         ValueError: if the lengths differ, a score is not finite, or only one class is present.
+
+    Example:
+        >>> equal_error_rate([0.9, 0.8, 0.6, 0.4], [1, 1, 0, 0])
+        0.0
+        >>> equal_error_rate([0.9, 0.4, 0.6, 0.1], [1, 1, 0, 0])
+        0.5
     """
     scores, same = checked_scores(scores, same)
     false_positives, true_positives, _ = roc_curve(same, scores, drop_intermediate=False)
@@ -329,9 +352,9 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
 
 
 def _digest(scores: np.ndarray, same: np.ndarray) -> str:
-    """Returns a digest of the scored pairs that their order doesn't change."""
+    """Returns a digest of the scored pairs that does not depend on their order."""
     order = np.lexsort((same, scores))
-    # Adding 0.0 turns -0.0, which is equal to 0.0, into it.
+    # Adding 0.0 turns -0.0 into 0.0, which is equal.
     return hashlib.sha256((scores[order] + 0.0).tobytes() + same[order].tobytes()).hexdigest()
 
 

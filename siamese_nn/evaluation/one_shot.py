@@ -1,4 +1,4 @@
-"""One-shot accuracy: one photo each of some people, and whose is another photo of one of them?"""
+"""One-shot accuracy: which of several people, with one photo each, is on another photo?"""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from .cross_pairs import Compare, checked_people, score_square
 from .intervals import Rate, interval_of_share
 from .open_set import share_that_meets
 
-_MOST_PHOTOS_EACH = 8  # in galleries, where drawers don't say which
+_MOST_PHOTOS_EACH = 8  # in galleries, without drawers
 
 
 def one_shot_accuracy(
@@ -22,29 +22,32 @@ def one_shot_accuracy(
     compare: Compare | None = None,
     seed: int = 0,
 ) -> Rate:
-    """Measures N-way one-shot accuracy, as Koch et al. measure it on Omniglot: of people or of characters.
+    """Measures N-way one-shot accuracy, as Koch et al. measure it on Omniglot, for people or characters.
 
-    In a trial a photo meets `ways` others, one of them of its own person. It is right where the score of that
-    one is above all others; a tie is wrong. Not some trials are drawn: the figure is the expectation over all
-    draws of people, reckoned from the number of others whose score is as high. Each person counts alike.
+    In a trial a photo is compared with `ways` others, one of them of the same person. The trial is correct if
+    that one has the highest score; a tie is wrong. No trials are drawn. The figure is the expectation over
+    all draws of people, computed from the number of others whose score is as high. All people have the same
+    weight.
 
     Args:
         embeddings: `(n, d)` finite numbers, the photos' vectors.
-        people: who is on the photos, `n` names; or which character.
+        people: the person or character on each photo, `n` names.
         ways: people in a trial, at least 2.
-        alphabets: of what each photo's person is a part, `n` names. A trial keeps within one alphabet, and
-            each alphabet counts alike. Characters of two alphabets may have one name. `None` makes it one.
-        drawers: who drew each photo, `n` names; each drew each character of an alphabet once. The others
-            of a trial are of one drawer, and the photo of another one. `None` draws a photo of each person.
-        compare: as for `all_pairs`; `None` takes the cosine.
-        seed: of the draw of photos, without `drawers`.
+        alphabets: the alphabet of each photo's character, `n` names. A trial stays within one alphabet, and
+            all alphabets have the same weight. Characters of two alphabets may have the same name. `None`
+            makes all of them one alphabet.
+        drawers: the drawer of each photo, `n` names; each drew each character of an alphabet once. The
+            compared photos of a trial are by one drawer, and the photo is by another. `None` draws one photo
+            of each person.
+        compare: as in `all_pairs`; `None` uses the cosine.
+        seed: the seed of the draw of photos, without `drawers`.
 
     Returns:
         The accuracy, with an interval by a jackknife over people, within alphabets.
 
     Raises:
-        ValueError: if the shapes don't fit, a number is not finite, an alphabet has fewer people than `ways`
-            or than 3, or a drawer lacks one of its characters.
+        ValueError: if the shapes do not fit, a number is not finite, an alphabet has fewer people than `ways`
+            or than 3, or a drawer lacks a character of the alphabet.
 
     Reference:
         Koch, Zemel and Salakhutdinov, "Siamese neural networks for one-shot image recognition", ICML deep

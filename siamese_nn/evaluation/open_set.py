@@ -1,4 +1,4 @@
-"""Thresholds for galleries: how often strangers get a name, and known people none, by people held out."""
+"""Thresholds for galleries, from held-out people: how often unknown people get a name."""
 
 import math
 from collections.abc import Sequence
@@ -10,21 +10,27 @@ import numpy as np
 from .intervals import Rate, interval_of_share, jackknife_error
 
 _MOST_PEOPLE, _MOST_PHOTOS = 800, 1000  # held-out: 4 MB of scores
-_LEAST_PAIRS = 10  # of two people, with scores at or above any threshold of which something is said
-_GALLERIES = 8  # with another photo of each person, as far as there are others
+_LEAST_PAIRS = 10  # of two people, with scores at or above a threshold for which rates are reported
+_GALLERIES = 8  # each with another photo of each person, if there are others
 
 
 @dataclass(frozen=True)
 class GalleryThreshold:
-    """From which score on a photo gets a name in a gallery, and what comes of it.
+    """The score from which a photo gets a name in a gallery, and the resulting error rates.
 
     Args:
         threshold: the score.
-        fpir: the false positive identification rate: the share of strangers' photos that get somebody's name.
-            `None` where too few held-out people are so alike that it can be estimated.
-        fnir: the false negative identification rate: the share of known people's photos that don't get their
-            own name, because their score is too low, or somebody else's is higher. `None` where no held-out
+        fpir: the false positive identification rate: the share of unknown people's photos that get a name.
+            `None` if too few held-out people reach the threshold to estimate it.
+        fnir: the false negative identification rate: the share of known people's photos that do not get the
+            person's name, because the score is too low or another person's is higher. `None` if no held-out
             person has two photos, or the gallery has more photos than there are held-out people.
+
+    Example:
+        >>> people = np.repeat(np.arange(50), 2)
+        >>> held_out = HeldOutScores(np.eye(50)[people] @ np.eye(50)[people].T, people)
+        >>> held_out.gallery_threshold(10, threshold=0.5).fnir.estimate  # nobody misses their own name
+        0.0
     """
 
     threshold: float
@@ -34,17 +40,18 @@ class GalleryThreshold:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutScores:
-    """All scores among photos of people who had no part in a training, to find thresholds for galleries by.
+    """All scores among photos of held-out people, which give thresholds for galleries.
 
     Args:
-        scores: `(n, n)` finite floats, higher is more alike. Row: the photo that is asked for; column: the
-            photo of the gallery.
-        people: who is on the photos, `n` names or numbers.
+        scores: `(n, n)` finite floats, higher is more alike. Rows are probes, columns are photos of the
+            gallery.
+        people: the person on each photo, `n` names or numbers.
 
-    Attributes: `n_people`, how many they are.
+    Attributes:
+        n_people: the number of people.
 
     Raises:
-        ValueError: if the shapes don't fit, or a score is not finite.
+        ValueError: if the shapes do not fit, or a score is not finite.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -77,25 +84,25 @@ class HeldOutScores:
     def gallery_threshold(
         self, n_photos: int, *, fpir: float = 0.01, threshold: float | None = None
     ) -> GalleryThreshold:
-        """Finds the threshold at which few strangers get a name in a gallery.
+        """Finds the threshold at which few unknown people get a name in a gallery.
 
-        A photo meets every photo of the gallery, and the highest score counts. The estimate takes each
-        held-out person in turn for the stranger, and all galleries that the others can form with one photo
-        each. A gallery with several photos of a person counts as one of as many people: in truth fewer
-        strangers get a name in it. For a gallery of more photos than there are held-out people, the rate is
-        an upper bound, made of the false match rate of pairs. The interval is a jackknife over people.
+        A photo is compared with every photo of the gallery, and the highest score counts. The estimate uses
+        each held-out person in turn as the unknown person, and all galleries of the others with one photo
+        each. A gallery with several photos per person counts as one with as many people; in fact fewer
+        unknown people get a name in it. For a gallery with more photos than there are held-out people, the
+        rate is an upper bound, from the false match rate of pairs. The interval is a jackknife over people.
 
         Args:
             n_photos: photos in the gallery, at least 1.
             fpir: the false positive identification rate to keep to, in (0, 1).
-            threshold: a score of your own, which is taken as it is and measured; `fpir` plays no part then.
+            threshold: your own score, whose rates are measured; `fpir` is not used then.
 
         Returns:
-            The threshold, the lowest whose estimated rate is at most `fpir`, with its rates.
+            The lowest threshold whose estimated rate is at most `fpir`, with its rates.
 
         Raises:
-            ValueError: if an argument is out of range, or that rate can't be promised: at such a threshold,
-                fewer than 10 pairs of held-out people would be left to estimate it by.
+            ValueError: if an argument is out of range, or the rate cannot be estimated: fewer than 10 pairs
+                of held-out people would reach such a threshold.
 
         Reference:
             ISO/IEC 19795-1:2021 (the rates).
@@ -134,7 +141,7 @@ class HeldOutScores:
             )
         scores = np.unique(self._meetings)
         scores = scores[(scores > -np.inf) & (scores <= self._highest)]
-        # The rate falls as the threshold rises; the highest is known to keep to it.
+        # The rate falls as the threshold rises; the highest threshold keeps to it.
         low, high = 0, len(scores) - 1
         while low < high:
             middle = (low + high) // 2
@@ -146,7 +153,7 @@ class HeldOutScores:
 
     @cached_property
     def _highest(self) -> float | None:
-        """The highest threshold of which something can be said; `None` where there are too few people."""
+        """The highest threshold for which rates can be reported; `None` if there are too few people."""
         if self.n_people * (self.n_people - 1) // 2 < _LEAST_PAIRS:
             return None
         order = np.argsort(self.people, kind="stable")
@@ -158,7 +165,7 @@ class HeldOutScores:
 
     @cached_property
     def _galleries(self) -> np.ndarray:
-        """Photos of galleries with one of each person, `(g, people)`; a person's photos take turns."""
+        """Galleries with one photo of each person, `(g, people)`; they use different photos of a person."""
         rng = np.random.default_rng(0)
         own = [rng.permutation(np.flatnonzero(self.people == person)) for person in range(self.n_people)]
         n = min(_GALLERIES, max(map(len, own), default=0))
@@ -167,21 +174,21 @@ class HeldOutScores:
 
     @cached_property
     def _meetings(self) -> np.ndarray:
-        """All photos' scores in each of these galleries, `(g * n, people)`, -inf with their own person."""
+        """The scores of all photos in these galleries, `(g * n, people)`; -inf for the photo's own person."""
         scores = np.concatenate([self.scores[:, gallery] for gallery in self._galleries])
         scores[np.arange(len(scores)), self._probes] = -np.inf
         return scores
 
     @property
     def _probes(self) -> np.ndarray:
-        """Who is on the photo of each row of `_meetings`."""
+        """The person on the photo of each row of `_meetings`."""
         return np.tile(self.people, len(self._galleries))
 
     def _fpir(self, n_photos: int, threshold: float, *, interval: bool = True) -> Rate:
         above = self._meetings >= threshold
         if n_photos <= self.n_people - 2:
             return _rate(above, self._probes, n_photos, interval=interval)
-        # 1 - (1 - x)^n bends downwards: its mean over strangers is at most its value at their mean.
+        # 1 - (1 - x)^n is concave: its mean over unknown people is at most its value at their mean.
         match = _rate(above, self._probes, 1, interval=interval)
         estimate = _of_many(match.estimate, n_photos)
         if match.interval is None:
@@ -201,7 +208,7 @@ class HeldOutScores:
 
     @property
     def _known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of all photos that can be asked for: their own person's score, who scores as high, who they are."""
+        """For each probe: the score of its own person, the people who score as high, and its person."""
         photos = np.arange(len(self.people))
         mates = self._galleries[:, self.people]  # the photo of the same person in each gallery
         others = (mates != photos).ravel()
@@ -209,21 +216,21 @@ class HeldOutScores:
         return scores, self._meetings[others] >= scores[:, None], self._probes[others]
 
     def cmc(self, n_photos: int, *, ranks: Sequence[int] = (1, 5, 10, 20)) -> dict[int, Rate]:
-        """Finds how often a known person's own name is among the first ones (the CMC curve).
+        """Finds how often a known person's name is among the first names (the CMC curve).
 
-        A closed set: everybody who is asked for is in the gallery, and there is no threshold. The rates are
-        those of all galleries that the held-out people form with one photo each; a tie counts against.
+        This is a closed set: every probe's person is in the gallery, and there is no threshold. The rates are
+        those of all galleries of the held-out people with one photo each; a tie counts as an error.
 
         Args:
             n_photos: photos in the gallery, at least 2, and fewer than there are people.
-            ranks: how many of the first names are looked at; rank 1 is the identification rate.
+            ranks: how many of the first names count; rank 1 is the identification rate.
 
         Returns:
-            For each rank the share of photos whose person is named, with an interval by a jackknife over
-            people.
+            For each rank the share of photos whose person is among these names, with an interval by a
+            jackknife over people.
 
         Raises:
-            ValueError: if an argument is out of range, or nobody has two photos.
+            ValueError: if an argument is out of range, or no person has two photos.
 
         Reference:
             ISO/IEC 19795-1:2021 (the true positive identification rate at a rank).
@@ -252,11 +259,15 @@ def spread_photos(people: Sequence[str], *, seed: int = 0) -> np.ndarray:
     """Picks at most 1,000 photos of at most 800 people for `HeldOutScores`: one of each, then a second.
 
     Args:
-        people: who is on the photos, `n` names.
-        seed: of the choice, where there are more.
+        people: the person on each photo, `n` names.
+        seed: the seed of the choice, if there are more.
 
     Returns:
         The photos' indices, in ascending order.
+
+    Example:
+        >>> spread_photos(["Ada", "Ada", "Bob"]).tolist()  # so few are all taken
+        [0, 1, 2]
     """
     rng = np.random.default_rng(seed)
     names, numbers = np.unique(np.asarray(people, np.str_), return_inverse=True)
@@ -288,30 +299,28 @@ def share_that_meets(
     rank: int = 1,
     with_error: bool = True,
 ) -> tuple[float, float]:
-    """The share of photos that meet somebody who is `above` among `n` others, or are not `right` themselves.
+    """Returns the share of photos that have `rank` people `above` among `n` others, or are not `right`.
 
     Args:
-        above: `(photos, m)`, whether each of the m people is above; never the photo's own.
-        people: who is on the photos, from 0 to m - 1. Each person counts alike, however many photos they
-            have.
-        n: people that are drawn from the m - 1 others, without replacement.
+        above: `(photos, m)`, whether each of the m people is above; never the photo's own person.
+        people: the person on each photo, from 0 to m - 1. All people have the same weight.
+        n: the number of people that are drawn from the m - 1 others, without replacement.
         right: `(photos,)`, 1 or 0.
-        rank: how many who are above it takes.
-        with_error: whether the error is wanted.
+        rank: the number of people above that counts as an error.
+        with_error: whether to compute the error.
 
     Returns:
-        The share, and its standard error by a jackknife over people; 0 where it isn't wanted or known.
+        The share, and its standard error by a jackknife over people; 0 if it is not computed or not known.
     """
     m = above.shape[1]
     weights = 1 / np.bincount(people, minlength=m)[people]
     counted = np.bincount(people, minlength=m) > 0
     n_above = above.sum(axis=1)
     estimate = 1 - (weights * right * _fewer_drawn(n_above, m - 1, n, rank)).sum() / counted.sum()
-    estimate = float(np.clip(estimate, 0, 1))  # but for rounding it is
+    estimate = float(np.clip(estimate, 0, 1))  # against rounding
     if not with_error or counted.sum() < 2:
         return estimate, 0.0
-    # Without one person: each photo's others are one fewer, and those above it, too, if that one was among
-    # them.
+    # Without one person, each photo has one other fewer, and one above fewer if that person was above.
     n = min(n, m - 2)
     one_other_fewer = weights * right * _fewer_drawn(n_above, m - 2, n, rank)
     one_above_fewer = weights * right * _fewer_drawn(n_above - 1, m - 2, n, rank)
@@ -322,7 +331,7 @@ def share_that_meets(
 
 
 def _fewer_drawn(n_above: np.ndarray, m: int, n: int, rank: int) -> np.ndarray:
-    """The chance that of `n` people, drawn from `m` without replacement, fewer than `rank` are above."""
+    """Returns the probability that fewer than `rank` of `n` people, drawn from `m`, are above."""
     if rank > 1:
         from scipy.stats import hypergeom
 
@@ -337,7 +346,7 @@ def _fewer_drawn(n_above: np.ndarray, m: int, n: int, rank: int) -> np.ndarray:
 
 
 def _of_many(share: float, n: int) -> float:
-    """The chance of at least one in `n`."""
+    """Returns the probability of at least one event in `n` trials."""
     return 1.0 if share >= 1 else -math.expm1(n * math.log1p(-share))
 
 

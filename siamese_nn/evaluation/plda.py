@@ -1,25 +1,31 @@
-"""Probabilistic linear discriminant analysis: how people differ, and how photos of one person do."""
+"""Probabilistic linear discriminant analysis: it models how people differ and how photos of one person do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-_MOST_PHOTOS = 20  # whoever has more weighs as much as with these in the within-person covariance
+_MOST_PHOTOS = 20  # a person with more has the weight of 20 in the within-person covariance
 
 
 @dataclass(frozen=True, eq=False)
 class Plda:
-    """The two-covariance model: an embedding is mean + person + photo, two independent Gaussians.
+    """The two-covariance model: an embedding is mean + person + photo, where the last two are Gaussian.
 
     Args:
-        mean: `(d,)`.
-        directions: `(d, d)`, one in each column. Along them both covariances are diagonal,
-            and that of one person's photos is the identity.
-        between: `(d,)`, the variance of people along each direction: at least 0, largest first.
+        mean: the mean embedding, `(d,)`.
+        directions: the directions, `(d, d)`, one per column. Along them both covariances are diagonal, and
+            that of one person's photos is the identity.
+        between: the variance between people along each direction, `(d,)`, at least 0, largest first.
 
     Reference:
         Brummer and de Villiers, "The speaker partitioning problem", Odyssey 2010.
+
+    Example:
+        >>> plda = Plda(mean=np.zeros(2), directions=np.eye(2), between=np.array([4.0, 1.0]))
+        >>> alike, apart = plda.score([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [-1.0, 0.0]])
+        >>> bool(alike > 0 > apart)
+        True
     """
 
     mean: np.ndarray
@@ -30,14 +36,14 @@ class Plda:
         """Scores pairs of embeddings by the logarithm of p(both | one person) / p(both | two people).
 
         Args:
-            left: `(n, d)` embeddings, prepared as those it was fitted on.
-            right: `(n, d)`, their counterparts.
+            left: `(n, d)` embeddings, prepared like those of the fit.
+            right: `(n, d)` embeddings, the other photos of the pairs.
 
         Returns:
-            `(n,)` natural logarithms, above 0 where one person is the likelier, before any prior.
+            `(n,)` natural logarithms, above 0 if one person is likelier, without a prior.
 
         Raises:
-            ValueError: if a shape doesn't fit or a number is not finite.
+            ValueError: if a shape does not fit or a number is not finite.
         """
         left, right = _checked(left, "left"), _checked(right, "right")
         if left.shape != right.shape or left.shape[1] != len(self.mean):
@@ -54,14 +60,14 @@ class Plda:
     def projection(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns a linear map after which the cosine ranks pairs nearly as `score` does.
 
-        A coordinate is where to expect the person along a direction, in standard deviations of what
-        one photo leaves unknown of it: the embedding's, times `sqrt(between / (1 + between))`.
-        Directions in which people don't differ are left out. `score` weighs in how far from the mean
-        an embedding lies; the cosine can't.
+        A coordinate is the expected value of the person along a direction, in standard deviations of the
+        uncertainty that remains after one photo: the embedding's coordinate times `sqrt(between / (1 +
+        between))`. Directions in which people do not differ are left out. `score` also uses how far an
+        embedding is from the mean; the cosine cannot.
 
         Returns:
-            The bias `(k,)` and the matrix `(d, k)`, k at most d, for the cosine of `embeddings @ matrix +
-            bias`. A dense layer's weights are `[matrix, bias]`.
+            The bias `(k,)` and the matrix `(d, k)`, with k at most d, for the cosine of `embeddings @ matrix
+            + bias`. `[matrix, bias]` are the weights of a dense layer.
 
         Example:
             >>> plda = Plda(mean=np.array([1.0, 0.0]), directions=np.eye(2), between=np.array([1.0, 0.0]))
@@ -77,23 +83,30 @@ class Plda:
 def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrinkage: float = 0.3) -> Plda:
     """Fits the two-covariance model to embeddings of known people.
 
-    The mean and the between-person covariance count each person once. The latter is freed of what the photos
-    add to it (the moment estimate, unbiased until what falls below 0 is set to 0). The within-person
-    covariance counts photos; whoever has more than 20 weighs as much as with 20.
+    The mean and the between-person covariance count each person once. The part that the photos add to the
+    latter is subtracted (the moment estimate, which is unbiased until values below 0 are set to 0). The
+    within-person covariance counts photos; a person with more than 20 photos has the weight of 20.
 
     Args:
-        embeddings: `(n, d)` finite numbers, prepared as those that are to be
-            compared: of unit length, as a rule.
-        identities: `(n,)` names or numbers, of two people at least, and of somebody twice. Who has one photo
-            adds only to what is known of people.
-        shrinkage: from 0 to 1, the share of a multiple of the identity, of equal trace, in the
-            within-person covariance. More than Ledoit and Wolf's estimate gives, which doesn't know
-            that photos of a network's training people lie closer together than those of new ones. 0
-            needs more photos than dimensions.
+        embeddings: `(n, d)` finite numbers, prepared like those that will be compared: usually of unit
+            length.
+        identities: `(n,)` names or numbers of at least two people, one of them with two photos. A person with
+            one photo adds only to the between-person covariance.
+        shrinkage: from 0 to 1, the share of a multiple of the identity, with the same trace, in the
+            within-person covariance. The default is more than Ledoit and Wolf's estimate gives, which does
+            not know that photos of a network's training people are closer together than those of new people.
+            0 needs more photos than dimensions.
+
+    Returns:
+        The fitted model.
 
     Raises:
-        ValueError: if an argument is out of range, people or photos are too few, the within-person covariance
-            is singular, or people differ no more than photos of one person do.
+        ValueError: if an argument is out of range, there are too few people or photos, the within-person
+            covariance is singular, or people differ no more than photos of one person do.
+
+    Reference:
+        Ioffe, "Probabilistic linear discriminant analysis", ECCV 2006.
+        Searle, Casella and McCulloch, "Variance components", 1992 (the moment estimate).
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -104,10 +117,6 @@ def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrin
         array([4., 1., 0.])
         >>> plda.score([[2, 0, 0], [2, 0, 0]], [[2, 0, 0], [-2, 0, 0]]).round(1)
         array([  2.1, -12.1])
-
-    Reference:
-        Ioffe, "Probabilistic linear discriminant analysis", ECCV 2006.
-        Searle, Casella and McCulloch, "Variance components", 1992 (the moment estimate).
     """
     embeddings = _checked(embeddings, "embeddings")
     if np.shape(identities) != (len(embeddings),):
@@ -123,7 +132,7 @@ def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrin
     names, person, photos = np.unique(identities, return_inverse=True, return_counts=True)
     if len(names) < 2 or photos.max() < 2:
         raise ValueError(
-            "PLDA needs two people or more, and two photos or more of somebody. "
+            "PLDA needs two people or more, and two photos or more of one of them. "
             f"Received: {len(names)} people, with at most {photos.max()} photos"
         )
     means = np.zeros((len(names), embeddings.shape[1]))
@@ -141,8 +150,8 @@ def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrin
     rounding = len(within) * np.finfo(np.float64).eps
     if smallest <= rounding * largest or largest <= rounding**2 * np.square(embeddings).mean(axis=0).sum():
         raise ValueError(
-            "The photos of one person must differ in every direction; where "
-            "`shrinkage` is above 0, in some: copies of a photo don't. Received: "
+            "The photos of one person must differ in every direction, or in some if `shrinkage` is above 0; "
+            "copies of a photo don't. Received: "
             f"{len(embeddings) - len(names)} photos beyond each person's first, "
             f"{len(within)} dimensions, shrinkage={shrinkage}"
         )

@@ -1,4 +1,4 @@
-"""Verification in folds: each fold's threshold from the others, and nobody on two sides."""
+"""Verification in folds: each fold's threshold comes from the others, and nobody is in two folds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,14 +21,29 @@ class FoldsReport:
     """The figures of a verification in folds.
 
     Args:
-        n_pairs: pairs in all folds.
-        n_people: people in all folds.
-        folds: for each fold `"n_same"`, `"n_different"`, `"n_people"`, `"threshold"` (chosen on other folds),
-            `"accuracy"` at it, `"auc"` and `"eer"`.
-        accuracy: over the folds, `"mean"`, `"standard_error"` (of the mean)
-            and `"deviation"` (from fold to fold).
-        auc: the same of the AUC.
-        eer: the same of the equal error rate.
+        n_pairs: the pairs in all folds.
+        n_people: the people in all folds.
+        folds: `"n_same"`, `"n_different"`, `"n_people"`, `"threshold"` (chosen on other folds), `"accuracy"`
+            at this threshold, `"auc"` and `"eer"` of each fold.
+        accuracy: `"mean"`, `"standard_error"` (of the mean) and `"deviation"` (between folds) of the
+            accuracy.
+        auc: the same for the AUC.
+        eer: the same for the equal error rate.
+
+    Example:
+        >>> fold = lambda a, b: Pairs([a + "1", a + "1"], [a + "2", b + "1"], [1, 0], [a, a], [a, b])
+        >>> report = cross_validate([[0.9, 0.2], [0.8, 0.1]], [fold("ada", "bea"), fold("cyd", "dot")])
+        >>> print(report.table().get_string(fields=["Fold", "Threshold", "Accuracy"]))
+        +----------------+-----------+----------+
+        |           Fold | Threshold | Accuracy |
+        +----------------+-----------+----------+
+        |              1 |      0.45 |   1.0000 |
+        |              2 |      0.55 |   1.0000 |
+        +----------------+-----------+----------+
+        |           Mean |           |   1.0000 |
+        | Standard error |           |   0.0000 |
+        |      Deviation |           |   0.0000 |
+        +----------------+-----------+----------+
     """
 
     n_pairs: int
@@ -43,7 +58,7 @@ class FoldsReport:
         return asdict(self)
 
     def table(self) -> PrettyTable:
-        """Returns a row a fold, then mean, standard error of the mean and deviation."""
+        """Returns a table: one row per fold, then mean, standard error of the mean and deviation."""
         table = PrettyTable(["Fold", "Same", "Different", "Threshold", "Accuracy", "AUC", "EER"], align="r")
         for number, fold in enumerate(self.folds, 1):
             figures = [f"{fold[name]:.4f}" for name in ("accuracy", "auc", "eer")]
@@ -59,17 +74,18 @@ def cross_validate(scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs]) 
     """Measures each fold at the threshold that is best on all the others, as LFW's View 2 and CFP ask.
 
     Args:
-        scores_by_fold: for each fold its `(n,)` scores, higher is more alike.
-        folds: the pairs of each fold: `datasets.read_folds` or `datasets.read_cfp_folds`.
+        scores_by_fold: the `(n,)` scores of each fold, higher is more alike.
+        folds: the pairs of each fold, from `datasets.read_folds` or `datasets.read_cfp_folds`.
 
     Returns:
-        The figures of each fold, and over the folds. The standard error is the deviation (of a sample)
-        divided by the square root of the number of folds, as LFW defines it.
+        The figures of each fold and over all folds. The standard error is the (sample) deviation divided by
+        the square root of the number of folds, as LFW defines it.
 
     Raises:
-        ValueError: with folds that are no `Pairs`, fewer than 2 folds, fewer pairs than folds, lengths that
-            differ, or a fold whose scores are not finite or that holds one class only; the fold is named.
-        IdentityLeakError: if somebody occurs in two folds.
+        ValueError: if the folds are not `Pairs`, there are fewer than 2 folds or fewer pairs than folds, the
+            lengths differ, or a fold has scores that are not finite or only one class. The message names the
+            fold.
+        IdentityLeakError: if a person is in two folds.
 
     Reference:
         Huang et al., "Labeled Faces in the Wild", UMass Amherst technical report 07-49, section 3.1.
@@ -91,19 +107,25 @@ def cross_validate(scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs]) 
 def folds_report(
     scores_by_fold: Sequence[ArrayLike], folds: Sequence[Pairs], thresholds: Sequence[float]
 ) -> FoldsReport:
-    """Measures each fold by a model of its own, at a threshold that was chosen for it on other people.
+    """Measures each fold with its own model, at a threshold that was chosen on other people.
 
     Args:
-        scores_by_fold: for each fold its `(n,)` scores, higher is more alike.
+        scores_by_fold: the `(n,)` scores of each fold, higher is more alike.
         folds: the pairs of each fold, two or more.
-        thresholds: for each fold the score from which a pair counts as same.
+        thresholds: the score of each fold from which a pair counts as same.
 
     Returns:
-        The figures of each fold, and over the folds.
+        The figures of each fold and over all folds.
 
     Raises:
-        ValueError: as `cross_validate`.
-        IdentityLeakError: if somebody occurs in two folds.
+        ValueError: as in `cross_validate`.
+        IdentityLeakError: if a person is in two folds.
+
+    Example:
+        >>> fold = lambda a, b: Pairs([a + "1", a + "1"], [a + "2", b + "1"], [1, 0], [a, a], [a, b])
+        >>> folds = [fold("ada", "bea"), fold("cyd", "dot")]
+        >>> folds_report([[0.9, 0.2], [0.3, 0.1]], folds, thresholds=[0.5, 0.4]).accuracy["mean"]
+        0.75
     """
     checked = _checked_folds(scores_by_fold, folds)
     rows = [
@@ -116,24 +138,35 @@ def folds_report(
 def cross_validate_plda(
     embeddings: Mapping[str, np.ndarray], photos: Mapping[str, Sequence[str]], folds: Sequence[Pairs]
 ) -> FoldsReport:
-    """Measures each fold by a PLDA that is fitted to the people of the others, as protocols in folds allow.
+    """Measures each fold with a PLDA that is fitted to the people of other folds.
 
-    For each fold the next one (the first, for the last) chooses the threshold, and PLDA is fitted to all
-    photos of the people of the remaining ones. Pairs are scored by its log-likelihood ratio. Three folds that
-    share nobody: what is fitted, what chooses, what is measured.
+    For each fold, the next one (the first, for the last) chooses the threshold, and PLDA is fitted to all
+    photos of the people of the remaining folds. Its log-likelihood ratio scores the pairs. So the people for
+    the fit, for the threshold and for the figures are different.
 
     Args:
-        embeddings: for each photo its vector `(d,)`, of unit length.
-        photos: for each person of the folds their photos, all of which are in `embeddings`.
+        embeddings: the vector of each photo by its path, `(d,)`, of unit length.
+        photos: the photos of each person of the folds; all must be in `embeddings`.
         folds: the pairs of each fold, three or more.
 
     Returns:
-        The figures of each fold, and over the folds.
+        The figures of each fold and over all folds.
 
     Raises:
-        ValueError: with fewer than 3 folds, an unknown photo or person, or where
-            `fit_plda` or the folds' scores are at fault.
-        IdentityLeakError: if somebody occurs in two folds.
+        ValueError: if there are fewer than 3 folds, a photo or person is unknown, or `fit_plda` or the folds'
+            scores fail.
+        IdentityLeakError: if a person is in two folds.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> photos = datasets.photos_by_identity("faces/lfw2")
+        >>> folds = [fold.test for fold in datasets.people_folds("faces/lfw2", 4)]
+        >>> rng = np.random.default_rng(0)
+        >>> centres = rng.normal(size=(len(photos), 8))  # in the place of a network's embeddings
+        >>> embeddings = {path: centre + 0.1 * rng.normal(size=8)
+        ...     for centre, paths in zip(centres, photos.values()) for path in paths}
+        >>> cross_validate_plda(embeddings, photos, folds).auc["mean"] > 0.95
+        True
     """
     _require_pairs(folds)
     if len(folds) < 3:
@@ -213,21 +246,21 @@ def _over(rows: list[dict[str, float]], n_pairs: int) -> FoldsReport:
 
 
 def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
-    """Makes sure that nobody whom a model was trained on occurs in a fold.
+    """Checks that no fold contains a person whom the model was trained on.
 
-    Names are compared by their letters and digits, without case and accents, so that `LeBron_James` of one
-    data set is found as `Lebron_James` in another; and the 29 people of LFW whom CFP spells otherwise are
-    known. Somebody else whom a data set of your own spells otherwise is not found.
+    Names are compared by their letters and digits, without case and accents, so that `LeBron_James` and
+    `Lebron_James` are the same. The 29 people whose names LFW and CFP spell differently are known. Other
+    spellings in your own data are not found.
 
     Args:
         folds: the folds to be measured.
-        identities: the names of all people who trained the model, validation and pretraining included. Of a
-            run that `training.train` left they are `Verifier.load(run_dir).seen_people`.
+        identities: the names of all training, validation and pretraining people. For a run of
+            `training.train` they are `Verifier.load(run_dir).seen_people`.
 
     Raises:
-        ValueError: if there are no names, or `folds` are no `Pairs`.
-        IdentityLeakError: if somebody does; the message says in which folds,
-            how many, and the first ten of each.
+        ValueError: if there are no names, or `folds` are not `Pairs`.
+        IdentityLeakError: if a fold contains such a person. The message says how many each fold contains, and
+            names the first ten.
 
     Example:
         >>> fold = Pairs(["Ada_1.jpg"], ["Ada_2.jpg"], [1], ["Ada"], ["Ada"])
@@ -254,7 +287,7 @@ def require_unseen(folds: Sequence[Pairs], identities: Iterable[str]) -> None:
         raise IdentityLeakError(
             f"The model was trained on people of {len(named)} of {len(folds)} folds: "
             f"{'; '.join(named)}. Train it without them: the figures of those "
-            "folds would not be those of strangers"
+            "folds would not be those of unseen people"
         )
 
 
@@ -283,7 +316,7 @@ def _require_disjoint_folds(folds: Sequence[Pairs]) -> None:
             first = min(shared)
             raise IdentityLeakError(
                 f"Folds {first} and {number} share {_some(shared[first])}. Each fold's "
-                "threshold comes from the others, so nobody may occur in two: form folds of different "
+                "threshold comes from the others, so nobody may be in two: form folds of different "
                 "people, as those of LFW's View 2 and of CFP"
             )
 

@@ -1,4 +1,4 @@
-"""From a model and pairs to scores, each distinct photo embedded once."""
+"""Scores pairs with a model; each distinct photo is embedded once."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -30,27 +30,35 @@ def score_pairs(
     """Scores pairs with a Siamese model; each distinct photo goes through its tower once.
 
     Args:
-        model: a model of `siamese_nn.models`. Its input shape says to what size the photos are brought, and
-            whether they are grey.
+        model: a model of `siamese_nn.models`. Its input shape decides the size of the photos, and whether
+            they are grey.
         pairs: the `n` pairs.
-        crop: height and width of the middle part of the photos to use, as in training; `None` uses all.
+        crop: height and width of the middle part of the photos to use, as in training; `None` uses all of it.
         photo_size: height and width of the photos that `crop` was chosen for; see `datasets.load_image`.
-        batch_size: photos, and then pairs, that the model sees at a time.
-        photos: the pairs' photos, among others, where they are decoded already: of the model's size, and with
-            the crop that was asked for when they were made. `None` decodes them, some at a time.
+        batch_size: photos, and then pairs, that the model processes at a time.
+        photos: photos that include those of the pairs and are already decoded, with the model's size and
+            their own crop. `None` decodes the photos, some at a time.
 
     Returns:
         `(n,)` float32 scores, higher is more alike; see `compare`.
 
     Raises:
-        ImageError: if a photo is missing or broken; it is named.
-        TypeError: if `pairs` are none, as where the two are swapped.
-        ValueError: if `model` has no tower, there are no pairs, or `photos` lacks one or is of another size;
-            if it is given together with `crop` or `photo_size`, which it has decided.
+        ImageError: if a photo is missing or broken. The message names it.
+        TypeError: if `pairs` is not a `Pairs`, for instance if the two arguments are swapped.
+        ValueError: if `model` has no tower, there are no pairs, or `photos` lacks a photo, has another size,
+            or is given together with `crop` or `photo_size`.
+
+    Example:
+        >>> from siamese_nn import datasets, models
+        >>> pairs = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> model = models.cosine_embedding(models.face_cnn((32, 28, 1)))  # not trained
+        >>> scores = score_pairs(model, pairs, crop=(128, 112))
+        >>> scores.shape, bool((abs(scores) <= 1).all())
+        ((24,), True)
     """
     if not isinstance(pairs, Pairs):
         raise TypeError(
-            "`pairs` must be a `datasets.Pairs`, and stand behind the model: score_pairs(model, pairs). "
+            "`pairs` must be a `datasets.Pairs`, and come after the model: score_pairs(model, pairs). "
             f"Received: {type(model).__name__}, {type(pairs).__name__}"
         )
     if not len(pairs):
@@ -76,15 +84,21 @@ def embed(
 
     Args:
         model: a model of `siamese_nn.models`.
-        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` gives
-            them; or photos, which are decoded once or, without room for them in memory, some at a time.
-        batch_size: images that the model sees at a time.
+        images: uint8 `(n, height, width, channels)`, of the model's size, as `datasets.load_images` returns
+            them; or `DecodedPhotos`, which are decoded once, or some at a time if memory is short.
+        batch_size: images that the model processes at a time.
 
     Returns:
         The features, float32 `(n, features)`: what `compare` compares.
 
     Raises:
-        ValueError: if `model` has no tower, or `images` are photos of another format.
+        ValueError: if `model` has no tower, or `images` are photos with another format.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = models.cosine_embedding(models.face_cnn((32, 28, 1), embedding_size=16))
+        >>> embed(model, np.zeros((5, 32, 28, 1), np.uint8)).shape
+        (5, 16)
     """
     tower = _tower(model)
     if isinstance(images, DecodedPhotos) and images.image_shape != tower.input_shape[1:]:
@@ -96,34 +110,41 @@ def embed(
     features = [
         tower.predict(chunk.astype(np.float32) / 255, batch_size=batch_size, verbose=0) for chunk in chunks
     ]
-    return np.concatenate(features).astype(np.float32, copy=False)  # NumPy can't reckon with bfloat16
+    return np.concatenate(features).astype(np.float32, copy=False)  # NumPy can't compute with bfloat16
 
 
 def compare(
     model: "tf.keras.Model", left: np.ndarray, right: np.ndarray, *, batch_size: int = 128
 ) -> np.ndarray:
-    """Scores pairs of embeddings as the model they come from does.
+    """Scores pairs of embeddings as their model does.
 
     Args:
         model: a model of `siamese_nn.models`.
         left: its embeddings of the left photos, `(n, features)`.
-        right: those of the right photos, `(n, features)`.
-        batch_size: pairs that the model sees at a time.
+        right: its embeddings of the right photos, `(n, features)`.
+        batch_size: pairs that the model processes at a time.
 
     Returns:
-        `(n,)` float32 scores, higher is more alike: a pair model's probability or cosine, or its distance
-        negated; of an embedding model or a classifier the cosine of its features.
+        `(n,)` float32 scores, higher is more alike: the probability, cosine or negative distance of a pair
+        model; the cosine of the features for an embedding model or a classifier.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = models.cosine_embedding(models.face_cnn(embedding_size=2))
+        >>> left, right = np.array([[3.0, 4.0], [3.0, 4.0]]), np.array([[4.0, 3.0], [-3.0, -4.0]])
+        >>> compare(model, left, right).round(2)
+        array([ 0.96, -1.  ], dtype=float32)
     """
     if len(model.inputs) != 2:
-        # For unit embeddings as good as any of their distances: all three order pairs alike.
+        # For unit embeddings, cosine and all distances order pairs alike.
         return cosines(left, right)
     from ..models import EuclideanDistance, comparison_model
 
     comparison = comparison_model(model)
     sign = -1 if isinstance(comparison.layers[-1], EuclideanDistance) else 1
     batches = (slice(i, i + batch_size) for i in range(0, len(left), batch_size))
-    # Called, not `predict`, which would trace a graph for these few operations, after every epoch anew.
-    # The last column: the only one, or of the probabilities of different and same the second.
+    # A call, not `predict`, which would trace a graph for these few operations after every epoch. The last
+    # column is the only one, or the second of the probabilities of different and same.
     scores = np.concatenate(
         [
             sign * np.asarray(comparison((left[batch], right[batch]), training=False), np.float32)[:, -1]
@@ -141,12 +162,19 @@ def compare_all(
     Args:
         model: a model of `siamese_nn.models`.
         left: its embeddings of some photos, `(m, features)`.
-        right: those of others, `(n, features)`.
+        right: its embeddings of other photos, `(n, features)`.
         memory_limit: bytes of working memory. Defaults to 256 MiB.
 
     Yields:
-        The first left one of the block, the first right one, and the scores, `(rows, columns)` float32. Take
-        what you need of them before the next block: it may come in the same memory.
+        The block's first left index, its first right index, and its scores, `(rows, columns)` float32. Use or
+        copy the scores before the next block, which may reuse their memory.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = models.cosine_embedding(models.face_cnn(embedding_size=2))
+        >>> some, others = np.array([[1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+        >>> [scores.round(2) for row, column, scores in compare_all(model, some, others)]
+        [array([[1. , 0. , 0.6]], dtype=float32)]
     """
     import tensorflow as tf
 
@@ -159,7 +187,7 @@ def compare_all(
         ):
             yield row, column, np.clip(block, -1, 1, out=block)
         return
-    # A learnt comparison wants both embeddings of each pair.
+    # A learnt comparison needs both embeddings of each pair.
     by_distance = isinstance(last, EuclideanDistance)
     n_scores = memory_limit // (100 if by_distance else 100 + 16 * left.shape[1])
     columns = max(1, min(len(right), n_scores))
@@ -176,7 +204,22 @@ def compare_all(
 
 
 def score_matrix(model: "tf.keras.Model", embeddings: np.ndarray) -> np.ndarray:
-    """Scores all pairs of `(n, features)` embeddings, `(n, n)` float32, left in rows; see `compare_all`."""
+    """Scores all pairs of embeddings; see `compare_all`.
+
+    Args:
+        model: a model of `siamese_nn.models`.
+        embeddings: its embeddings, `(n, features)`.
+
+    Returns:
+        `(n, n)` float32 scores; the left photos are in rows.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = models.cosine_embedding(models.face_cnn(embedding_size=2))
+        >>> score_matrix(model, np.array([[1.0, 0.0], [0.6, 0.8]])).round(2)
+        array([[1. , 0.6],
+               [0.6, 1. ]], dtype=float32)
+    """
     scores = np.empty((len(embeddings), len(embeddings)), np.float32)
     for row, column, block in compare_all(model, embeddings, embeddings):
         scores[row : row + len(block), column : column + block.shape[1]] = block
@@ -190,16 +233,24 @@ def score_raw_pixels(
     crop: tuple[int, int] | None = None,
     channels: int = 1,
 ) -> np.ndarray:
-    """Scores pairs without a model, by the negative euclidean distance of their pixels: the baseline to beat.
+    """Scores pairs without a model, by the negative euclidean distance of their pixels, as a baseline.
 
     Args:
         pairs: the `n` pairs.
-        image_size: height and width to which the photos are brought.
-        crop: height and width of the middle part of the photos to use; `None` uses all.
+        image_size: height and width to which the photos are resized.
+        crop: height and width of the middle part of the photos to use; `None` uses all of it.
         channels: 1 for grey, 3 for RGB.
 
     Returns:
-        `(n,)` float32 scores of at most 0, of pixels in [0, 1].
+        `(n,)` float32 scores, at most 0, for pixels in [0, 1].
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> from siamese_nn.evaluation import equal_error_rate
+        >>> pairs = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> scores = score_raw_pixels(pairs, image_size=(32, 28), crop=(128, 112))
+        >>> 0 < equal_error_rate(scores, pairs.same) < 1
+        True
     """
     photo_format = PhotoFormat(image_size, crop, channels)
     return raw_pixel_scores(pairs, DecodedPhotos(pairs.distinct_images()[0], photo_format))

@@ -1,12 +1,12 @@
-"""Exact search by inner product in large galleries: in blocks, within a stated memory, by NumPy alone."""
+"""Exact search by inner product in large galleries, in blocks of limited memory, with NumPy only."""
 
 import operator
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-_BYTES_A_SCORE = 80  # in the worst block, where every score is a candidate: a first one full of ties
-_SCORES_A_BLOCK = 2**21  # 8 MB: what has been multiplied is still in the cache when it is compared
+_BYTES_A_SCORE = 80  # in the worst block, where every score is a candidate: a first block full of ties
+_SCORES_A_BLOCK = 2**21  # 8 MB: the products are still in the cache when they are compared
 _MOST_ROWS, _MOST_COLUMNS = 1024, 2**20
 
 
@@ -18,24 +18,24 @@ def score_blocks(
     Args:
         queries: `(q, d)` finite numbers.
         gallery: `(n, d)` finite numbers.
-        memory_limit: bytes of working memory, at least 1 MiB; it leaves room for `top_scores`.
-        upper: whether to leave out blocks in which each index of a query is larger than each of the gallery.
+        memory_limit: bytes of working memory, at least 1 MiB; it includes that of `top_scores`.
+        upper: whether to leave out blocks in which all indices of queries are larger than all of the gallery.
 
     Yields:
-        The first query of the block, the first of the gallery, and the scores, `(rows, columns)` float32.
-        Take what you need of them before the next block: it comes in the same memory.
+        The block's first query, its first index in the gallery, and its scores, `(rows, columns)` float32.
+        Use or copy the scores before the next block, which reuses their memory.
 
     Raises:
         ValueError: if `memory_limit` is too small, or a number is not finite.
     """
     if memory_limit < 2**20:
         raise ValueError(f"`memory_limit` must be at least 1 MiB. Received: memory_limit={memory_limit}")
-    # Half for the scores and what is made of them, a quarter each for converted queries and gallery.
+    # Half is for the scores and their candidates, a quarter each for converted queries and gallery.
     scores = min(_SCORES_A_BLOCK, memory_limit // 2 // _BYTES_A_SCORE)
     vectors = max(1, memory_limit // 4 // (4 * max(1, queries.shape[1])))
     rows = max(1, min(len(queries), vectors, _MOST_ROWS, scores))
     if gallery.dtype == np.float32 and gallery.flags.c_contiguous:
-        vectors = len(gallery)  # used where they are
+        vectors = len(gallery)  # no copy is needed
     columns = max(1, min(len(gallery), vectors, _MOST_COLUMNS, scores // rows))
     buffer = np.empty(rows * columns, np.float32)
     for row in range(0, len(queries), rows):
@@ -48,7 +48,8 @@ def score_blocks(
                     np.matmul(right, left[0], out=block[0])
                 else:
                     np.matmul(left, right.T, out=block)
-            # A vector that isn't finite has no finite product with any other: one row and one column tell.
+            # A vector that isn't finite has no finite product with any other, so one row and one column
+            # suffice.
             if not (np.isfinite(block[0]).all() and np.isfinite(block[:, 0]).all()):
                 raise ValueError(
                     "Embeddings must hold finite numbers, whose products are finite. "
@@ -64,13 +65,13 @@ def top_scores(
     """Finds each query's `k` largest scores in blocks of scores.
 
     Args:
-        blocks: as `score_blocks` gives them: all columns of a row, in order; at least `k`.
-        n_queries: rows in all.
-        k: how many to find.
+        blocks: blocks as `score_blocks` gives them: all columns of a row, in order; at least `k`.
+        n_queries: the number of rows.
+        k: the number of scores to find.
 
     Returns:
-        The scores, `(n_queries, k)` float32, largest first, and their columns, `(n_queries, k)` int64. Equal
-        scores are in the order of their columns, and the lowest columns are taken.
+        The scores, `(n_queries, k)` float32, largest first, and their columns, `(n_queries, k)` int64. Of
+        equal scores, those with lower columns come first.
 
     Raises:
         ValueError: if the largest score of a row, or one of the `k`, is not finite.
@@ -81,12 +82,12 @@ def top_scores(
         >>> scores.tolist(), indices.tolist()
         ([[1.0, 0.75]], [[2, 1]])
     """
-    # A score and its index in one number: the larger score is the larger number, and of equal ones the lower
-    # index.
+    # A score and its index in one number: it is larger for a larger score, and for a lower index if the
+    # scores are equal.
     best = np.zeros((n_queries, k), np.uint64)
     worst = np.full(n_queries, -np.inf, np.float32)
     for row, column, scores in blocks:
-        # Only what beats a query's k-th best is touched: soon that is next to nothing.
+        # Only scores above a query's k-th best are processed, soon very few.
         largest = _require_finite(scores.max(axis=1))  # NaN, if there is any in the row
         least, beats = worst[row : row + len(scores)], operator.gt
         if column == 0 and scores.shape[1] > k:

@@ -1,4 +1,4 @@
-"""Which photos probably show somebody else than their folder says, and which folders are one person's."""
+"""Finds photos that probably show another person than their folder's, and folders of one person."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,21 +8,26 @@ import numpy as np
 from .plda import Plda, fit_plda
 from .vectors import unit_length
 
-_FEWEST = 10  # people with two photos in a half: with fewer no PLDA is fitted
+_FEWEST = 10  # people with two photos that each half needs to fit PLDA
 FEWEST_TO_JUDGE = 2 * _FEWEST  # people with two photos in all
 _BLOCK = 1024  # photos or folders at a time
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A photo, and how much likelier it is another folder's than its own.
+    """A photo, and how much likelier it belongs to another folder than to its own.
 
     Args:
-        photo: its number.
-        score: `other - own`; above 0 where the other folder is the likelier.
-        own: the logarithm of p(photo | the rest of its folder shows this person) / p(photo | somebody new).
-        other: the same of the likeliest other folder.
-        other_person: whose that is.
+        photo: the photo's index.
+        score: `other - own`; above 0 if the other folder is likelier.
+        own: the logarithm of p(photo | the rest of its folder shows this person) / p(photo | a new person).
+        other: the same for the likeliest other folder.
+        other_person: the person of that folder.
+
+    Example:
+        >>> found = Suspect(photo=17, score=9.0, own=-4.0, other=5.0, other_person="Ada Lovelace")
+        >>> found.score == found.other - found.own
+        True
     """
 
     photo: int
@@ -34,7 +39,18 @@ class Suspect:
 
 @dataclass(frozen=True)
 class SamePerson:
-    """Two folders that may show one person, and the log-likelihood ratio of that."""
+    """Two folders that may show one person, with the log-likelihood ratio.
+
+    Args:
+        one: the name of the first folder.
+        other: the name of the second folder.
+        score: the logarithm of p(all photos | one person) / p(all photos | two people).
+
+    Example:
+        >>> found = SamePerson("Ada Lovelace", "A. Lovelace", score=7.5)
+        >>> f"{found.one} and {found.other}: {np.exp(found.score):,.0f} times as likely one person as two"
+        'Ada Lovelace and A. Lovelace: 1,808 times as likely one person as two'
+    """
 
     one: str
     other: str
@@ -44,25 +60,25 @@ class SamePerson:
 def rank_suspects(
     embeddings: np.ndarray, people: Sequence[str] | np.ndarray, *, seed: int = 0
 ) -> list[Suspect]:
-    """Ranks photos: those first that are likelier of another folder than of their own.
+    """Ranks photos by how much likelier they belong to another folder than to their own.
 
-    Cross-fitted over people: a draw parts them into two halves, and how far photos of one person lie apart is
-    learnt (PLDA, see `fit_plda`) from the half in which a photo is not. In its own folder a photo is left
-    out, so none judges itself. A folder of many photos counts for more than one of two, as it knows its
-    person better. The network must not have learnt from these people: labels that it knows by heart vouch for
-    themselves.
+    The method is cross-fitted over people. A draw splits them into two halves. For the photos of one half,
+    PLDA learns from the other half how photos of one person differ; see `fit_plda`. A photo is left out of
+    its own folder, so that it is not compared with itself. A folder with many photos has more weight, since
+    it describes its person better. The network must not have been trained on these people: it would confirm
+    the wrong labels that it has learnt.
 
     Args:
-        embeddings: `(n, d)` finite numbers, as `Verifier.embed` gives them, no row all zeros.
+        embeddings: `(n, d)` finite numbers, as `Verifier.embed` returns them; no row is all zeros.
         people: `(n,)` names, the folder of each photo.
-        seed: of the halves.
+        seed: the seed of the halves.
 
     Returns:
-        The photos of folders that have another one, the highest score first.
+        The photos of all folders with two photos or more, the highest score first.
 
     Raises:
-        ValueError: if shapes don't fit, a row is not finite or zero, or a half has fewer than 10 people with
-            two photos, from whom nothing can be learnt.
+        ValueError: if the shapes do not fit, a row is not finite or is zero, or a half has fewer than 10
+            people with two photos, which are too few for PLDA.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -101,18 +117,28 @@ def rank_suspects(
 def rank_same_people(
     embeddings: np.ndarray, people: Sequence[str] | np.ndarray, *, most: int = 100, seed: int = 0
 ) -> list[SamePerson]:
-    """Ranks pairs of folders: those first whose photos are likeliest of one person.
+    """Ranks pairs of folders by how likely their photos are of one person.
 
     Args:
-        embeddings, people, seed: as in `rank_suspects`.
+        embeddings: as in `rank_suspects`.
+        people: as in `rank_suspects`.
+        seed: as in `rank_suspects`.
         most: pairs to return, at most.
 
     Returns:
-        Pairs whose ratio is above the logarithm of how many pairs there are, so that chance alone finds about
-        one, the highest first.
+        The pairs, the highest ratio first. Only those whose ratio is above the logarithm of the number of
+        pairs are returned, so that chance alone finds about one.
 
     Raises:
-        ValueError: as `rank_suspects`.
+        ValueError: as in `rank_suspects`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> people = np.repeat([f"P{i:02}" for i in range(60)], 4)
+        >>> photos = np.repeat(rng.normal(size=(60, 16)), 4, axis=0) + 0.6 * rng.normal(size=(240, 16))
+        >>> people[18:20] = "P99"  # two of P04's four photos lie in a folder of another name
+        >>> [(pair.one, pair.other) for pair in rank_same_people(photos, people)]
+        [('P04', 'P99')]
     """
     vectors, names, folder, counts = _checked(embeddings, people)
     least = np.log(max(1, len(names) * (len(names) - 1) / 2))
@@ -126,7 +152,7 @@ def rank_same_people(
             ratios[np.arange(len(some)), some] = -np.inf
             for one, other in zip(*np.nonzero(ratios > least), strict=True):
                 pair = (min(some[one], other), max(some[one], other))
-                # Seen from either half, the lower counts.
+                # Of the ratios from the two halves, the lower counts.
                 scores[pair] = min(float(ratios[one, other]), scores.get(pair, np.inf))
     ranked = sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:most]
     return [SamePerson(str(names[one]), str(names[other]), score) for (one, other), score in ranked]
@@ -148,7 +174,7 @@ class _Space:
         return -(photos**2 / spread + np.log(spread)).sum(axis=1) / 2
 
     def of_folders(self, rows: np.ndarray) -> np.ndarray:
-        """The log-likelihood ratios of some photos with all folders, `(photos, folders)`."""
+        """Returns the log-likelihood ratios of some photos with all folders, `(photos, folders)`."""
         photos, b = self.photos[rows], self.between
         ratios = np.empty((len(rows), len(self.counts)))
         for count in np.unique(self.counts):
@@ -164,7 +190,7 @@ class _Space:
         return ratios - self._new(photos)[:, None]
 
     def of_own_rest(self, rows: np.ndarray) -> np.ndarray:
-        """Those of some photos with the rest of their own folders, `(photos,)`."""
+        """Returns the ratios of some photos with the rest of their own folders, `(photos,)`."""
         photos, b = self.photos[rows], self.between
         count = (self.counts[self.folder[rows]] - 1)[:, None]
         centre = (self.sums[self.folder[rows]] - photos) * (b / (1 + count * b))
@@ -172,7 +198,7 @@ class _Space:
         return -((photos - centre) ** 2 / spread + np.log(spread)).sum(axis=1) / 2 - self._new(photos)
 
     def of_pairs(self, rows: np.ndarray) -> np.ndarray:
-        """Those of some folders with all folders: all photos of both are one person's, or two people's."""
+        """Returns the ratios of some folders with all folders: one person in both, or two people."""
         b, means = self.between, self.sums / self.counts[:, None]
         ratios = np.empty((len(rows), len(self.counts)))
         for one in np.unique(self.counts[rows]):
@@ -207,10 +233,10 @@ def _checked(
 def _halves(
     vectors: np.ndarray, folder: np.ndarray, counts: np.ndarray, seed: int
 ) -> Iterator[tuple[np.ndarray, Plda]]:
-    """Gives each half of the people, `(people,)` bool, and what the photos of the other have taught."""
+    """Gives each half of the people, `(people,)` bool, and the PLDA that is fitted to the other half."""
     rng = np.random.default_rng(seed)
     half = np.zeros(len(counts), bool)
-    for several in (True, False):  # each half has as many with two photos
+    for several in (True, False):  # each half has as many people with two photos
         group = rng.permutation(np.flatnonzero((counts > 1) == several))
         half[group[::2]] = True
     for mine in (half, ~half):

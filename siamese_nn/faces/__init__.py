@@ -1,4 +1,4 @@
-"""From a raw photo to an aligned face: find it, and put it where a training has it."""
+"""Finds the face in a raw photo, and aligns it as the training photos are aligned."""
 
 from .alignment import ARCFACE, LFW_A, Frame, NoFaceError, align, choose, is_aligned
 from .finder import Face, Finder, find

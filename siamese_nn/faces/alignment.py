@@ -1,4 +1,11 @@
-"""A raw photo to a photo in which the face lies where a training has it."""
+"""Aligns the face in a raw photo as the faces of a training are aligned.
+
+Example:
+    >>> photo = np.zeros((250, 250, 3), np.uint8)
+    >>> face = Face((80, 80, 170, 190), 0.9, LFW_A.points)  # of a photo of LFW-a
+    >>> align(photo, face, frame=ARCFACE).size
+    (112, 112)
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +17,25 @@ from .finder import Face, Finder, find
 from .transform import similarity, warp
 
 _CHOICES = ("middle", "largest")
-_LARGEST = 20_000  # pixels of a photo's longer side once its face has the wanted size
-
-
-# Of the distance between the eyes: of 400 photos of LFW-a 95% lie nearer to their frame, by what MTCNN finds.
+_LARGEST = 20_000  # pixels of a photo's longer side when its face has the wanted size
+# Of the distance between the eyes. By MTCNN, 95% of 400 photos of LFW-a are nearer to their frame.
 _NEAR = 0.15
 
 
 class NoFaceError(ValueError):
-    """A photo in which no face was found."""
+    """A photo in which no face was found.
+
+    Example:
+        >>> wall = np.zeros((250, 250, 3), np.uint8)
+        >>> align(wall, finder=lambda pixels: [])
+        Traceback (most recent call last):
+        siamese_nn.faces.alignment.NoFaceError: No face was found...
+    """
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the faces of a training lie in its photos.
+    """Where the faces are in the photos of a training.
 
     Args:
         points: five pairs x, y, in pixels: the eye on the photo's left, that on its right, the tip of the
@@ -31,8 +43,14 @@ class Frame:
         size: height and width of the photos, in pixels.
 
     Raises:
-        ValueError: if `points` are no five pairs of finite numbers or are all one, or a side of `size` is
+        ValueError: if `points` are not five pairs of finite numbers or are all equal, or a side of `size` is
             less than 1.
+
+    Example:
+        >>> close = Frame(points=((20, 30), (60, 30), (40, 52), (24, 72), (56, 72)), size=(96, 80))
+        >>> pixels, face = np.zeros((250, 250, 3), np.uint8), Face((80, 80, 170, 190), 0.9, LFW_A.points)
+        >>> align(pixels, face, frame=close).size  # Pillow's: width and height
+        (80, 96)
     """
 
     points: tuple[tuple[float, float], ...]
@@ -80,24 +98,23 @@ def align(
     frame: Frame = LFW_A,
     finder: Finder | None = None,
 ) -> Image.Image:
-    """Turns, scales and shifts a photo, so that a face in it lies where the faces of a training lie.
+    """Rotates, scales and shifts a photo, so that its face is where the faces of a training are.
 
     Args:
         photo: a Pillow image, or uint8 `(height, width, 3)` in [0, 255], upright.
-        face: which one: `"middle"`, the face nearest the middle of the photo, `"largest"`, or one of those
-            that `find` returns.
-        frame: where the face is to lie.
+        face: the face to align: `"middle"`, the face nearest the middle of the photo, `"largest"`, or one
+            that `find` returned.
+        frame: where the face should be.
         finder: see `find`.
 
     Returns:
-        A Pillow image of the frame's size, grey if the photo is, else RGB. Beyond the photo's edges the
-        pixels of the edge are repeated.
+        A Pillow image of the frame's size, grey if the photo is grey, else RGB. Beyond the photo's edges the
+        edge pixels are repeated.
 
     Raises:
         NoFaceError: if no face is found.
-        ImportError: if `finder` is needed, is `None`, and the extra `faces` is not installed.
-        ValueError: if the photo or `face` is of another kind, or the face's points lie so close together that
-            they are none.
+        ImportError: if a finder is needed, `finder` is `None`, and the extra `faces` is not installed.
+        ValueError: if the photo or `face` has another type, or the face's points are too close together.
 
     Example:
         >>> pixels = np.zeros((400, 300, 3), np.uint8)
@@ -120,10 +137,21 @@ def align(
 
 
 def choose(found: Sequence[Face], photo: Image.Image | np.ndarray, which: str) -> Face:
-    """Returns the face nearest the middle of a photo (`"middle"`), or the `"largest"`; see `align`.
+    """Returns the face nearest the middle of a photo (`"middle"`), or the largest (`"largest"`); see `align`.
+
+    Args:
+        found: the faces, as `find` returns them.
+        photo: the photo, as in `align`.
+        which: `"middle"` or `"largest"`.
 
     Raises:
-        NoFaceError: if there is none.
+        NoFaceError: if there is no face.
+
+    Example:
+        >>> pixels = np.zeros((400, 400, 3), np.uint8)
+        >>> small, large = (Face(box, 0.9, LFW_A.points) for box in ((180, 180, 220, 230), (0, 0, 90, 110)))
+        >>> choose([small, large], pixels, "middle").area, choose([small, large], pixels, "largest").area
+        (2000.0, 9900.0)
     """
     if not found:
         raise NoFaceError(
@@ -136,14 +164,14 @@ def choose(found: Sequence[Face], photo: Image.Image | np.ndarray, which: str) -
 
 
 def is_aligned(photo: Image.Image | np.ndarray, face: Face, *, frame: Frame = LFW_A) -> bool:
-    """Says whether a photo is one of a frame already: of its size, with a face where the frame has it.
+    """Returns whether a photo is already aligned: it has the frame's size, and its face is in place.
 
-    To align such a photo again would change it by no more than what a finder's points are off.
+    Aligning such a photo again would change it by no more than the error of a finder's points.
 
     Args:
-        photo: as in `align`.
-        face: the face that counts.
-        frame: where it is to lie.
+        photo: a photo as in `align`.
+        face: the face in it.
+        frame: where the face should be.
 
     Example:
         >>> there = Face((80, 80, 170, 190), 0.9, np.array(LFW_A.points))

@@ -1,4 +1,14 @@
-"""What a face finder is: a function from a photo's pixels to the faces in it."""
+"""Face finders: functions from a photo's pixels to the faces in it.
+
+Example:
+    >>> def finder(pixels):  # a `Finder` that is sure of one face in the middle
+    ...     height, width, _ = pixels.shape
+    ...     box = (width / 4, height / 4, 3 * width / 4, 3 * height / 4)
+    ...     five = [[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.6]]
+    ...     return [Face(box, 1.0, np.array(five) * [width, height])]
+    >>> find(np.zeros((200, 100, 3), np.uint8), finder=finder)[0].box
+    (12.5, 25.0, 87.5, 175.0)
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from PIL import Image
 
-_LONGEST = 400  # pixels of a photo's longer side in which faces are looked for
-_MARGIN = 0.25  # of the photo's sides: a face that fills the photo is found with something around it
+_LONGEST = 400  # pixels of a photo's longer side for the search
+_MARGIN = 0.25  # of the photo's sides: a face that fills the photo is only found with a margin around it
 
 
 @dataclass(frozen=True)
@@ -17,9 +27,14 @@ class Face:
 
     Args:
         box: left, top, right and bottom edge, in pixels.
-        score: how sure the finder is, higher is surer.
+        score: the finder's confidence; higher is more confident.
         points: float `(5, 2)`, x before y, in pixels from the top left corner: the eye on the photo's left,
             that on its right, the tip of the nose, and the corners of the mouth on the left and on the right.
+
+    Example:
+        >>> face = Face((20, 20, 60, 70), 0.9, [[30, 40], [50, 40], [40, 50], [32, 60], [48, 60]])
+        >>> face.area, face.points.shape
+        (2000.0, (5, 2))
     """
 
     box: tuple[float, float, float, float]
@@ -55,20 +70,20 @@ Finder: TypeAlias = Callable[[np.ndarray], Sequence[Face]]
 def find(photo: Image.Image | np.ndarray, *, finder: Finder | None = None) -> list[Face]:
     """Finds the faces in a photo.
 
-    A large photo is looked at in a smaller size, with a quarter of its sides of repeated edge around it, in
-    which finders see faces that fill the photo.
+    A large photo is searched in a smaller size. A margin of repeated edge pixels, a quarter of its sides, is
+    put around it, so that finders see faces that fill the photo.
 
     Args:
         photo: a Pillow image, or uint8 `(height, width, 3)` in [0, 255], upright.
         finder: a function that takes uint8 `(height, width, 3)`, RGB, and returns a `Face` for each face;
-            `None` takes MTCNN, which needs the extra `faces`.
+            `None` uses MTCNN, which needs the extra `faces`.
 
     Returns:
-        The faces, the largest first, in pixels of the photo as it was given.
+        The faces, the largest first, in pixels of the given photo.
 
     Raises:
         ImportError: if `finder` is `None` and the extra is not installed.
-        ValueError: if the photo is of another kind, or the finder returns something else than faces.
+        ValueError: if the photo has another type, or the finder does not return faces.
 
     Reference:
         Zhang et al., "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks",

@@ -1,4 +1,4 @@
-"""What every loss shares: Keras 3's arguments on both stacks, and the check of a number."""
+"""What all losses share: Keras 3's arguments on both stacks, and the check of a number."""
 
 import inspect
 import math
@@ -12,23 +12,24 @@ _HALF = ("float16", "bfloat16")
 
 
 class Loss(tf.keras.losses.Loss):
-    """Keras 3's `Loss` on both stacks: Keras 2's has no `dtype`, and neither keeps it in the config.
+    """Keras 3's `Loss` on both stacks: Keras 2's has no `dtype`, and neither stores it in the config.
 
-    Under `tf.distribute` each replica computes the loss of its own share of the batch. The step is that of
-    the mean of their losses: in `fit` without more ado; in a loop of your own with `reduction="none"` and
-    `tf.nn.compute_average_loss`, or with `reduction="sum"`, divided by the size of the whole batch. (Of the
-    values there must be one for each photo, for Keras 3 does not divide a scalar by the number of replicas.)
+    Under `tf.distribute` each replica computes the loss of its own part of the batch, and the training step
+    uses the mean of these losses. `fit` does this by itself. A loop of your own needs `reduction="none"` and
+    `tf.nn.compute_average_loss`, or `reduction="sum"` and a division by the size of the whole batch. (A loss
+    must return one value per photo, since Keras 3 does not divide a scalar by the number of replicas.)
 
     Args:
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, pair or triplet: `"sum_over_batch_size"` (their
-            mean), `"sum"`, `"none"`, or another one that this Keras knows.
-        dtype: of the loss, a floating type or a dtype policy. Labels and outputs are cast to it before, but
-            for half precision to float32: in it, the numbers of people would run together. `None` leaves it
-            to Keras: Keras 3 casts to `floatx`, which is float32, and Keras 2 leaves all as it is.
+        name: the name of the loss.
+        reduction: how the values, one per photo, pair or triplet, are combined: `"sum_over_batch_size"`
+            (their mean), `"sum"`, `"none"`, or another one that this Keras knows.
+        dtype: the type of the loss, a floating type or a dtype policy. Labels and outputs are cast to it
+            first. For half precision they are cast to float32, since half precision cannot tell the numbers
+            of many people apart. `None` leaves it to Keras: Keras 3 casts to `floatx`, which is float32, and
+            Keras 2 casts nothing.
 
     Raises:
-        ValueError: if `dtype` is not floating, or Keras does not know `reduction`.
+        ValueError: if `dtype` is not a floating type, or Keras does not know `reduction`.
     """
 
     def __init__(self, name: str | None, reduction: str | None, dtype: str | tf.DType | None):
@@ -40,7 +41,7 @@ class Loss(tf.keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None) -> tf.Tensor:
         if self._asked_dtype is None:
             return super().__call__(y_true, y_pred, sample_weight)
-        # Keras 3 does the same, once more.
+        # Keras 3 then casts once more, to the same type.
         y_true, y_pred = tf.cast(y_true, self._computed_dtype), tf.cast(y_pred, self._computed_dtype)
         return tf.cast(super().__call__(y_true, y_pred, sample_weight), self._asked_dtype)
 
@@ -49,13 +50,16 @@ class Loss(tf.keras.losses.Loss):
 
 
 def number(name: str, value: float, rule: str, holds: Callable[[float], bool]) -> float:
-    """Returns an argument that is a number, as Python has it.
+    """Checks an argument that must be a number, and returns it as a Python float.
 
     Args:
-        name: the argument's.
-        value: what was given.
-        rule: what `holds` asks, in words that follow "must".
-        holds: whether a finite number is right.
+        name: the argument's name.
+        value: the given value.
+        rule: the condition of `holds`, in words that follow "must".
+        holds: returns whether a finite number is allowed.
+
+    Returns:
+        The number.
 
     Raises:
         ValueError: unless `value` is a finite number for which `holds`.
@@ -73,7 +77,7 @@ def number(name: str, value: float, rule: str, holds: Callable[[float], bool]) -
 
 
 def _floating(dtype: str | tf.DType | None) -> str | None:
-    """Returns the name of a floating type, or of the one that a policy computes in."""
+    """Returns the name of a floating type, or of the type in which a policy computes."""
     if dtype is None:
         return None
     try:

@@ -8,14 +8,14 @@ import tensorflow as tf
 from .base import number
 
 METRICS = ("L2", "squared-L2", "angular")
-# Stands for log(0). Two of them can be added in single precision, and have finite gradients where infinity
-# has none.
+# Used for log(0). Two of these can be added in single precision, and they have finite gradients, unlike
+# infinity.
 _LOG_OF_NOTHING = -1e30
 DistanceMetric = str | Callable[[tf.Tensor], tf.Tensor]
 
 
 def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = "L2") -> tf.Tensor:
-    """The distance of every embedding of a batch to every other.
+    """Returns the distances between all embeddings of a batch.
 
     Args:
         embeddings: float `(batch, embedding_size)`.
@@ -23,11 +23,16 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
             function from embeddings to the matrix.
 
     Returns:
-        float `(batch, batch)`. Of the named metrics at least 0, and with a zero gradient where `"L2"` or
+        float `(batch, batch)`. The named metrics are at least 0, and their gradient is zero where `"L2"` or
         `"squared-L2"` is exactly zero.
 
     Raises:
-        ValueError: on an unknown metric, or a function's result of another shape.
+        ValueError: if the metric is unknown, or a function's result has another shape.
+
+    Example:
+        >>> pairwise_distances(tf.constant([[0.0, 0.0], [3.0, 4.0]])).numpy()
+        array([[0., 5.],
+               [5., 0.]], dtype=float32)
     """
     distance_metric = metric_of(distance_metric)
     if callable(distance_metric):
@@ -44,8 +49,9 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
         return tf.maximum(1 - tf.matmul(unit, unit, transpose_b=True), 0)
     norms = tf.reduce_sum(tf.square(embeddings), axis=1)
     squared = norms[:, None] + norms[None, :] - 2 * tf.matmul(embeddings, embeddings, transpose_b=True)
-    # Rounding leaves the distance to itself, and that of twins, a little off zero, on either side. NaN stays
-    # NaN, but would not by `~(squared <= 0)`, which TensorFlow's graph optimizer takes for `squared > 0`.
+    # After rounding, the distance of an embedding to itself or to an equal one may be slightly above or below
+    # zero. NaN stays NaN. With `~(squared <= 0)` it would not: TensorFlow's graph optimizer replaces that by
+    # `squared > 0`.
     at_zero = (squared <= 0) | tf.eye(tf.shape(squared)[0], dtype=tf.bool)
     squared = tf.where(at_zero, tf.zeros_like(squared), squared)
     return squared if distance_metric == "squared-L2" else root(squared)
@@ -53,20 +59,20 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
 
 @tf.custom_gradient
 def root(squared: tf.Tensor):
-    """The square root, but 0 with a zero gradient where the number is 0 or less.
+    """Returns the square root, or 0 with a zero gradient if the number is 0 or less.
 
-    The root's slope is infinite at 0. On a GPU XLA may compute a number once to compare it with 0 and once
-    more, rounded otherwise, to take its root. So the root itself decides, which divides the gradient.
+    The root's slope is infinite at 0. On a GPU, XLA may compute a number once to compare it with 0, and again
+    with another rounding to take its root. So the decision uses the root itself, which divides the gradient.
     """
     result = tf.sqrt(tf.maximum(squared, 0))
     return result, lambda upstream: tf.math.divide_no_nan(upstream, 2 * result)
 
 
 def metric_of(distance_metric: DistanceMetric | dict) -> DistanceMetric:
-    """Returns a metric that is given as itself or as `serialize_metric` gives it.
+    """Returns a metric that is given itself or in the form of `serialize_metric`.
 
     Raises:
-        ValueError: unless it is a name or function that `pairwise_distances` takes.
+        ValueError: if `pairwise_distances` does not take it.
     """
     if isinstance(distance_metric, dict):
         distance_metric = tf.keras.utils.deserialize_keras_object(distance_metric)
@@ -79,13 +85,13 @@ def metric_of(distance_metric: DistanceMetric | dict) -> DistanceMetric:
 
 
 def options_of(margin: float, distance_metric: DistanceMetric | dict) -> tuple[float, DistanceMetric]:
-    """Returns margin and metric. Raises `ValueError` unless a triplet loss can be had with the two."""
+    """Returns margin and metric; raises `ValueError` if a triplet loss does not allow them."""
     metric = metric_of(distance_metric)
     return number("margin", margin, "be at least 0", lambda margin: margin >= 0), metric
 
 
 def serialize_metric(distance_metric: DistanceMetric) -> str | dict:
-    """Returns a metric as `get_config` holds it."""
+    """Returns a metric in the form that `get_config` needs."""
     return (
         tf.keras.utils.serialize_keras_object(distance_metric)
         if callable(distance_metric)
@@ -97,14 +103,14 @@ def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Returns the labels of a batch as a vector.
 
     Raises:
-        ValueError: unless there is one for each row of `y_pred`, as far as the shapes are known beforehand;
-            if one is NaN, outside a graph (inside one, see `nan_where_unknown`).
+        ValueError: if there is not one label for each row of `y_pred`, as far as the static shapes show it;
+            or if a label is NaN, outside a graph. (For a graph see `nan_where_unknown`.)
     """
     labels, batch = tf.convert_to_tensor(y_true), y_pred.shape[0]
     if not (labels.shape.is_compatible_with([batch]) or labels.shape.is_compatible_with([batch, 1])):
         raise ValueError(
             "`y_true` must hold one number for each row of `y_pred`, (batch,) or "
-            "(batch, 1); of one-hot labels take `tf.argmax(y_true, axis=-1)`. Received: `y_true` of shape "
+            "(batch, 1); for one-hot labels use `tf.argmax(y_true, axis=-1)`. Received: `y_true` of shape "
             f"{tuple(labels.shape)}, `y_pred` of shape {tuple(y_pred.shape)}"
         )
     labels = tf.reshape(labels, [-1])
@@ -119,21 +125,21 @@ def batch_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def nan_where_unknown(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns a value of each photo, `(batch,)`; it and its gradients are NaN where the photo's label is.
+    """Returns `(batch,)` values that are NaN, with NaN gradients, where the photo's label is NaN.
 
-    A graph cannot refuse such a label, and the photo would pass for one of another person.
+    A graph cannot refuse such a label, and would treat the photo as one of another person.
     """
     labels = tf.cast(labels, values.dtype)
     return values * tf.where(tf.math.is_nan(labels), labels, tf.ones_like(labels))
 
 
 def masked_logsumexp(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The log-sum-exp of each row where `mask` holds; of a row where it never does, nearly minus infinity."""
+    """Returns the log-sum-exp of each row where `mask` is true; nearly minus infinity if it never is."""
     nothing = tf.constant(_LOG_OF_NOTHING, values.dtype)
     return tf.reduce_logsumexp(tf.where(mask, values, nothing), axis=1)
 
 
 def precise(values: tf.Tensor) -> tf.Tensor:
-    """Returns float32 and float64 as they are; half precision and whole numbers in float32."""
+    """Returns float32 and float64 unchanged, and half precision and whole numbers as float32."""
     values = tf.convert_to_tensor(values)
     return values if values.dtype in (tf.float32, tf.float64) else tf.cast(values, tf.float32)

@@ -1,4 +1,4 @@
-"""The triplet loss of triplets that somebody else has chosen."""
+"""The triplet loss of given triplets."""
 
 import tensorflow as tf
 
@@ -11,14 +11,14 @@ class TripletLoss(Loss):
     """The triplet loss of anchor, positive and negative embeddings side by side; see `triplet_loss`.
 
     Args:
-        margin: by how much the negative's squared distance shall be longer than the positive's, at least 0.
-        name: of the loss.
-        reduction: what becomes of the values, one a triplet, as in Keras: `"sum_over_batch_size"` (their
+        margin: by how much the negative's squared distance must be longer than the positive's, at least 0.
+        name: the name of the loss.
+        reduction: how the values, one per triplet, are combined, as in Keras: `"sum_over_batch_size"` (their
             mean), `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if `margin` is no finite number or negative.
+        ValueError: if `margin` is not a finite number, or is negative.
 
     Example:
         >>> loss = TripletLoss(margin=0.5)
@@ -46,24 +46,30 @@ class TripletLoss(Loss):
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 def triplet_loss(y_true: tf.Tensor, y_pred: tf.Tensor, margin: float = 0.5) -> tf.Tensor:
-    """Wants each anchor nearer to its positive than to its negative, by a margin, in squared distance.
+    """Pulls each anchor nearer to its positive than to its negative, by a margin in squared distance.
 
-    It is `max(0, |a - p|^2 - |a - n|^2 + margin)`.
+    The loss is `max(0, |a - p|^2 - |a - n|^2 + margin)`.
 
     Args:
-        y_true: unused, of any shape; Keras wants one value a triplet, for instance 0.
+        y_true: unused, of any shape; Keras needs one value per triplet, for instance 0.
         y_pred: the embeddings of anchor, positive and negative side by side, float `(batch, 3 *
             embedding_size)`.
-        margin: by how much the negative's squared distance shall be longer than the positive's.
+        margin: by how much the negative's squared distance must be longer than the positive's.
 
     Returns:
-        The loss of each triplet, `(batch,)`: float32 for half-precision embeddings too, else their type.
+        The loss of each triplet, `(batch,)`: float32 for half-precision embeddings, else the embeddings'
+        type.
 
     Raises:
         ValueError: if the last dimension is not a multiple of 3.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, equation 3.
+
+    Example:
+        >>> anchor, positive, negative = [0.0, 0.0], [1.0, 0.0], [0.5, 1.0]
+        >>> triplet_loss(tf.zeros(1), tf.constant([[*anchor, *positive, *negative]]), margin=0.5).numpy()
+        array([0.25], dtype=float32)
     """
     embeddings = precise(y_pred)
     if embeddings.shape[-1] is not None and embeddings.shape[-1] % 3:

@@ -21,26 +21,23 @@ class HarmonicTripletLoss(Loss):
     mean of theirs.
 
     Args:
-        margin: by how much a negative shall be farther than a positive, at least 0.
+        margin: by how much a negative must be farther than a positive, at least 0.
         distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(2 *
             batch, embedding_size)` to the distances `(2 * batch, 2 * batch)`; see
             `TripletSemiHardLoss` on saving it.
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
-            `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+        name: the name of the loss.
+        reduction: how the values, one per photo, are combined, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if an argument is no finite number or out of range, or on an unknown metric.
+        ValueError: if an argument is not a finite number or is out of range, or the metric is unknown.
 
     Example:
-        The old model is called in the graph, and its embeddings put before the new one's.
-
-        >>> image = tf.keras.Input((8,))
-        >>> old, new = tf.keras.layers.Dense(4, trainable=False), tf.keras.layers.Dense(4)
-        >>> both = tf.keras.layers.Concatenate()([old(image), new(image)])
-        >>> model = tf.keras.Model(image, both)
-        >>> model.compile("sgd", HarmonicTripletLoss(margin=0.2))
+        >>> loss = HarmonicTripletLoss(margin=4.0)
+        >>> both = tf.constant([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])  # old and new embedding of each photo
+        >>> round(float(loss(tf.constant([0, 0, 1]), both)), 4)
+        2.2857
     """
 
     def __init__(
@@ -69,24 +66,25 @@ def harmonic_triplet_loss(
     margin: float = 0.2,
     distance_metric: DistanceMetric = "squared-L2",
 ) -> tf.Tensor:
-    """The semi-hard triplet loss over old and new embeddings together, of which only the new ones learn.
+    """The semi-hard triplet loss over old and new embeddings together; only the new ones learn.
 
-    Triplets mix both kinds, so that the new embeddings come to be compared with each other and with the old
-    ones, which a gallery need not compute again. A triplet of old embeddings alone counts in the mean, but
+    Triplets mix both kinds. So the new embeddings can be compared with each other and with the old ones, and
+    a gallery need not compute the old ones again. A triplet of only old embeddings counts in the mean, but
     has no gradient.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them
-            to `HarmonicTripletLoss` in float32, where numbers from 2**24 on run together: number the people
+        y_true: the person on each photo, as a number, `(batch,)` or `(batch, 1)`. Keras hands them to
+            `HarmonicTripletLoss` in float32, which cannot tell numbers from 2**24 on apart: number the people
             from 0, as `identity_dataset` does.
         y_pred: the old and the new embedding of each photo side by side, float `(batch, 2 * embedding_size)`;
-            of unit length each for FaceNet's setting.
-        margin: by how much a negative shall be farther than a positive.
+            each of unit length in FaceNet's setting.
+        margin: by how much a negative must be farther than a positive.
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The loss of each photo, `(batch,)`: the mean of its old and its new embedding's as anchors, so that
-        the mean of all is that over the triplets. float32 for half-precision embeddings too, else their type.
+        The loss of each photo, `(batch,)`: the mean of its old and its new embedding as anchors, so that the
+        mean over the photos is the mean over the triplets. float32 for half-precision embeddings, else the
+        embeddings' type.
 
     Raises:
         ValueError: if the last dimension is odd, on an unknown metric, or labels of another shape.
@@ -94,6 +92,11 @@ def harmonic_triplet_loss(
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, appendix,
         "Harmonic Embedding".
+
+    Example:
+        >>> both = tf.constant([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])  # old and new embedding of each photo
+        >>> harmonic_triplet_loss(tf.constant([0, 0, 1]), both, margin=4.0).numpy().round(4)
+        array([0.8571, 4.7143, 1.2857], dtype=float32)
     """
     embeddings = precise(y_pred)
     if embeddings.shape[-1] is not None and embeddings.shape[-1] % 2:

@@ -12,18 +12,18 @@ from .distances import batch_labels, precise, root
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class CosFaceLoss(Loss):
-    """Softmax cross-entropy with a margin taken off the true class's cosine; see `cosface_loss`.
+    """Softmax cross-entropy with a margin subtracted from the true class's cosine; see `cosface_loss`.
 
     Args:
         scale: factor of the cosines, above 0.
-        margin: what the true class's cosine loses, at least 0.
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
-            `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+        margin: what is subtracted from the true class's cosine, at least 0.
+        name: the name of the loss.
+        reduction: how the values, one per photo, are combined, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if an argument is no finite number or out of range.
+        ValueError: if an argument is not a finite number or is out of range.
 
     Example:
         >>> loss = CosFaceLoss(scale=1.0, margin=0.5)
@@ -56,14 +56,14 @@ class ArcFaceLoss(Loss):
 
     Args:
         scale: factor of the cosines, above 0.
-        margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
-            `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+        margin: what is added to the true class's angle, in radians, at least 0 and below pi / 2.
+        name: the name of the loss.
+        reduction: how the values, one per photo, are combined, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if an argument is no finite number or out of range.
+        ValueError: if an argument is not a finite number or is out of range.
 
     Example:
         >>> loss = ArcFaceLoss(scale=1.0, margin=1.0)
@@ -96,14 +96,14 @@ class SphereFaceLoss(Loss):
 
     Args:
         scale: factor of the cosines, above 0.
-        margin: what the true class's angle is multiplied by, a whole number of at least 1.
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
-            `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+        margin: the factor of the true class's angle, a whole number, at least 1.
+        name: the name of the loss.
+        reduction: how the values, one per photo, are combined, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if an argument is no finite number or out of range.
+        ValueError: if an argument is not a finite number or is out of range.
 
     Example:
         >>> loss = SphereFaceLoss(scale=1.0, margin=2)
@@ -139,16 +139,20 @@ def cosface_loss(
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
             `(batch, 1)`.
         y_pred: cosines with each class, float `(batch, n_classes)`, as `models.CosineClassifier`
-            gives them; or `(batch, groups, n_classes)`, those of each group of features on its own,
-            over whose losses the mean is taken.
+            returns them; or `(batch, groups, n_classes)`, the cosines of each group of features. Then the
+            loss is the mean over the groups.
         scale: factor of the cosines.
-        margin: what the true class's cosine loses.
+        margin: what is subtracted from the true class's cosine.
 
     Returns:
-        The loss of each photo, `(batch,)`: float32 for half-precision cosines too, else their type.
+        The loss of each photo, `(batch,)`: float32 for half-precision cosines, else the cosines' type.
 
     Reference:
         Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face Recognition", 2018, equation 4.
+
+    Example:
+        >>> cosface_loss(tf.constant([0]), tf.constant([[0.5, 0.0]]), scale=1.0, margin=0.5).numpy().round(4)
+        array([0.6931], dtype=float32)
     """
     return _margin_softmax(y_true, y_pred, scale, lambda cosine: cosine - margin)
 
@@ -157,9 +161,9 @@ def cosface_loss(
 def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, margin: float = 0.5) -> tf.Tensor:
     """Softmax cross-entropy of `scale * cosines`, where that of the true class is `cos(theta + margin)`.
 
-    Beyond `theta = pi - margin`, where that would rise again, it is `cos(theta) - margin * sin(margin)`:
-    lower than before, and falling, as in the authors' code. Where `theta` is exactly 0 or pi, the sine, whose
-    derivative by the cosine is infinite there, has none.
+    Beyond `theta = pi - margin`, where this would rise again, it is `cos(theta) - margin * sin(margin)`,
+    which is lower and keeps falling, as in the authors' code. Where `theta` is exactly 0 or pi, the
+    derivative of the sine by the cosine is infinite, and is replaced by 0.
 
     Args:
         y_true: the true class of each photo, a whole number in [0, n_classes), of any type, `(batch,)` or
@@ -167,14 +171,19 @@ def arcface_loss(y_true: tf.Tensor, y_pred: tf.Tensor, scale: float = 64.0, marg
         y_pred: cosines with each class, float `(batch, n_classes)` or `(batch,
             groups, n_classes)`; see `cosface_loss`.
         scale: factor of the cosines.
-        margin: what the true class's angle gains, in radians, at least 0 and below pi / 2.
+        margin: what is added to the true class's angle, in radians, at least 0 and below pi / 2.
 
     Returns:
-        The loss of each photo, `(batch,)`: float32 for half-precision cosines too, else their type.
+        The loss of each photo, `(batch,)`: float32 for half-precision cosines, else the cosines' type.
 
     Reference:
         Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019, equation 3; the
         continuation from its code, https://github.com/deepinsight/insightface (`easy_margin = False`).
+
+    Example:
+        >>> cosines = tf.constant([[1.0, 0.5403]])  # cos(1.0) is 0.5403
+        >>> arcface_loss(tf.constant([0]), cosines, scale=1.0, margin=1.0).numpy().round(4)
+        array([0.6931], dtype=float32)
     """
 
     def add_to_angle(cosine: tf.Tensor) -> tf.Tensor:
@@ -192,8 +201,8 @@ def sphereface_loss(
     """Softmax cross-entropy of `scale * cosines`, where that of the true class is `psi(theta)`.
 
     `psi(theta) = (-1)^k * cos(margin * theta) - 2 * k` for `theta` between `k * pi / margin` and `(k + 1) *
-    pi / margin`: a cosine `margin` times as steep that goes on falling. The paper multiplies it by the
-    embedding's length, and starts from the plain softmax; here every embedding has the length `scale`, as in
+    pi / margin`: a cosine that is `margin` times as steep and keeps falling. The paper multiplies it by the
+    embedding's length, and starts with the plain softmax. Here every embedding has the length `scale`, as in
     the authors' later work.
 
     Args:
@@ -202,10 +211,10 @@ def sphereface_loss(
         y_pred: cosines with each class, float `(batch, n_classes)` or `(batch,
             groups, n_classes)`; see `cosface_loss`.
         scale: factor of the cosines.
-        margin: what the true class's angle is multiplied by, a whole number of at least 1.
+        margin: the factor of the true class's angle, a whole number, at least 1.
 
     Returns:
-        The loss of each photo, `(batch,)`: float32 for half-precision cosines too, else their type.
+        The loss of each photo, `(batch,)`: float32 for half-precision cosines, else the cosines' type.
 
     Raises:
         ValueError: if `margin` is not a whole number of at least 1.
@@ -213,12 +222,17 @@ def sphereface_loss(
     Reference:
         Liu et al., "SphereFace: Deep Hypersphere Embedding for Face Recognition", 2017, equations 6 and 7;
         the scale from Liu et al., "SphereFace Revived: Unifying Hyperspherical Face Recognition", 2022.
+
+    Example:
+        >>> cosines = tf.constant([[0.5, -0.5]])  # cos(2 * 60 degrees) is -0.5
+        >>> sphereface_loss(tf.constant([0]), cosines, scale=1.0, margin=2).numpy().round(4)
+        array([0.6931], dtype=float32)
     """
     margin = _whole(margin)
 
     def multiply_angle(cosine: tf.Tensor) -> tf.Tensor:
-        # cos(n * theta) is a polynomial in cos(theta), Chebyshev's, with finite derivatives where arccos has
-        # none.
+        # cos(n * theta) is Chebyshev's polynomial in cos(theta). Its derivatives are finite, unlike those of
+        # arccos.
         previous, multiplied = tf.ones_like(cosine), cosine
         for _ in range(margin - 1):
             previous, multiplied = multiplied, 2 * cosine * multiplied - previous
@@ -240,7 +254,7 @@ def _margin_softmax(
         cosines = tf.reshape(cosines, [-1, n_classes])
         each = _margin_softmax(tf.repeat(labels, groups), cosines, scale, with_margin)
         return tf.reduce_mean(tf.reshape(each, [-1, groups]), axis=1)
-    # `tf.gather` would do, but for its gradient on an empty batch, which TensorFlow 2.15 cannot form.
+    # Not `tf.gather`: TensorFlow 2.15 cannot compute its gradient for an empty batch.
     true_cosine = tf.gather_nd(cosines, tf.stack([tf.range(tf.size(labels)), labels], axis=1))
     is_true = tf.one_hot(labels, tf.shape(cosines)[1], on_value=True, off_value=False)
     logits = scale * tf.where(is_true, with_margin(true_cosine)[:, None], cosines)
@@ -251,12 +265,12 @@ def _classes(labels: tf.Tensor, n_classes: int | None) -> tf.Tensor:
     """Returns labels as whole numbers.
 
     Raises:
-        ValueError: outside a graph, if one is no class. (In a graph TensorFlow raises an error of its own, or
-            the loss is NaN.)
+        ValueError: outside a graph, if a label is not a class. (In a graph TensorFlow raises its own error,
+            or the loss is NaN.)
     """
     classes = tf.cast(labels, tf.int32)
     if labels.dtype.is_floating:
-        # No class, unless the label is whole: -1.
+        # A label that is not whole becomes -1, which is no class.
         classes = tf.where(tf.cast(classes, labels.dtype) == labels, classes, -tf.ones_like(classes))
     if n_classes is not None and tf.executing_eagerly():
         wrong = np.flatnonzero((classes < 0) | (classes >= n_classes))

@@ -18,16 +18,15 @@ from .triplet import _masked_max
 class ActiveTriplets(tf.keras.metrics.Mean):
     """The share of semi-hard triplets that have a loss above 0.
 
-    There is one triplet for every anchor and positive, as in `triplet_semihard_loss`. Near 0 there is nothing
-    left to learn; at 1 with both mean distances near 0 the embeddings have collapsed. Pairs without any
-    negative in their batch are left out. Takes memory of the order of batch^2. Weights of examples are not
-    used.
+    There is one triplet for each anchor and positive, as in `triplet_semihard_loss`. Near 0 there is nothing
+    left to learn. At 1, with both mean distances near 0, the embeddings have collapsed. Pairs without a
+    negative in their batch are left out. The memory is of the order of batch^2. Sample weights are not used.
 
     Args:
         margin: the loss's margin, at least 0.
-        distance_metric: the loss's, see `TripletSemiHardLoss`.
-        name: in the progress bar.
-        dtype: of the result.
+        distance_metric: the loss's metric; see `TripletSemiHardLoss`.
+        name: the metric's name in the progress bar.
+        dtype: the type of the result.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -53,8 +52,7 @@ class ActiveTriplets(tf.keras.metrics.Mean):
         distances, same, positive = _pairs(y_true, y_pred, self.distance_metric)
         negative = _semi_hard_negatives(distances, ~same)
         active = tf.cast(self.margin + (distances - negative) > 0, distances.dtype)
-        # A comparison with NaN is false: diverged embeddings would pass
-        # for such as have nothing left to learn.
+        # A comparison with NaN is false, so diverged embeddings would seem to have nothing left to learn.
         is_nan = tf.reduce_any(tf.math.is_nan(distances))
         active = tf.where(is_nan, tf.constant(float("nan"), distances.dtype), active)
         counted = positive & tf.reduce_any(~same, axis=1, keepdims=True)
@@ -69,15 +67,15 @@ class ActiveTriplets(tf.keras.metrics.Mean):
 class PositiveDistance(tf.keras.metrics.Mean):
     """The mean distance of two photos of one person in a batch; 0 where there are none.
 
-    Weights of examples are not used.
+    Sample weights are not used.
 
     Args:
-        distance_metric: the loss's, see `TripletSemiHardLoss`.
-        name: in the progress bar.
-        dtype: of the result.
+        distance_metric: the loss's metric; see `TripletSemiHardLoss`.
+        name: the metric's name in the progress bar.
+        dtype: the type of the result.
 
     Raises:
-        ValueError: on an unknown metric.
+        ValueError: if the metric is unknown.
 
     Example:
         >>> distance = PositiveDistance()
@@ -107,15 +105,15 @@ class PositiveDistance(tf.keras.metrics.Mean):
 class NegativeDistance(tf.keras.metrics.Mean):
     """The mean distance of the photos of two people in a batch; 0 where there are none.
 
-    Weights of examples are not used.
+    Sample weights are not used.
 
     Args:
-        distance_metric: the loss's, see `TripletSemiHardLoss`.
-        name: in the progress bar.
-        dtype: of the result.
+        distance_metric: the loss's metric; see `TripletSemiHardLoss`.
+        name: the metric's name in the progress bar.
+        dtype: the type of the result.
 
     Raises:
-        ValueError: on an unknown metric.
+        ValueError: if the metric is unknown.
 
     Example:
         >>> distance = NegativeDistance()
@@ -148,22 +146,22 @@ def _pairs(y_true, y_pred, distance_metric: DistanceMetric) -> tuple[tf.Tensor, 
     distances = pairwise_distances(embeddings, distance_metric)
     same = labels[:, None] == labels[None, :]
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
-    # A graph cannot refuse a label that is NaN: all that its photo has counts, and is NaN.
+    # A graph cannot refuse a label that is NaN: all distances of its photo become NaN, and count.
     unknown = tf.math.is_nan(tf.cast(labels, distances.dtype))[:, None]
     distances = tf.where(unknown, tf.constant(float("nan"), distances.dtype), distances)
     return distances, same, positive | unknown
 
 
 def _flat(values: tf.Tensor, counted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns vectors of values and weights; of a matrix, Keras 3 would take the mean of each row first."""
+    """Returns vectors of values and weights. For a matrix, Keras 3 would take the mean of each row first."""
     return tf.reshape(tf.cast(values, tf.float32), [-1]), tf.reshape(tf.cast(counted, tf.float32), [-1])
 
 
 def _semi_hard_negatives(distances: tf.Tensor, is_negative: tf.Tensor) -> tf.Tensor:
-    """For each anchor and photo, the distance of the nearest negative beyond it, else of the farthest."""
+    """Returns the distance of the nearest negative beyond each photo of an anchor, or of the farthest."""
     infinity = tf.constant(float("inf"), distances.dtype)
     ascending = tf.sort(tf.where(is_negative, distances, infinity), axis=1)
-    # A row has an infinity at least, its own photo's; the minimum only serves distances that are no numbers.
+    # Each row has at least one infinity, that of its own photo. The minimum is for distances that are NaN.
     index = tf.minimum(tf.searchsorted(ascending, distances, side="right"), tf.shape(distances)[1] - 1)
     beyond = tf.gather(ascending, index, batch_dims=1)
     farthest = _masked_max(distances, is_negative)

@@ -22,18 +22,18 @@ class TripletSemiHardLoss(Loss):
     mean of theirs.
 
     Args:
-        margin: by how much a negative shall be farther than a positive, at least 0.
+        margin: by how much a negative must be farther than a positive, at least 0.
         distance_metric: `"L2"`, `"squared-L2"`, `"angular"`, or a function from embeddings `(batch,
-            embedding_size)` to the distances `(batch, batch)`. Register it with Keras if the model is to be
-            saved: to load one with a function that is not, give `load_model` the function in
-            `custom_objects`, or `compile=False`.
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
-            `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+            embedding_size)` to the distances `(batch, batch)`. Register the function with Keras if the model
+            is to be saved. To load a model with a function that is not registered, give `load_model` the
+            function in `custom_objects`, or `compile=False`.
+        name: the name of the loss.
+        reduction: how the values, one per photo, are combined, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if an argument is no finite number or out of range, or on an unknown metric.
+        ValueError: if an argument is not a finite number or is out of range, or the metric is unknown.
 
     Example:
         >>> loss = TripletSemiHardLoss(margin=0.2, distance_metric="squared-L2")
@@ -68,16 +68,16 @@ class TripletHardLoss(Loss):
     mean of theirs.
 
     Args:
-        margin: by how much a negative shall be farther than a positive, at least 0; unused where `soft`.
+        margin: by how much a negative must be farther than a positive, at least 0; not used if `soft`.
         soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
         distance_metric: as in `TripletSemiHardLoss`.
-        name: of the loss.
-        reduction: what becomes of the values, one a photo, as in Keras: `"sum_over_batch_size"` (their mean),
-            `"sum"` or `"none"`.
-        dtype: of the computation and of the loss, as in Keras; `None` is Keras's own.
+        name: the name of the loss.
+        reduction: how the values, one per photo, are combined, as in Keras: `"sum_over_batch_size"` (their
+            mean), `"sum"` or `"none"`.
+        dtype: the type of the computation and of the loss, as in Keras; `None` is Keras's default.
 
     Raises:
-        ValueError: if an argument is no finite number or out of range, or on an unknown metric.
+        ValueError: if an argument is not a finite number or is out of range, or the metric is unknown.
 
     Example:
         >>> loss = TripletHardLoss(margin=0.5)
@@ -116,31 +116,36 @@ def triplet_semihard_loss(
     """FaceNet's triplet loss over all pairs of one person in the batch, each with a semi-hard negative.
 
     For every anchor `a` and positive `p`, the negative `n` is the nearest one that is farther from `a` than
-    `p` is, or else the farthest of all; a triplet's loss is `max(0, d(a, p) - d(a, n) + margin)`. The mean
-    has the values and gradients of TensorFlow Addons' function of that name, which returns it as a scalar;
-    but it takes time of the order of batch^2 times photos a person and memory of batch^2, where that takes
-    batch^3 of both. Without any pair of one person it is 0, where that is NaN.
+    `p`, or else the farthest of all. A triplet's loss is `max(0, d(a, p) - d(a, n) + margin)`. The mean has
+    the values and gradients of TensorFlow Addons' function of this name, which returns it as a scalar. This
+    function takes time of the order of batch^2 times photos per person and memory of batch^2; Addons' takes
+    batch^3 of both. Without a pair of one person the loss is 0, and Addons' is NaN.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them
-            to `TripletSemiHardLoss` in float32, where numbers from 2**24 on run together: number the people
+        y_true: the person on each photo, as a number, `(batch,)` or `(batch, 1)`. Keras hands them to
+            `TripletSemiHardLoss` in float32, which cannot tell numbers from 2**24 on apart: number the people
             from 0, as `identity_dataset` does.
-        y_pred: embeddings, float `(batch, embedding_size)`, of unit length for
-            FaceNet's setting (`"squared-L2"`, margin 0.2).
-        margin: by how much a negative shall be farther than a positive.
+        y_pred: embeddings, float `(batch, embedding_size)`, of unit length in FaceNet's setting
+            (`"squared-L2"`, margin 0.2).
+        margin: by how much a negative must be farther than a positive.
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The loss of each photo as an anchor, `(batch,)`: the sum over its triplets, divided by the number of
-        triplets that a photo has on average, so that the mean of all is that over the triplets. float32 for
+        The loss of each photo as an anchor, `(batch,)`: the sum over its triplets, divided by the mean number
+        of triplets per photo, so that the mean over the photos is the mean over the triplets. float32 for
         half-precision embeddings too, else their type.
 
     Raises:
-        ValueError: on an unknown metric, or labels of another shape.
+        ValueError: if the metric is unknown or the labels have another shape.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and
         Clustering", 2015, sections 3.1 and 3.2.
+
+    Example:
+        >>> embeddings = tf.constant([[0.0], [1.0], [1.25]])
+        >>> triplet_semihard_loss(tf.constant([0, 0, 1]), embeddings, margin=0.5).numpy()
+        array([0.375, 1.875, 0.   ], dtype=float32)
     """
     embeddings = precise(y_pred)
     distances = pairwise_distances(embeddings, distance_metric)
@@ -159,26 +164,31 @@ def triplet_hard_loss(
 ) -> tf.Tensor:
     """The triplet loss of each anchor with its farthest positive and its nearest negative ("batch hard").
 
-    Its mean has the values and gradients of TensorFlow Addons' function of that name, which returns it as a
-    scalar; a soft loss that overflows there is finite here.
+    The mean has the values and gradients of TensorFlow Addons' function of this name, which returns it as a
+    scalar. A soft loss that overflows there is finite here.
 
     Args:
-        y_true: who is on each photo, a number for each person, `(batch,)` or `(batch, 1)`. Keras hands them
-            to `TripletHardLoss` in float32, where numbers from 2**24 on run together: number the people
+        y_true: the person on each photo, as a number, `(batch,)` or `(batch, 1)`. Keras hands them
+            to `TripletHardLoss` in float32, which cannot tell numbers from 2**24 on apart: number the people
             from 0, as `identity_dataset` does.
         y_pred: embeddings, float `(batch, embedding_size)`.
-        margin: by how much a negative shall be farther than a positive; unused where `soft`.
+        margin: by how much a negative must be farther than a positive; not used if `soft`.
         soft: `log(1 + exp(x))` instead of `max(0, x + margin)`.
         distance_metric: see `pairwise_distances`.
 
     Returns:
-        The loss of each anchor, `(batch,)`: float32 for half-precision embeddings too, else their type.
+        The loss of each anchor, `(batch,)`: float32 for half-precision embeddings, else the embeddings' type.
 
     Raises:
-        ValueError: on an unknown metric, or labels of another shape.
+        ValueError: if the metric is unknown or the labels have another shape.
 
     Reference:
         Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification", 2017, equation 5.
+
+    Example:
+        >>> embeddings = tf.constant([[0.0], [1.0], [1.0]])
+        >>> triplet_hard_loss(tf.constant([0, 0, 1]), embeddings, margin=0.5).numpy()
+        array([0.5, 1.5, 0.5], dtype=float32)
     """
     embeddings = precise(y_pred)
     distances = pairwise_distances(embeddings, distance_metric)
@@ -191,23 +201,23 @@ def triplet_hard_loss(
 
 
 def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The row maxima where `mask` holds; of a row where it never does, its minimum."""
+    """Returns the row maxima where `mask` is true; a row's minimum if it never is."""
     least = -_row_max(-values)
     return _row_max((values - least[:, None]) * tf.cast(mask, values.dtype)) + least
 
 
 def _masked_min(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The row minima where `mask` holds; of a row where it never does, its maximum."""
+    """Returns the row minima where `mask` is true; a row's maximum if it never is."""
     most = _row_max(values)
     return -_row_max((most[:, None] - values) * tf.cast(mask, values.dtype)) + most
 
 
 @tf.custom_gradient
 def _row_max(values: tf.Tensor):
-    """`tf.reduce_max` of each row, with its gradients, which equal maxima share.
+    """Returns `tf.reduce_max` of each row. Equal maxima share its gradient.
 
-    On a GPU XLA may compute `values` once for the maximum and once more, rounded otherwise, to compare them
-    with it. Then none equals it, and TensorFlow's own gradient is 0 / 0. The place of the maximum is known.
+    On a GPU, XLA may compute `values` once for the maximum, and again with another rounding to compare them
+    with it. Then none equals it, and TensorFlow's own gradient is 0 / 0. So the index of the maximum is used.
     """
     largest = tf.reduce_max(values, axis=1)
 
@@ -222,19 +232,19 @@ def _row_max(values: tf.Tensor):
 
 @tf.custom_gradient
 def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
-    """Returns the loss of each anchor's semi-hard triplets, of which the mean is that over all triplets.
+    """Returns the loss of each anchor's semi-hard triplets, whose mean is the mean over all triplets.
 
-    The photos are brought into the order of their people, so that the next photo but s of the same person,
-    in a circle, is found by arithmetic: step s of a loop then serves one positive of every anchor with batch
-    x batch numbers. The loss is piecewise linear in the distances, so its gradient is summed up on the way
-    and no step is kept for a backward pass. An anchor's loss depends on its own row of the distances alone,
-    so one matrix holds all gradients.
+    The photos are sorted by person, so that arithmetic finds the s-th next photo of the same person, in a
+    circle. Step s of a loop then handles one positive of every anchor with batch x batch numbers. The loss is
+    piecewise linear in the distances. So the loop also sums up its gradient, and no step is kept for a
+    backward pass. An anchor's loss depends only on its own row of the distances, so that one matrix holds all
+    gradients.
     """
     order = tf.argsort(labels, stable=True)
     labels = tf.gather(labels, order)
     d = tf.gather(tf.gather(distances, order), order, axis=1)
     same = labels[:, None] == labels[None, :]
-    size = tf.maximum(tf.reduce_sum(tf.cast(same, tf.int32), axis=1), 1)  # NaN is not even the same as itself
+    size = tf.maximum(tf.reduce_sum(tf.cast(same, tf.int32), axis=1), 1)  # NaN does not equal itself
     start = tf.reduce_sum(tf.cast(labels[:, None] > labels[None, :], tf.int32), axis=1)
     rows = tf.range(tf.shape(d)[0])
     rank = rows - start

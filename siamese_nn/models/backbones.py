@@ -20,17 +20,17 @@ def report_cnn(
     drop_after: int | None = None,
     last_pooling: bool = False,
 ) -> tf.keras.Model:
-    """The LFW-a report's network: four valid convolutions with ReLU, max-pooling between, sigmoid units.
+    """The LFW-a report's network: four valid convolutions with ReLU, max-pooling between them, sigmoid units.
 
     Args:
         input_shape: height, width and channels of the images, for instance `(125, 125, 1)`.
         filters: filters `f` of the first convolution; the others have `2f`, `4f` and `8f`.
         units: size of the feature vector.
-        kernel_sizes: height and width of the four convolutions.
-        initializer: `"normal"`, the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0, 0.2)
-            for the dense layer, with biases from normal(0.5, 0.01), those of the first convolution 0;
-            `"glorot_normal"` or `"lecun_normal"` for both, with the same biases; or `"he_normal"`, which
-            learns faster: He's for the convolutions, Glorot's for the dense layer, biases 0.
+        kernel_sizes: sides of the four convolutions' square kernels.
+        initializer: `"normal"` is the one-shot paper's: normal(0, 0.01) for the convolutions and normal(0,
+            0.2) for the dense layer, with biases from normal(0.5, 0.01), but 0 in the first convolution.
+            `"glorot_normal"` and `"lecun_normal"` are for both, with the same biases. `"he_normal"` learns
+            faster: He's for the convolutions, Glorot's for the dense layer, and biases 0.
         drop_rate: `X` in [0.1, 1) drops features after the pooled convolutions at rates X, X - 0.05, X - 0.10
             (never below 0.1) and 0.1 after the last. `None` drops nothing.
         drop_after: 1 to 4: features are dropped after this convolution alone, at the rate `drop_rate`.
@@ -43,12 +43,12 @@ def report_cnn(
     Raises:
         ValueError: if the image is too small for the convolutions, or an argument is out of range.
 
+    Reference:
+        The report, section 5.1; L2 penalties 2e-4 (convolutions) and 1e-3 (dense layer).
+
     Example:
         >>> report_cnn((125, 125, 1), filters=8, units=256).output_shape
         (None, 256)
-
-    Reference:
-        The report, section 5.1; L2 penalties 2e-4 (convolutions) and 1e-3 (dense layer).
     """
     if drop_after not in (None, 1, 2, 3, 4) or (drop_after and drop_rate is None):
         raise ValueError(
@@ -88,6 +88,10 @@ def koch_cnn(input_shape: tuple[int, int, int] = (105, 105, 1)) -> tf.keras.Mode
 
     Reference:
         Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, figure 4.
+
+    Example:
+        >>> koch_cnn((65, 65, 1)).output_shape
+        (None, 4096)
     """
     return _one_shot_cnn(input_shape, [64, 128, 128, 256], _KERNEL_SIZES, 4096, name="koch_cnn")
 
@@ -156,7 +160,7 @@ def require_room(
     kernel_sizes: Sequence[int] = _KERNEL_SIZES,
     last_pooling: bool = False,
 ) -> None:
-    """Raises `ValueError` where an image is too small for the four convolutions."""
+    """Raises `ValueError` if an image is too small for the four convolutions."""
     sides = list(input_shape[:2])
     for i, size in enumerate(kernel_sizes):
         sides = [(side - size + 1) // (2 if i < 3 or last_pooling else 1) for side in sides]

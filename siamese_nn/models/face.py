@@ -1,4 +1,10 @@
-"""The small face network: trained from a few thousand photos, in minutes, on a laptop."""
+"""The small face network: trained from a few thousand photos, in minutes, on a laptop.
+
+Example:
+    >>> top, bottom, left, right, pool = FACE_PATCHES["eyes"]
+    >>> bottom - top, right - left
+    (48, 96)
+"""
 
 import tensorflow as tf
 
@@ -27,29 +33,29 @@ def face_cnn(
 
     Each photo is standardised inside the model. Then 32 filters 5 x 5 with stride 2, 64 filters 3 x 3,
     pooling, 96 and 128 filters, pooling, 192 filters; drop-out; a dense layer and its batch normalisation.
-    Moving averages follow with momentum 0.9, since 0.99 is too slow for some 40 steps an epoch.
+    Moving averages use momentum 0.9, since 0.99 is too slow for about 40 steps per epoch.
 
     Args:
         input_shape: height, width and channels of the images, each side at least 8 pixels.
             The recipe's is a close face crop, grey, 64 x 56.
         embedding_size: size of the feature vector, at least 1.
-        drop_rate: share of the convolutions' features that is dropped in training, in [0, 1).
+        drop_rate: share of the convolutions' features that training drops, in [0, 1).
 
     Returns:
         An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch,
-        embedding_size)`, of ANY length: `cosine_embedding`, `triplet_embedding` and the
-        margin-softmax heads bring it to unit length.
+        embedding_size)`, of ANY length: `cosine_embedding`, `triplet_embedding` and the margin-softmax heads
+        scale it to unit length.
 
     Raises:
         ValueError: if an argument is out of range.
+
+    Reference:
+        The library's own; normalisation after Ioffe & Szegedy, "Batch Normalization", 2015.
 
     Example:
         >>> model = face_cnn()
         >>> model.output_shape, model.count_params()
         ((None, 128), 1785120)
-
-    Reference:
-        The library's own; normalisation after Ioffe & Szegedy, "Batch Normalization", 2015.
     """
     require_size(input_shape)
     _check(embedding_size, drop_rate)
@@ -65,19 +71,19 @@ def face_patches(
 ) -> tf.keras.Model:
     """A `face_cnn` for each of four patches of the photo, from the whole head to the mouth, side by side.
 
-    The head is seen at a third of the resolution, the face at half of it, eyes and mouth in full. For
-    training, give `classifier` as many `groups` as there are patches, so that each network has a head of its
-    own: together they would leave to one another what each can learn.
+    The head has a third of the resolution, the face half of it, eyes and mouth have all of it. For training,
+    give `classifier` as many `groups` as there are patches, so that each network has its own head. With a
+    common head, each network would leave to the others what it can learn.
 
     Args:
         input_shape: height, width and channels of the images, at least 48 x 42 pixels. The recipe's is the
-            middle of LFW-a's photos, grey, 192 x 168; of other sizes the patches are the same shares.
+            middle of LFW-a's photos, grey, 192 x 168; in other sizes the patches cover the same parts.
         embedding_size: size of each patch's feature vector, at least 1.
-        drop_rate: share of the convolutions' features that is dropped in training, in [0, 1).
+        drop_rate: share of the convolutions' features that training drops, in [0, 1).
 
     Returns:
         An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to float32 `(batch,
-        len(FACE_PATCHES) * embedding_size)`, the patches' vectors in turn, each of unit length.
+        len(FACE_PATCHES) * embedding_size)`, the patches' vectors side by side, each of unit length.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -85,6 +91,11 @@ def face_patches(
     Reference:
         Sun, Wang and Tang, "Deep Learning Face Representation from Predicting 10,000 Classes", 2014 (networks
         over patches, and one model of all their features).
+
+    Example:
+        >>> model = face_patches((48, 42, 1), embedding_size=32)
+        >>> model.output_shape  # four patches
+        (None, 128)
     """
     require_size(input_shape, SMALLEST_OF_PATCHES)
     _check(embedding_size, drop_rate)
@@ -103,7 +114,7 @@ def face_patches(
 
 
 def require_size(input_shape: tuple[int, int, int], smallest: tuple[int, int] = _SMALLEST) -> None:
-    """Raises `ValueError` unless it is the shape of an image that is large enough."""
+    """Raises `ValueError` unless this is the shape of a large enough image."""
     sides, channels = input_shape[:2], input_shape[2:]
     if (
         None in input_shape

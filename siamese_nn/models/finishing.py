@@ -1,4 +1,4 @@
-"""What a trained embedding becomes before its use: the mirrored photo averaged in, a linear back-end."""
+"""Finishes a trained embedding: averages over the mirrored photo, and adds a linear back-end."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,13 +6,13 @@ import tensorflow as tf
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class MirrorImage(tf.keras.layers.Layer):
-    """Mirrors each photo, left to right.
+    """Mirrors each photo horizontally.
 
     Call arguments:
         images: a tensor `(batch, height, width, channels)`.
 
     Returns:
-        A tensor of that shape and type.
+        A tensor of the same shape and type.
 
     Example:
         >>> MirrorImage()(tf.constant([[[[1.0], [2.0]]]])).numpy().ravel().tolist()
@@ -30,19 +30,19 @@ def mirror_averaged(embedding: tf.keras.Model) -> tf.keras.Model:
     """Averages the unit embeddings of a photo and of its mirror image; the weights are shared.
 
     Args:
-        embedding: from one image to one vector; see `embedding_model`.
+        embedding: a model from one image to one vector; see `embedding_model`.
 
     Returns:
-        An uncompiled model of the same input, whose embeddings `(batch,
-        embedding_size)` are float32 and of unit length.
+        An uncompiled model with the same input. Its embeddings are float32 `(batch, embedding_size)` of unit
+        length.
+
+    Reference:
+        Parkhi et al., "Deep Face Recognition", 2015, section 5 (averaging over flips).
 
     Example:
         >>> from siamese_nn.models import face_cnn
         >>> mirror_averaged(face_cnn()).output_shape
         (None, 128)
-
-    Reference:
-        Parkhi et al., "Deep Face Recognition", 2015, section 5 (averaging over flips).
     """
     image = tf.keras.Input(embedding.input_shape[1:], name="image")
     both = [_unit(embedding(image)), _unit(embedding(MirrorImage(name="mirror")(image)))]
@@ -51,18 +51,24 @@ def mirror_averaged(embedding: tf.keras.Model) -> tf.keras.Model:
 
 
 def projected(embedding: tf.keras.Model, bias: np.ndarray, matrix: np.ndarray) -> tf.keras.Model:
-    """Projects embeddings and brings them to unit length, so that their cosine is another score.
+    """Projects embeddings and scales them to unit length, so that their cosine becomes another score.
 
     Args:
-        embedding: from one image to one vector `(d,)`; it is brought to unit length first.
-        bias: `(k,)`.
-        matrix: `(d, k)`; both as `evaluation.Plda.projection` returns them.
+        embedding: a model from one image to one vector `(d,)`, which is first scaled to unit length.
+        bias: the bias, `(k,)`, as `evaluation.Plda.projection` returns it.
+        matrix: the matrix, `(d, k)`, as `evaluation.Plda.projection` returns it.
 
     Returns:
-        An uncompiled model of the same input, whose embeddings `(batch, k)` are float32 and of unit length.
+        An uncompiled model with the same input. Its embeddings are float32 `(batch, k)` of unit length.
 
     Raises:
-        ValueError: if the shapes don't fit.
+        ValueError: if the shapes do not fit.
+
+    Example:
+        >>> from siamese_nn import evaluation, models
+        >>> plda = evaluation.Plda(np.zeros(128), np.eye(128), between=np.r_[np.ones(100), np.zeros(28)])
+        >>> projected(models.face_cnn(), *plda.projection()).output_shape
+        (None, 100)
     """
     size = embedding.output_shape[-1]
     if np.ndim(matrix) != 2 or len(matrix) != size or np.shape(bias) != np.shape(matrix)[1:]:

@@ -13,10 +13,14 @@ class L1Distance(tf.keras.layers.Layer):
         inputs: two float tensors of one shape, for instance `(batch, features)`.
 
     Returns:
-        A tensor of that shape, each component at least 0.
+        A tensor of the same shape; each component is at least 0.
 
     Reference:
         Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, section 3.1.
+
+    Example:
+        >>> L1Distance()([tf.constant([[0.0, 1.0]]), tf.constant([[3.0, 0.5]])]).numpy()
+        array([[3. , 0.5]], dtype=float32)
     """
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
@@ -39,6 +43,10 @@ class EuclideanDistance(tf.keras.layers.Layer):
 
     Reference:
         Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006, equation 1.
+
+    Example:
+        >>> EuclideanDistance()([tf.constant([[0.0, 0.0]]), tf.constant([[3.0, 4.0]])]).numpy()
+        array([[5.]], dtype=float32)
     """
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
@@ -51,16 +59,16 @@ class EuclideanDistance(tf.keras.layers.Layer):
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class UnitLength(tf.keras.layers.UnitNormalization):
-    """Keras's `UnitNormalization`, with a finite gradient for zeros where XLA compiles it.
+    """Keras's `UnitNormalization`, with a finite gradient for zeros even when XLA compiles it.
 
-    Keras 3's is NaN there, and on a GPU Keras 3 has XLA compile each training step. Zeros are, for instance,
-    what batch normalisation makes of a batch of one photo before it has learnt anything.
+    Keras 3's gradient is NaN then, and on a GPU Keras 3 compiles each training step with XLA. Zeros occur,
+    for instance, when batch normalisation gets a batch of one photo before it has learnt anything.
 
     Call arguments:
         inputs: a float tensor, for instance `(batch, features)`.
 
     Returns:
-        A tensor of that shape; what is shorter than 1e-6 stays shorter than 1.
+        A tensor of the same shape. Vectors shorter than 1e-6 stay shorter than 1.
 
     Example:
         >>> UnitLength()(tf.constant([[0.0, 4.0], [0.0, 0.0]])).numpy().round(6).tolist()
@@ -79,7 +87,7 @@ class Cosine(tf.keras.layers.Dot):
         inputs: two float tensors `(batch, features)`.
 
     Returns:
-        A float tensor `(batch, 1)` in [-1, 1], 0 where one side is zeros.
+        A float tensor `(batch, 1)` in [-1, 1]; 0 if one side is zeros.
 
     Example:
         >>> left, right = tf.constant([[0.0, 4.0], [0.0, 0.0]]), tf.constant([[0.0, 2.0], [0.0, 2.0]])
@@ -93,12 +101,12 @@ class Cosine(tf.keras.layers.Dot):
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class DistanceAccuracy(tf.keras.metrics.Mean):
-    """The share of pairs that a distance decides rightly: same below the threshold, different from it on.
+    """The share of pairs that a distance decides correctly: same below the threshold, else different.
 
     Args:
-        threshold: the distance that decides; half the margin of the contrastive loss.
-        name: of the metric.
-        dtype: of its state.
+        threshold: the distance that decides; use half the margin of the contrastive loss.
+        name: the name of the metric.
+        dtype: the type of its state.
 
     Example:
         >>> metric = DistanceAccuracy(threshold=0.5)
@@ -127,29 +135,29 @@ class CosineClassifier(tf.keras.layers.Layer):
 
     Args:
         n_classes: number of classes, at least 1.
-        groups: into how many groups of equal size, at least 1, an embedding's numbers are parted. Each has
-            directions of its own, and learns on its own, as if it had a head and a loss of its own.
-        dtype: of the computation, `"float32"` under any policy, since the losses magnify the rounding of half
-            precision.
-        **kwargs: `name` and `trainable`, as of every Keras layer.
+        groups: the number of equal groups of an embedding's components, at least 1. Each group has its own
+            directions, and learns as if it had its own head and its own loss.
+        dtype: the type of the computation, `"float32"` under any policy, since the losses magnify the
+            rounding of half precision.
+        **kwargs: `name` and `trainable` of a Keras layer.
 
     Call arguments:
         inputs: embeddings of any length, float `(batch, embedding_size)`.
 
     Returns:
-        Cosines in [-1, 1], `(batch, n_classes)`, with groups `(batch, groups,
-        n_classes)`; 0 for an embedding of zeros.
+        Cosines in [-1, 1], `(batch, n_classes)`, or with groups `(batch, groups, n_classes)`; 0 for an
+        embedding of zeros.
 
     Raises:
-        ValueError: if `n_classes` or `groups` is below 1, or the groups don't divide the embeddings.
+        ValueError: if `n_classes` or `groups` is below 1, or the groups do not divide the embeddings.
+
+    Reference:
+        Wang et al., "NormFace: L2 Hypersphere Embedding for Face Verification", 2017, section 3.2.
 
     Example:
         >>> classifier = CosineClassifier(3)
         >>> classifier(tf.ones((2, 8))).shape
         TensorShape([2, 3])
-
-    Reference:
-        Wang et al., "NormFace: L2 Hypersphere Embedding for Face Verification", 2017, section 3.2.
     """
 
     def __init__(self, n_classes: int, *, groups: int = 1, dtype: str = "float32", **kwargs):

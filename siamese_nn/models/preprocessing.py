@@ -13,23 +13,23 @@ IMAGENET_MODES = ("none", "caffe", "tf", "torch")
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class PhotoStandardization(tf.keras.layers.Layer):
-    """Brings each photo, on its own, to mean 0 and variance 1 over its pixels and channels.
+    """Scales each photo to mean 0 and variance 1 over its pixels and channels.
 
-    A photo's deviation counts as at least 1 / sqrt(values in a photo), so that a blank photo becomes zeros.
+    The deviation is at least 1 / sqrt(values in a photo), so that a blank photo becomes zeros.
 
     Call arguments:
         images: float `(batch, height, width, channels)`, in any range.
 
     Returns:
-        A tensor of that shape and type. Under a mixed policy build the layer with
-        `dtype="float32"`: bfloat16 photos have three digits.
+        A tensor of the same shape and type. Under a mixed policy build the layer with `dtype="float32"`,
+        since bfloat16 has only three digits.
+
+    Reference:
+        `tf.image.per_image_standardization`, which returns the same values.
 
     Example:
         >>> PhotoStandardization()(tf.constant([[[[1.0], [3.0]]]])).numpy().ravel().tolist()
         [-1.0, 1.0]
-
-    Reference:
-        `tf.image.per_image_standardization`, whose values these are.
     """
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
@@ -41,11 +41,11 @@ class PhotoStandardization(tf.keras.layers.Layer):
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class ImageNetPreprocessing(tf.keras.layers.Layer):
-    """Takes grey or colour images in [0, 1] to the three channels that an ImageNet network was trained on.
+    """Converts grey or colour images in [0, 1] to the three channels that an ImageNet network expects.
 
     Args:
-        mode: `"none"`, RGB in [0, 255]; `"caffe"`, BGR in [0, 255] less the mean pixel; `"tf"`, RGB in [-1,
-            1]; or `"torch"`, RGB in [0, 1] less the mean and divided by the deviation of each channel.
+        mode: `"none"`, RGB in [0, 255]; `"caffe"`, BGR in [0, 255] minus the mean pixel; `"tf"`, RGB in [-1,
+            1]; or `"torch"`, RGB in [0, 1] minus the mean, divided by the deviation of each channel.
         **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`.
 
     Call arguments:
@@ -57,12 +57,12 @@ class ImageNetPreprocessing(tf.keras.layers.Layer):
     Raises:
         ValueError: if `mode` is none of these, or the images have neither one nor three channels.
 
+    Reference:
+        `tf.keras.applications.imagenet_utils.preprocess_input`, on images in [0, 255].
+
     Example:
         >>> ImageNetPreprocessing("tf")(tf.ones((1, 1, 1, 1))).numpy().ravel().tolist()
         [1.0, 1.0, 1.0]
-
-    Reference:
-        `tf.keras.applications.imagenet_utils.preprocess_input`, on images in [0, 255].
     """
 
     def __init__(self, mode: str, **kwargs):
@@ -101,34 +101,33 @@ class ImageNetPreprocessing(tf.keras.layers.Layer):
 class MeanFace(tf.keras.layers.Layer):
     """Subtracts the training set's mean face from each image.
 
-    `adapt` the layer to the training images, then use it in a model: its mean face is a weight, not
-    trained, that is saved and loaded with the model. A copy of the configuration alone (`clone_model`)
-    gives NaN until it has the weights.
+    Call `adapt` with the training images, then use the layer in a model. The mean face is a weight that is
+    not trained, but saved and loaded with the model. A copy of only the configuration (`clone_model`) returns
+    NaN until it has the weights.
 
     Args:
-        image_shape: height, width and channels of the mean face. Leave it `None`: it is there for loading,
-            when the mean face comes with the weights.
-        **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`: half
-            precision cannot tell neighbouring values in [0, 255] finely apart.
+        image_shape: height, width and channels of the mean face. Leave it `None`: loading a model sets it,
+            and the mean face comes with the weights.
+        **kwargs: `name` and `dtype` of a Keras layer. Under a mixed policy give `dtype="float32"`, since half
+            precision is too coarse for values in [0, 255].
 
     Call arguments:
-        images: float `(batch, height, width, channels)`, in the units of
-            the images that were given to `adapt`.
+        images: float `(batch, height, width, channels)`, in the same range as the images of `adapt`.
 
     Returns:
-        A float tensor of that shape.
+        A float tensor of the same shape.
 
     Raises:
         ValueError: if the layer is used before `adapt`, or on images of another shape.
+
+    Reference:
+        Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.
 
     Example:
         >>> mean_face = MeanFace()
         >>> mean_face.adapt(np.array([[[[0.0]]], [[[1.0]]]]))
         >>> mean_face(tf.ones((1, 1, 1, 1))).numpy().ravel().tolist()
         [0.5]
-
-    Reference:
-        Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.
     """
 
     def __init__(self, image_shape: tuple[int, int, int] | None = None, **kwargs):
@@ -139,14 +138,14 @@ class MeanFace(tf.keras.layers.Layer):
             self._create_mean(image_shape)
 
     def adapt(self, images: np.ndarray | tf.Tensor | Iterable) -> None:
-        """Sets the mean face to the mean of the images; what was there before is forgotten.
+        """Sets the mean face to the mean of the images, and replaces an earlier one.
 
         Args:
             images: an array `(n, height, width, channels)`, or a `tf.data.Dataset` (any iterable
                 that ends) of such batches, without labels.
 
         Raises:
-            ValueError: if there are no images, they are not of one shape, or a value is not finite.
+            ValueError: if there are no images, their shapes differ, or a value is not finite.
         """
         batches = [images] if hasattr(images, "shape") else images
         total: np.ndarray | None = None
@@ -154,7 +153,7 @@ class MeanFace(tf.keras.layers.Layer):
         for batch in batches:
             if isinstance(batch, tuple):
                 raise ValueError(
-                    "`images` must hold images alone: use `dataset.map(lambda images, labels: images)`. "
+                    "`images` must hold only images: use `dataset.map(lambda images, labels: images)`. "
                     f"Received: batches of {len(batch)} parts"
                 )
             batch = np.asarray(batch)

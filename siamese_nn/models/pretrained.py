@@ -36,32 +36,32 @@ def pretrained(
             spelt there; `"ResNeXt50"` or `"ResNeXt101"` (32x4d).
         input_shape: height, width and channels (1, grey, or 3, RGB) of the
             images; any size that the network allows.
-        weights: `"imagenet"`, downloaded once into Keras's cache; `None`, at random; or the path of an
-            `.h5` file (`.weights.h5`, or a published `notop` file) with the weights of the network,
-            which is the layer named `"network"`.
-        trainable: `"all"`; `"none"`; or `"upper_half"`: of the n layers that have weights to train, batch
-            normalisation included, in the order in which Keras lists them from image to features, the first n
-            // 2 are frozen. Frozen batch normalisation uses its moving averages in training, too.
-        pooling: `"avg"` or `"max"` over the last feature map, or `"flatten"`, every feature of it.
+        weights: `"imagenet"`, downloaded once into Keras's cache; `None`, random weights; or the path of an
+            `.h5` file (`.weights.h5`, or a published `notop` file) with the weights of the network, which is
+            the layer named `"network"`.
+        trainable: `"all"`, `"none"` or `"upper_half"`. The last freezes the first n // 2 of the n layers that
+            have weights to train, batch normalisation included, in Keras's order from image to features.
+            Frozen batch normalisation uses its moving averages in training, too.
+        pooling: `"avg"` or `"max"` over the last feature map, or `"flatten"` for all its features.
 
     Returns:
         An uncompiled model from `(batch, height, width, channels)`, in [0, 1], to `(batch, features)`. The
-        network's own preprocessing is inside, and grey images are taken to three channels.
+        network's own preprocessing is part of the model, and grey images become three channels.
 
     Raises:
-        ValueError: if an argument is none of these, the network does not allow `input_shape`, or the file
+        ValueError: if an argument has another value, the network does not allow `input_shape`, or the file
             holds the weights of another network.
         FileNotFoundError: if the weights file does not exist.
-        ConnectionError: if the ImageNet weights cannot be downloaded; the address is named.
-
-    Example:
-        >>> model = pretrained("MobileNetV2", (64, 64, 1), weights=None, trainable="upper_half")
-        >>> model.output_shape
-        (None, 1280)
+        ConnectionError: if the ImageNet weights cannot be downloaded. The message names the address.
 
     Reference:
-        https://keras.io/api/applications; Xie et al., "Aggregated Residual
-        Transformations", CVPR 2017, for ResNeXt.
+        https://keras.io/api/applications; for ResNeXt: Xie et al., "Aggregated Residual Transformations",
+        CVPR 2017.
+
+    Example:
+        >>> model = pretrained("VGG16", (32, 32, 1), weights=None, trainable="upper_half")
+        >>> model.output_shape
+        (None, 512)
     """
     known = networks()
     _require_one_of(tuple(known), name=name)
@@ -100,7 +100,7 @@ def networks() -> dict[str, Callable]:
 
 
 def require_allowed_size(name: str, input_shape: tuple[int, int, int]) -> None:
-    """Raises `ValueError` where an image is too small for the network, which is not built for that."""
+    """Raises `ValueError` if an image is too small for the network, without building the network."""
     least = _smallest_side(name)
     if min(input_shape[:2]) < least:
         raise ValueError(
@@ -111,7 +111,7 @@ def require_allowed_size(name: str, input_shape: tuple[int, int, int]) -> None:
 
 @functools.cache
 def _smallest_side(name: str) -> int:
-    # Asked of Keras by an image that is too small for all, which it refuses before it builds anything.
+    # Keras refuses an image that is too small for all networks before it builds anything, and says the limit.
     try:
         networks()[name](input_shape=(1, 1, 3), weights=None)
     except ValueError as error:
@@ -123,7 +123,7 @@ def _smallest_side(name: str) -> int:
 def _preprocessing_mode(name: str) -> str:
     if name in _RESNEXTS:
         return "torch"
-    # Asked of Keras by an example, so that every network it has or will have gets its own.
+    # Keras preprocesses an example, so that each of its present and future networks gets the right mode.
     module = getattr(tf.keras.applications, name).__module__.rpartition(".")[2]
     preprocess_input = getattr(tf.keras.applications, module).preprocess_input
     colours = np.array([[[[0.1, 0.5, 0.8]]]], "float32")
@@ -200,7 +200,7 @@ def _load(network: tf.keras.Model, path: str, name: str) -> None:
 
 
 def freeze(network: tf.keras.Model, trainable: str) -> None:
-    """Freezes what `trainable` says, as in `pretrained`."""
+    """Freezes layers according to `trainable`; see `pretrained`."""
     if trainable == "none":
         network.trainable = False
     elif trainable == "upper_half":

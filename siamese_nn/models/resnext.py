@@ -18,19 +18,20 @@ _WEIGHTS_MD5 = {
 class GroupedConv2D(tf.keras.layers.Layer):
     """A convolution in groups of channels, without bias: `Conv2D(groups=groups, use_bias=False)`.
 
-    On a CPU, TensorFlow has no gradient of its own for that, and Keras's detour takes
-    seconds where this layer takes milliseconds: some groups at a time, it is an ordinary
-    convolution with zeros between the groups.
+    On a CPU, TensorFlow has no gradient for such a convolution, and Keras's replacement takes seconds where
+    this layer takes milliseconds. For some groups at a time, it computes an ordinary convolution with zeros
+    between the groups.
 
-    The kernel is `(size, size, input channels, filters / groups)`: what each input channel gives to the
-    filters of its group, as in the published ResNeXt files. It starts as He's normal of a group's own inputs.
+    The kernel is `(size, size, input channels, filters / groups)`: the weights of each input channel for the
+    filters of its group, as in the published ResNeXt files. It is initialised with He's normal distribution
+    for the inputs of a group.
 
     Args:
         filters: number of output channels, a multiple of `groups`.
         kernel_size: height and width of the kernel.
-        groups: number of groups. Divides the input channels.
-        strides: stride of the convolution, both ways. Default 1.
-        padding: `"valid"` (default) or `"same"`.
+        groups: number of groups. It must divide the input channels.
+        strides: stride of the convolution in both directions.
+        padding: `"valid"` or `"same"`.
         **kwargs: `name` and `dtype` of a Keras layer.
 
     Call arguments:
@@ -42,12 +43,12 @@ class GroupedConv2D(tf.keras.layers.Layer):
     Raises:
         ValueError: if an argument is out of range, or `groups` does not divide `filters` or the channels.
 
+    Reference:
+        Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", CVPR 2017, figure 3c.
+
     Example:
         >>> GroupedConv2D(64, 3, groups=32)(tf.zeros((1, 8, 8, 128))).shape.as_list()
         [1, 6, 6, 64]
-
-    Reference:
-        Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", CVPR 2017, figure 3c.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class GroupedConv2D(tf.keras.layers.Layer):
                 f"multiple of {self.groups} groups. Received: an input of shape {tuple(input_shape)}"
             )
         group_inputs, group_filters = channels // self.groups, self.filters // self.groups
-        # Keras counts all channels as a filter's inputs; it has those of its group only.
+        # Keras counts all channels as a filter's inputs, but it has only those of its group.
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.kernel_size, self.kernel_size, channels, group_filters),

@@ -1,8 +1,8 @@
-"""Siamese models: one tower for all images, and a comparison of what it finds.
+"""Siamese models: one tower for all images, and a comparison of its features.
 
-Each pair model is made of two named sub-models, so that an image needs to go through the tower
-only once however many pairs it is in: `"tower"`, from an image to its features, and
-`"comparison"`, from two features to the output.
+Each pair model consists of two named sub-models: `"tower"`, from an image to its features, and
+`"comparison"`, from two feature vectors to the output. So an image goes through the tower only once, however
+many pairs contain it.
 """
 
 import tensorflow as tf
@@ -14,18 +14,21 @@ LINEAR_UNITS = 256
 
 
 def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
-    """The one-shot paper's Siamese model: a weighted L1 distance of the features, through a sigmoid.
+    """The one-shot paper's Siamese model: a weighted L1 distance of the features, with a sigmoid.
 
     Args:
-        backbone: a model from an image to a feature vector, such as
-            `report_cnn`. Its weights are shared, not copied.
+        backbone: a model from an image to a feature vector, such as `report_cnn`. Its weights are shared, not
+            copied.
 
     Returns:
         An uncompiled functional model from `(left, right)` images to the probability that both show one
-        person, float32 `(batch, 1)` under any policy. Made for binary cross-entropy.
+        person, float32 `(batch, 1)` under any policy. Train it with binary cross-entropy.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
+
+    Reference:
+        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, section 3.1.
 
     Example:
         >>> from siamese_nn import models
@@ -33,9 +36,6 @@ def l1_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
         >>> model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
         >>> model.output_shape
         (None, 1)
-
-    Reference:
-        Koch et al., "Siamese Neural Networks for One-shot Image Recognition", 2015, section 3.1.
     """
     left, right = _feature_inputs(backbone)
     distance = L1Distance(name="l1_distance")([left, right])
@@ -57,13 +57,20 @@ def euclidean_contrastive(backbone: tf.keras.Model) -> tf.keras.Model:
 
     Returns:
         An uncompiled functional model from `(left, right)` images to their distance, float32 `(batch, 1)`.
-        Made for `losses.ContrastiveLoss`, with `DistanceAccuracy` as its metric.
+        Train it with `losses.ContrastiveLoss` and the metric `DistanceAccuracy`.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
 
     Reference:
         Hadsell et al., "Dimensionality Reduction by Learning an Invariant Mapping", 2006.
+
+    Example:
+        >>> from siamese_nn import losses, models
+        >>> model = euclidean_contrastive(models.face_cnn())
+        >>> model.compile("adam", losses.ContrastiveLoss(margin=1.0), metrics=[models.DistanceAccuracy(0.5)])
+        >>> model.output_shape
+        (None, 1)
     """
     left, right = _feature_inputs(backbone)
     distance = EuclideanDistance(name="distance", dtype="float32")([left, right])
@@ -80,10 +87,17 @@ def cosine_embedding(backbone: tf.keras.Model) -> tf.keras.Model:
 
     Returns:
         An uncompiled functional model from `(left, right)` images to their cosine similarity, float32
-        `(batch, 1)` in [-1, 1]. Made for `losses.CosineEmbeddingLoss`.
+        `(batch, 1)` in [-1, 1]. Train it with `losses.CosineEmbeddingLoss`.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
+
+    Example:
+        >>> from siamese_nn import losses, models
+        >>> model = cosine_embedding(models.face_cnn())
+        >>> model.compile("adam", losses.CosineEmbeddingLoss(margin=0.2))
+        >>> model.output_shape
+        (None, 1)
     """
     left, right = _feature_inputs(backbone)
     cosine = Cosine(axes=1, name="cosine", dtype="float32")([left, right])
@@ -98,11 +112,19 @@ def cosine_sigmoid(backbone: tf.keras.Model) -> tf.keras.Model:
 
     Returns:
         An uncompiled functional model from `(left, right)` images to the probability that both show one
-        person, float32 `(batch, 1)`. Slope and offset are learnt, from 8 and -2.4 on, which puts even odds at
-        a cosine of 0.3. Made for binary cross-entropy.
+        person, float32 `(batch, 1)`. Slope and offset are learnt. They start at 8 and -2.4, which gives even
+        odds at a cosine of 0.3. Train it with binary cross-entropy.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = cosine_sigmoid(models.face_cnn(embedding_size=2))
+        >>> model.compile("adam", "binary_crossentropy")
+        >>> left, right = tf.constant([[1.0, 0.0]]), tf.constant([[0.3, 0.954]])  # of a cosine of 0.3
+        >>> round(float(comparison_model(model)([left, right])[0, 0]), 2)
+        0.5
     """
     left, right = _feature_inputs(backbone)
     cosine = Cosine(axes=1, name="cosine", dtype="float32")([left, right])
@@ -126,31 +148,39 @@ def decision_network(
     linear_units: int = LINEAR_UNITS,
     hidden_units: int = 512,
 ) -> tf.keras.Model:
-    """The Siamese model that learns the comparison, too: a small network on the concatenated features.
+    """The Siamese model that also learns the comparison: a small network on the concatenated features.
 
-    It sees left and right: unlike the other models it may score a pair and its mirror
-    differently. Without its hidden layer it could only add up what it finds on each side, which
-    says nothing of whether both are alike.
+    It distinguishes left and right: unlike the other models, it may score a pair and the swapped pair
+    differently. Without the hidden layer it could only add up a term for each side, which does not show
+    whether both are alike.
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
-        neurons: 1, a sigmoid for binary cross-entropy, or 2, a softmax for sparse categorical cross-entropy.
-        features: `"convolutional"`, the backbone's features as they are, or `"linear"`, sent
-            through a linear layer that is part of the tower.
-        linear_units: the size of that layer.
-        hidden_units: the size of the decision network's hidden layer, with ReLU.
+        neurons: 1, with a sigmoid for binary cross-entropy, or 2, with a softmax for sparse categorical
+            cross-entropy.
+        features: `"convolutional"`, the backbone's features, or `"linear"`, these features after a linear
+            layer that is part of the tower.
+        linear_units: the size of this layer.
+        hidden_units: the size of the decision network's hidden layer, which uses ReLU.
 
     Returns:
         An uncompiled functional model from `(left, right)` images to the probability that both show one
-        person, float32 `(batch, 1)`, or to those of different and of same, `(batch, 2)`.
+        person, float32 `(batch, 1)`, or to the probabilities of different and of same, `(batch, 2)`.
 
     Raises:
-        ValueError: on an unknown option, or if `backbone` has not one image as
-            input and one feature vector as output.
+        ValueError: if an option is unknown, or `backbone` has not one image as input and one feature vector
+            as output.
 
     Reference:
         Zagoruyko and Komodakis, "Learning to Compare Image Patches via
         Convolutional Neural Networks", CVPR 2015, section 3.1.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = decision_network(models.face_cnn(), neurons=2)
+        >>> model.compile("adam", "sparse_categorical_crossentropy")
+        >>> model.output_shape
+        (None, 2)
     """
     if neurons not in (1, 2):
         raise ValueError(f"`neurons` must be 1 or 2. Received: neurons={neurons}")
@@ -178,18 +208,25 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
-        embedding_size: components of the embedding, through a linear layer; `None`
-            takes the backbone's features as they are.
+        embedding_size: the size of the embedding, from a linear layer; `None` uses the backbone's features.
 
     Returns:
         An uncompiled functional model from images to embeddings, float32 `(batch, embedding_size)` of unit
-        length. Made for `losses.TripletSemiHardLoss` and its like, on batches of `datasets.identity_dataset`.
+        length. Train it with `losses.TripletSemiHardLoss` and similar losses, on batches of
+        `datasets.identity_dataset`.
 
     Raises:
         ValueError: if `backbone` has not one image as input and one feature vector as output.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 3.
+
+    Example:
+        >>> from siamese_nn import losses, models
+        >>> model = triplet_embedding(models.face_cnn(), embedding_size=64)
+        >>> model.compile("adam", losses.TripletSemiHardLoss(margin=0.2, distance_metric="squared-L2"))
+        >>> model.output_shape
+        (None, 64)
     """
     _feature_inputs(backbone)
     image = tf.keras.Input(backbone.input_shape[1:], name="image")
@@ -203,26 +240,32 @@ def triplet_embedding(backbone: tf.keras.Model, embedding_size: int | None = 128
 def classifier(
     backbone: tf.keras.Model, n_classes: int, *, head: str = "cosine", groups: int = 1
 ) -> tf.keras.Model:
-    """The model that tells training people apart; its features, without its head, tell other people apart.
+    """The model that classifies the training people. Without its head, its features distinguish other people.
 
     Args:
         backbone: a model from an image to a feature vector. Its weights are shared, not copied.
-        n_classes: people to tell apart, at least 1.
-        head: `"cosine"`, a `CosineClassifier` for `losses.CosFaceLoss` and its like, or `"softmax"`, a dense
-            layer of logits for `SparseCategoricalCrossentropy(from_logits=True)`, as Parkhi's.
-        groups: of the cosine head, groups of features that learn each on its own,
-            such as the patches of `face_patches`.
+        n_classes: the number of people, at least 1.
+        head: `"cosine"`, a `CosineClassifier` for `losses.CosFaceLoss` and similar losses, or `"softmax"`, a
+            dense layer of logits for `SparseCategoricalCrossentropy(from_logits=True)`, as Parkhi's.
+        groups: for the cosine head, the number of feature groups that learn separately, such as the patches
+            of `face_patches`.
 
     Returns:
-        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`, with
-        groups `(batch, groups, n_classes)`; `embedding_model` drops the head.
+        An uncompiled functional model from images to cosines or logits, float32 `(batch, n_classes)`, or with
+        groups `(batch, groups, n_classes)`; `embedding_model` removes the head.
 
     Raises:
-        ValueError: on an unknown option, or if `backbone` has not one image as
-            input and one feature vector as output.
+        ValueError: if an option is unknown, or `backbone` has not one image as input and one feature vector
+            as output.
 
     Reference:
         Parkhi et al., "Deep Face Recognition", BMVC 2015, section 4.1.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = classifier(models.face_cnn(), n_classes=500)
+        >>> model.output_shape, embedding_model(model).output_shape
+        ((None, 500), (None, 128))
     """
     if head not in ("cosine", "softmax"):
         raise ValueError(f'`head` must be "cosine" or "softmax". Received: head={head!r}')
@@ -238,18 +281,25 @@ def classifier(
 
 
 def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
-    """Wraps an embedding model for training on triplets that are given, not found in the batch.
+    """Wraps an embedding model for training on given triplets.
 
     Args:
         embedding: a model from an image to an embedding, such as `triplet_embedding`. Its weights are shared.
 
     Returns:
         An uncompiled functional model from `(anchor, positive, negative)` images to their
-        embeddings side by side, `(batch, 3 * embedding_size)`. Made for `losses.TripletLoss`;
-        `embedding_model` gives the embedding back.
+        embeddings side by side, `(batch, 3 * embedding_size)`. Train it with `losses.TripletLoss`;
+        `embedding_model` returns the embedding.
 
     Raises:
         ValueError: if `embedding` has not one image as input and one vector as output.
+
+    Example:
+        >>> from siamese_nn import losses, models
+        >>> model = explicit_triplets(triplet_embedding(models.face_cnn(), embedding_size=64))
+        >>> model.compile("adam", losses.TripletLoss(margin=0.2))
+        >>> model.output_shape
+        (None, 192)
     """
     _feature_inputs(embedding)
     tower = tf.keras.Model(embedding.inputs, embedding.outputs[0], name="tower")
@@ -261,22 +311,31 @@ def explicit_triplets(embedding: tf.keras.Model) -> tf.keras.Model:
 
 
 def harmonic_embedding(old: tf.keras.Model, new: tf.keras.Model) -> tf.keras.Model:
-    """Joins an embedding model in use and its successor, whose embeddings shall be comparable.
+    """Joins an embedding model in use and its successor, whose embeddings must stay comparable.
 
     Args:
         old: a model from an image to an embedding. It is frozen.
-        new: another, of the same embedding size. Its weights are shared, not copied.
+        new: another model with the same embedding size. Its weights are shared, not copied.
 
     Returns:
         An uncompiled functional model from images to both embeddings side by side, `(batch, 2 *
-        embedding_size)`. Made for `losses.HarmonicTripletLoss`, on batches of `datasets.identity_dataset`;
-        `embedding_model` gives the new one.
+        embedding_size)`. Train it with `losses.HarmonicTripletLoss`, on batches of
+        `datasets.identity_dataset`; `embedding_model` returns the new model.
 
     Raises:
-        ValueError: if the two differ in the sizes of image or embedding, or one is no embedding model.
+        ValueError: if the two models differ in the size of image or embedding, or one is not an embedding
+            model.
 
     Reference:
         Schroff et al., "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015, section 6.1.
+
+    Example:
+        >>> from siamese_nn import losses, models
+        >>> old, new = (triplet_embedding(models.face_cnn(), embedding_size=64) for _ in range(2))
+        >>> model = harmonic_embedding(old, new)
+        >>> model.compile("adam", losses.HarmonicTripletLoss(margin=0.2))
+        >>> model.output_shape
+        (None, 128)
     """
     for model in (old, new):
         _feature_inputs(model)
@@ -297,11 +356,20 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
     """Returns the shared tower of a Siamese model, from an image to its features; the weights are shared.
 
     Args:
-        model: one of this package's models, also one that was loaded from a file. A classifier loses its
-            head; another model of one image is its own tower.
+        model: one of this package's models, which may be loaded from a file. A classifier loses its head;
+            another model of one image is its own tower.
+
+    Returns:
+        The tower.
 
     Raises:
-        ValueError: if `model` has no such tower.
+        ValueError: if `model` has no tower.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> tower = embedding_model(l1_sigmoid(models.face_cnn()))
+        >>> tower.input_shape, tower.output_shape
+        ((None, 64, 56, 1), (None, 128))
     """
     if len(model.inputs) == 1 and all(layer.name != "tower" for layer in model.layers):
         return model
@@ -312,10 +380,19 @@ def comparison_model(model: tf.keras.Model) -> tf.keras.Model:
     """Returns the part of a pair model that follows the tower, from two feature vectors to the output.
 
     Args:
-        model: one of this package's pair models, also one that was loaded from a file.
+        model: one of this package's pair models, which may be loaded from a file.
+
+    Returns:
+        The comparison.
 
     Raises:
-        ValueError: if `model` has no such part.
+        ValueError: if `model` has no comparison.
+
+    Example:
+        >>> from siamese_nn import models
+        >>> model = l1_sigmoid(models.face_cnn())
+        >>> comparison_model(model).input_shape
+        [(None, 128), (None, 128)]
     """
     return _part(model, "comparison")
 

@@ -1,4 +1,9 @@
-"""The recipes that have names."""
+"""The recipes that have names.
+
+Example:
+    >>> RECIPES["face"].model, REPORT_EXPERIMENTS["5.1"].batch_size, len(CFP_EXPERIMENTS)
+    ('cosface', 128, 26)
+"""
 
 from dataclasses import replace
 from typing import Any

@@ -15,6 +15,10 @@ def fastest_precision() -> str:
     On a GPU half precision, where its tensor cores have it (compute capability 7.0, of bfloat16 8.0). On a
     CPU bfloat16, where the processor multiplies it (AVX-512 BF16, AMX, Arm's BF16), as far as Linux tells.
     Else float32. `benchmarks/training_step.py` measures it.
+
+    Example:
+        >>> fastest_precision() in ("float32", "mixed_bfloat16", "mixed_float16")
+        True
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:

@@ -32,15 +32,16 @@ def read_recipe(path: str | os.PathLike) -> Recipe:
     Args:
         path: the file, in UTF-8.
 
+    Returns:
+        The recipe.
+
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: naming the file, if it is no TOML, has an unknown field, or a value that `Recipe` refuses.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "my.toml"
-        >>> _ = path.write_text('model = "circle"\nmargin = 0.4\nmonitor = "val_auc"\n')
-        >>> read_recipe(path).margin
+        >>> _ = Path("my.toml").write_text('model = "circle"\nmargin = 0.4\nmonitor = "val_auc"\n')
+        >>> read_recipe("my.toml").margin
         0.4
     """
     path = Path(path)

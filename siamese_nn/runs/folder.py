@@ -97,12 +97,23 @@ def read_claim(run_dir: str | os.PathLike) -> dict[str, Any]:
 def read_history(run_dir: str | os.PathLike) -> dict[str, list[float]]:
     """Reads a run's `history.csv`.
 
+    Args:
+        run_dir: the folder of the run.
+
     Returns:
-        For each logged quantity its values, epoch by epoch; NaN in an epoch that lacks it.
+        The values of each logged quantity by epoch; NaN in an epoch that lacks it. There are always `"epoch"`
+        (from 1 on), `"loss"` and `"seconds"`. There may be `"val_loss"`; `"accuracy"` and `"val_accuracy"`,
+        if the model has this metric; `"val_eer"`, `"val_auc"` and `"val_verification_accuracy"` of
+        `VerificationCallback`; `"learning_rate"` of a schedule; and what your own callbacks have logged.
 
     Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is damaged: no table of numbers, a row an epoch.
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged: not a table of numbers with one row per epoch.
+
+    Example:
+        >>> history = read_history("runs/faces")
+        >>> history["epoch"], [len(history[name]) for name in ("loss", "val_loss")]
+        ([1.0], [1, 1])
     """
     path = Path(run_dir) / HISTORY
     try:

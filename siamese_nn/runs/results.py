@@ -92,6 +92,13 @@ class Leak:
 class Results:
     """What a run has come to.
 
+    `results.json` holds these fields as plain JSON, and `training.train` returns them as a dictionary:
+    `results["figures"]["best"]["test"]["accuracy"]` is the accuracy of the best epoch on the test pairs. The
+    sets of pairs are `"train"`, `"validation"` and, if it was given, `"test"`. `figures` and `raw_pixels`
+    hold the fields of `Figures`: those of `evaluation.VerificationReport`, and three more. `pretraining` has
+    `epochs`, `best_epoch` and `seconds`; `photos` has `photos`, `people` and `sha256`; `leak` has the fields
+    of `Leak`.
+
     Args:
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
         seed: seed of weights, order and split.
@@ -112,10 +119,13 @@ class Results:
         sha256: SHA-256 of all else in `results.json`.
 
     Example:
-        >>> Results.from_json({"status": "finished"})
-        Traceback (most recent call last):
-        ValueError: `document` must be what `results.json` holds. Received one that is not whole: it lacks
-            split...
+        >>> from siamese_nn.runs.folder import read_results
+        >>> document = read_results("runs/faces")  # or what `train` returned
+        >>> document["figures"]["best"]["test"]["n_same"]
+        12
+        >>> results = Results.from_json(document)
+        >>> results.best["test"].n_same, results.people
+        (12, {'train': 36, 'validation': 16, 'test': 12})
     """
 
     status: Status

@@ -17,6 +17,15 @@ def results_table(results: Mapping[str, Any]) -> PrettyTable:
 
     Args:
         results: as `train` returns it, or as `results.json` holds it.
+
+    Returns:
+        The table.
+
+    Example:
+        >>> from siamese_nn.runs.folder import read_results
+        >>> table = results_table(read_results("runs/faces"))
+        >>> table.rows[-1][0]  # the baseline comes last
+        'raw pixels'
     """
     found, all_rows, ends = Results.from_json(results), [], []
     for model, sets in found.models.items():
@@ -58,6 +67,15 @@ def examples_table(scores: Mapping[str, Any], results: Mapping[str, Any]) -> Pre
     Args:
         scores: what the run's `scores.json` holds.
         results: what the run's `results.json` holds.
+
+    Returns:
+        The table.
+
+    Example:
+        >>> from siamese_nn.runs.folder import read_results, read_scores
+        >>> table = examples_table(read_scores("runs/faces"), read_results("runs/faces"))
+        >>> len(table.rows), table.field_names[:3]
+        (12, ['Left', 'Right', 'Truth'])
     """
     name = "test" if "test" in scores else "validation"
     rows = scores[name]
@@ -92,6 +110,14 @@ def describe(results: Mapping[str, Any]) -> str:
 
     Args:
         results: as `train` returns it, or as `results.json` holds it.
+
+    Returns:
+        A few sentences.
+
+    Example:
+        >>> from siamese_nn.runs.folder import read_results
+        >>> print(describe(read_results("runs/faces")))
+        People: 36 in train, 16 in validation, 12 in test...
     """
     found = Results.from_json(results)
     best, leak = found.best["validation"], found.leak

@@ -30,6 +30,14 @@ class StopWhenDiverged(tf.keras.callbacks.TerminateOnNaN):
 
     Args:
         monitor: the logged quantity that decides which epoch is the best.
+
+    Example:
+        >>> stop = StopWhenDiverged()
+        >>> stop.set_model(tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)]))
+        >>> logs = {"loss": 0.7, "val_loss": float("nan")}
+        >>> stop.on_epoch_end(0, logs)
+        >>> logs["loss"], stop.model.stop_training
+        (nan, True)
     """
 
     def __init__(self, monitor: str = "val_loss"):
@@ -63,6 +71,14 @@ class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
         monitor: the logged quantity that decides which epoch is the best, as in `standard_callbacks`.
 
     Attributes: `sha256`, of the best model's file; `None` before there is one.
+
+    Example:
+        >>> checkpoint = AtomicModelCheckpoint("best.keras", monitor="val_auc")
+        >>> checkpoint.set_model(tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)]))
+        >>> checkpoint.on_epoch_end(0, {"val_auc": 0.9})
+        >>> checkpoint.on_epoch_end(1, {"val_auc": 0.8})  # is not kept
+        >>> float(checkpoint.best), len(checkpoint.sha256)
+        (0.9, 64)
     """
 
     def __init__(self, filepath: str | os.PathLike, monitor: str = "val_loss"):
@@ -124,6 +140,19 @@ class RunState(tf.keras.callbacks.Callback):
     Raises:
         ValueError: in `fit`, if the state is damaged or belongs to another model,
             or `initial_epoch` is not where it stands.
+
+    Example:
+        >>> stopping, checkpoint = tf.keras.callbacks.EarlyStopping(), AtomicModelCheckpoint("run/best.keras")
+        >>> state = RunState("run", stopping, checkpoint)
+        >>> model = tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> for callback in (stopping, state):  # `fit` does this
+        ...     callback.set_model(model)
+        ...     callback.on_train_begin()
+        >>> state.on_epoch_begin(0)
+        >>> state.on_epoch_end(0, {"loss": 0.7, "val_loss": 0.8})
+        >>> completed_epochs("run")
+        1
     """
 
     def __init__(
@@ -276,7 +305,15 @@ def _damaged(path: Path, fault: object) -> ValueError:
 
 
 def completed_epochs(run_dir: str | os.PathLike) -> int:
-    """Returns how many epochs a run has completed: the `initial_epoch` for `fit` to go on."""
+    """Returns how many epochs a run has completed: the `initial_epoch` for `fit` to go on.
+
+    Args:
+        run_dir: the folder of the run.
+
+    Example:
+        >>> completed_epochs("run")  # nothing has been trained there
+        0
+    """
     return len(read_progress(run_dir)["history"])
 
 
@@ -310,15 +347,16 @@ def standard_callbacks(
         ValueError: if `patience` is less than 1.
 
     Example:
-        A script that is started again after it was killed goes on where it stood:
+        A script that is started again after it was killed goes on where it stood. In a training of pairs,
+        `datasets.pair_dataset` takes `initial_epoch`, too.
 
-        ```python
-        done = training.completed_epochs("run")
-        train = datasets.pair_dataset(train_pairs, batch_size=128, initial_epoch=done)
-        model.fit(train, validation_data=val, epochs=100, initial_epoch=done,
-                  steps_per_epoch=math.ceil(len(train_pairs) / 128),
-                  callbacks=training.standard_callbacks("run"))
-        ```
+        >>> model = tf.keras.Sequential([tf.keras.Input((1,)), tf.keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> x, done = np.zeros((2, 1)), completed_epochs("run")
+        >>> _ = model.fit(x, x, validation_data=(x, x), epochs=2, initial_epoch=done, verbose=0,
+        ...     callbacks=standard_callbacks("run"))
+        >>> completed_epochs("run")
+        2
     """
     if patience < 1:
         raise ValueError(f"`patience` must be at least 1. Received: patience={patience}")

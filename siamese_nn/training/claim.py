@@ -15,7 +15,15 @@ from ..runs.folder import LOCK, RECIPE, read_claim
 
 
 class RunFolderInUse(ValueError):
-    """Another process is training in the same run folder."""
+    """Another process is training in the same run folder.
+
+    Example:
+        >>> with alone_in(Path("run")):  # as a training does that is still going on
+        ...     with alone_in(Path("run")):
+        ...         pass
+        Traceback (most recent call last):
+        siamese_nn.training.claim.RunFolderInUse: Another process is training in run...
+    """
 
 
 @contextmanager

@@ -105,8 +105,8 @@ def train(
         cache_dir: a folder to keep the decoded photos in, for other trainings; see `datasets.load_images`.
 
     Returns:
-        What `results.json` holds, with the SHA-256 of the run's other files under `"files"` and its own under
-        `"sha256"`; `results_table` shows it.
+        What `results.json` holds: the fields of `runs.results.Results`, with the SHA-256 of the run's other
+        files under `"files"` and its own under `"sha256"`. `results_table` shows it.
 
     Raises:
         IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose
@@ -117,6 +117,17 @@ def train(
         OSError: if `run_dir` can't be written, as on a full disk; the same call goes on.
         RunFolderInUse: if another process is training in `run_dir`.
         KeyboardInterrupt: on Ctrl-C, after the run has been brought in order.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> test = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> sizes = dict(image_size=(80, 80), filters=2, units=8)
+        >>> recipe = Recipe("cosine_embedding", margin=0.3, initializer="he_normal", epochs=1, **sizes)
+        >>> own, held_out = recipe.split_pairs(pairs, exclude=test)
+        >>> results = train(recipe, own, held_out, "runs/faces", test=test, verbose=0)
+        >>> results["epochs"], 0 <= results["figures"]["best"]["test"]["accuracy"] <= 1
+        (1, True)
     """
     _require_kinds(recipe, train, val, test, run_dir, photos)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}

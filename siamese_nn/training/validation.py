@@ -28,6 +28,17 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         ImageError: in `fit`, if a photo is missing or broken.
         ValueError: if an argument is out of range, or the pairs are all of one class; in
             `fit`, if the model takes no images of a fixed size.
+
+    Example:
+        >>> from siamese_nn import datasets, models
+        >>> image = tf.keras.Input((8, 8, 1))
+        >>> pixels = tf.keras.layers.Flatten()(image)
+        >>> callback = VerificationCallback(datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2"))
+        >>> callback.set_model(models.cosine_embedding(tf.keras.Model(image, pixels)))
+        >>> callback.on_train_begin()  # `fit` calls these
+        >>> callback.on_epoch_end(0, logs := {})
+        >>> sorted(logs)
+        ['val_auc', 'val_eer', 'val_verification_accuracy']
     """
 
     def __init__(
@@ -112,6 +123,12 @@ class ViolatingTriplets(tf.keras.callbacks.Callback):
 
     Raises:
         ValueError: if there are no triplets to draw; see `datasets.sample_violating_triplets`.
+
+    Example:
+        >>> images, people = np.zeros((4, 8, 8, 1), np.uint8), np.array(["Ada", "Ada", "Bob", "Bob"])
+        >>> triplets = ViolatingTriplets(images, people, margin=0.2)
+        >>> triplets.plan(0).shape  # one for each photo as the anchor
+        (4, 3)
     """
 
     def __init__(

@@ -49,6 +49,7 @@ class Embedding:
         photo_size: height and width of the photos for which `crop` was chosen.
         batch_size: number of images at a time.
         trained_on: names of the people it was trained on, as far as they are known.
+        source: what `Verifier.save` writes of it. It is set by `of_onnx` and the like, and not by you.
 
     Raises:
         ValueError: if an argument is out of range.

@@ -27,6 +27,11 @@ class Gallery:
 
     Raises:
         ValueError: if it is empty, the shapes don't fit, or a number is not finite.
+
+    Example:
+        >>> gallery = Gallery(np.array(["Ada", "Ada", "Bo"]), np.eye(3), model="0" * 64)
+        >>> len(gallery), gallery.counts()
+        (3, {'Ada': 2, 'Bo': 1})
     """
 
     names: np.ndarray

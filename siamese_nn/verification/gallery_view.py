@@ -21,6 +21,12 @@ class GalleryView:
         people: names by number.
         owners: the number of each row's person, `(rows,)` int32; -1 where the person was removed.
         index: proposes the photos that are scored; `None` scores all.
+
+    Example:
+        >>> owners = np.array([0, 1, -1], np.int32)  # the third photo's person was removed
+        >>> view = GalleryView("0" * 64, np.eye(3, dtype=np.float32), ["Ada", "Bo"], owners)
+        >>> len(view), view.counts()
+        (2, {'Ada': 1, 'Bo': 1})
     """
 
     model: str

@@ -24,6 +24,17 @@ class Verification:
 
     The probability comes from the calibration. It holds for pairs that are of one person as often as the
     validation pairs were.
+
+    Args:
+        same: whether the score is at least the threshold.
+        score: the score; higher is more alike.
+        threshold: the threshold, chosen on held-out people.
+        probability: the probability that both photos show the same person.
+
+    Example:
+        >>> answer = Verification(same=True, score=0.62, threshold=0.41, probability=0.97)
+        >>> f"same={answer.same} score={answer.score} threshold={answer.threshold}"
+        'same=True score=0.62 threshold=0.41'
     """
 
     same: bool
@@ -34,7 +45,17 @@ class Verification:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A person of a gallery, with the score of the most alike of their photos."""
+    """A person of a gallery, with the score of the most alike of their photos.
+
+    Args:
+        name: the person's name.
+        score: the highest score with a photo of that person.
+
+    Example:
+        >>> candidates = [Candidate("Ada Lovelace", 0.62), Candidate("Alan Turing", 0.18)]
+        >>> max(candidates, key=lambda candidate: candidate.score).name
+        'Ada Lovelace'
+    """
 
     name: str
     score: float
@@ -46,6 +67,19 @@ class Identification:
 
     At this threshold, in a gallery of this size, the share `fpir` of strangers get a name, and the share
     `fnir` of the known people don't get their own; see `evaluation.GalleryThreshold`.
+
+    Args:
+        name: the person's name, or `None` for an unknown person.
+        threshold: the score from which a photo gets a name.
+        fpir: the false positive identification rate, if it is known.
+        fnir: the false negative identification rate, if it is known.
+        candidates: the most alike people, the highest score first.
+
+    Example:
+        >>> low = (Candidate("Ada Lovelace", 0.3),)
+        >>> stranger = Identification(name=None, threshold=0.5, fpir=None, fnir=None, candidates=low)
+        >>> stranger.name or f"unknown; most alike is {stranger.candidates[0].name}"
+        'unknown; most alike is Ada Lovelace'
     """
 
     name: str | None

@@ -1,4 +1,9 @@
-"""Known people in a folder that grows: vectors in a mapped file, names in a log; one writer, many readers."""
+"""Known people in a folder that grows: vectors in a mapped file, names in a log; one writer, many readers.
+
+Example:
+    >>> LOG  # the file that makes a folder a gallery
+    'people.log'
+"""
 
 import difflib
 import logging
@@ -24,7 +29,15 @@ _logger = logging.getLogger(__name__)
 
 
 class GalleryInUse(ValueError):
-    """Another process is writing to the same gallery."""
+    """Another process is writing to the same gallery.
+
+    Example:
+        >>> stored = StoredGallery.create("door", Gallery(np.array(["Ada"]), np.ones((1, 4)), "0" * 64))
+        >>> with _alone_in(stored.folder):  # as another process that writes
+        ...     stored.remove("Ada")
+        Traceback (most recent call last):
+        siamese_nn.verification.stored_gallery.GalleryInUse: ...
+    """
 
 
 class StoredGallery:
@@ -52,14 +65,12 @@ class StoredGallery:
         ValueError: if gallery or index is damaged, of another version, or `index` is unknown.
 
     Example:
-        >>> import tempfile
-        >>> folder = tempfile.mkdtemp() + "/door"
-        >>> stored = StoredGallery.create(folder, Gallery(np.array(["Ada"]), np.ones((1, 4)), "0" * 64))
+        >>> stored = StoredGallery.create("door", Gallery(np.array(["Ada"]), np.ones((1, 4)), "0" * 64))
         >>> stored.add(Gallery(np.array(["Bo", "Ada"]), np.zeros((2, 4)), "0" * 64))
-        >>> StoredGallery(folder).view().counts()
+        >>> StoredGallery("door").view().counts()
         {'Ada': 2, 'Bo': 1}
         >>> stored.remove("Ada")
-        >>> len(StoredGallery(folder).view())
+        >>> len(StoredGallery("door").view())
         1
     """
 

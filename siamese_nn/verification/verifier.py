@@ -24,6 +24,15 @@ class Verifier(LoadedVerifier):
     """A trained run, or any embedding, as a tool. `load` or `fit` makes one.
 
     It answers as `LoadedVerifier` does. It can also be measured on pairs.
+
+    Example:
+        >>> verifier = Verifier.load("runs/faces")
+        >>> gallery = verifier.gallery("faces/lfw2")  # a folder of photos for each person
+        >>> gallery.n_people, len(gallery)
+        (64, 256)
+        >>> answer = verifier.identify("faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg", gallery, threshold=1.5)
+        >>> print(answer.name)  # no cosine is so high
+        None
     """
 
     def __init__(self, embedding: Embedding, **parts: Any):
@@ -45,15 +54,20 @@ class Verifier(LoadedVerifier):
             function: the function, or its import path, `"my_module:embed"`, if the verifier's embedding is a
                 function of yours.
 
+        Returns:
+            The verifier.
+
         Raises:
             FileNotFoundError: if it is no run folder, or a part is missing.
             ValueError: if a file is damaged, of another format, or could run code, or if the model is another
                 than the one that the threshold was chosen for.
 
         Example:
-            >>> Verifier.load("nowhere")
-            Traceback (most recent call last):
-            FileNotFoundError: nowhere is no run folder...
+            >>> verifier = Verifier.load("runs/faces")
+            >>> photos = [f"faces/lfw2/Ada_Adler/Ada_Adler_000{number}.jpg" for number in (1, 2)]
+            >>> answer = verifier.verify(*photos)
+            >>> answer.same == (answer.score >= answer.threshold), 0 < answer.probability < 1
+            (True, True)
         """
         run_dir = Path(run_dir)
         if fitted.is_fitted(run_dir):
@@ -91,6 +105,9 @@ class Verifier(LoadedVerifier):
                 `evaluation.NormalizedScores`. The first photo of each person counts.
             align: see `photos.Align`; `None` asks the photos' folders first, see `datasets.known_frame`.
 
+        Returns:
+            The verifier.
+
         Raises:
             IdentityLeakError: if somebody in the pairs is in `plda`, in `cohort`, or among those who trained
                 the network, as far as it names them.
@@ -98,11 +115,8 @@ class Verifier(LoadedVerifier):
             ValueError: if pairs or people are too few, or PLDA can't be fitted.
 
         Example:
-            >>> import tempfile
             >>> from siamese_nn import datasets
-            >>> few = dict(n_train_identities=24, n_test_identities=4, train_pairs=40, test_pairs=4)
-            >>> folder = datasets.make_toy_faces(tempfile.mkdtemp() + "/faces", **few)
-            >>> pairs = datasets.read_pairs(folder / "pairsDevTrain.txt", folder / "lfw2")
+            >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
             >>> def function(images):  # a small photo, without its mean
             ...     small = images[:, ::5, ::5].reshape(len(images), -1).astype(float)
             ...     return small - small.mean(axis=1, keepdims=True)

@@ -142,7 +142,7 @@ def test_another_choice_or_folder_is_refused(people, tmp_path):
         align_folder(people, tmp_path / "out", face="largest", finder=finder)
     with pytest.raises(ValueError, match="must be a new folder, or one of aligned photos"):
         align_folder(people, tmp_path, finder=finder)
-    with pytest.raises(ValueError, match="must not lie in that of the photos"):
+    with pytest.raises(ValueError, match="must not be in that of the photos"):
         align_folder(people, people / "out", finder=finder)
     with pytest.raises(FileNotFoundError, match="must be a folder with photos"):
         align_folder(tmp_path / "nowhere", tmp_path / "other", finder=finder)

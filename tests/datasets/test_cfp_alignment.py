@@ -98,13 +98,13 @@ def test_a_fine_pattern_is_averaged_when_it_shrinks():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda p: p * [-1, 1] + [200, 0], "no frontal face"),  # a frontal photo is never mirrored
-        (lambda p: p * [1, -1] + [0, 240], "no frontal face"),  # head over heels is a mirror image, too
+        (lambda p: p * [-1, 1] + [200, 0], "not a frontal face"),  # a frontal photo is never mirrored
+        (lambda p: p * [1, -1] + [0, 240], "not a frontal face"),  # head over heels is a mirror image, too
         (lambda p: p - [100, 0], "outside of the photo of 200 x 240"),
         (lambda p: p - [0, -130], "outside of the photo"),
-        (lambda p: p * 0 + 50, "no frontal face"),
-        (lambda p: 100 + p * 0.05, "no frontal face, or far too small a one"),
-        (lambda p: p[::-1], "no frontal face"),
+        (lambda p: p * 0 + 50, "not a frontal face"),
+        (lambda p: 100 + p * 0.05, "not a frontal face, or a far too small one"),
+        (lambda p: p[::-1], "not a frontal face"),
     ],
 )
 def test_what_is_no_face_is_refused(change, message):

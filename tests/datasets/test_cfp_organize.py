@@ -194,7 +194,7 @@ def test_a_photo_that_is_cut_off_is_noticed_and_all_faults_come_together(tmp_pat
 def test_points_that_are_no_face_only_matter_to_the_alignment(tmp_path, members, points):
     members[POINTS] = points.encode()
     source = make_zip(tmp_path / "a.zip", members)
-    refused(tmp_path, source, f"{PHOTO}: (its eye|points that are no frontal face)", align=True)
+    refused(tmp_path, source, f"{PHOTO}: (its eye|points that are not a frontal face)", align=True)
     assert organize_cfp(source, tmp_path / "out") == COUNTS
 
 

@@ -119,7 +119,11 @@ def test_letters_that_split_nobody_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("n_people", "n_folds", "message"),
     [
-        (9, 3, r"at least 10 people .*no accuracy is told. Received: 9, and 0 with one photo. Add people"),
+        (
+            9,
+            3,
+            r"at least 10 people .*accuracy can be reported. Received: 9, and 0 with one photo. Add people",
+        ),
         (12, 7, r"at least 14 people .*Received: 12, .*or take fewer folds"),
         (12, 2, "`n_folds` must be a whole number of at least 3"),
         (12, True, "`n_folds` must be"),

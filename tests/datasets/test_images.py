@@ -75,7 +75,7 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
     (tmp_path / "folder.jpg").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
     for name in ("folder.jpg", "pipe.jpg"):
-        with pytest.raises(ImageError, match=f"{name}: no file but a folder, a pipe"):
+        with pytest.raises(ImageError, match=f"{name}: not a file, but a folder, a pipe"):
             datasets.load_images([tmp_path / name])
 
 
