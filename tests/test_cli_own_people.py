@@ -50,6 +50,36 @@ def test_photos_that_may_not_be_aligned_are_told(toy_dir, tmp_path, asked, caplo
     assert len(asked) == 2
 
 
+def test_shards_are_trained_on_as_their_folder_is(toy_dir, tmp_path, asked, caplog, capsys):
+    shards = tmp_path / "lfw2"
+    assert cli.main(["shards", str(toy_dir / "lfw2"), str(shards)]) == 0
+    assert "64 people, 256 photos, 1 shards" in capsys.readouterr().out
+    for data in (toy_dir / "lfw2", shards):
+        assert cli.main(["train", "--data", str(data)]) == 1
+    (recipe, *sets, photos, run_dir), others = asked
+    assert run_dir == others[-1] and recipe == others[0]
+    assert [own.keys() for own in sets] == [own.keys() for own in others[1:4]]
+    assert {name: len(own) for name, own in photos.items()} == {n: len(own) for n, own in others[4].items()}
+    assert all(str(shards) in own[0] for own in others[4].values())
+    shutil.rmtree(shards)
+    shards.mkdir()
+    (shards / "shards.json").write_text('{"version": 1, "finished": false}')
+    assert cli.main(["train", "--data", str(shards)]) == 1
+    assert "lfw2 is not finished" in capsys.readouterr().err and len(asked) == 2
+
+
+def test_photos_are_aligned_before_they_become_shards(tmp_path, monkeypatch):
+    asked = []
+    row = {"photo": "Ada/1.jpg", "result": "aligned", "reason": ""}
+    monkeypatch.setattr(
+        datasets, "align_folder", lambda *folders, face: asked.append((*folders, face)) or [row]
+    )
+    monkeypatch.setattr(datasets, "write_shards", lambda *folders: asked.append(folders) or {"photos": 1})
+    people, aligned, shards = (tmp_path / name for name in ("people", "people-aligned", "shards"))
+    assert cli.main(["shards", str(people), str(shards), "--align"]) == 0
+    assert asked == [(people, aligned, "middle"), (aligned, shards)]
+
+
 def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, asked):
     data = str(toy_dir / "lfw2")
     assert cli.main(["train", "--data", data, "--split", "letters"]) == 1
@@ -186,7 +216,7 @@ def test_too_few_people_are_told_before_their_photos_are_looked_at(tmp_path, ask
 def test_train_takes_the_face_that_align_takes(toy_dir, tmp_path, asked, monkeypatch, capsys):
     faces_asked = []
     monkeypatch.setattr(
-        cli.train, "align_folder", lambda *arguments: faces_asked.append(arguments[2]) or 1 / 0
+        cli.data, "align_folder", lambda *arguments: faces_asked.append(arguments[2]) or 1 / 0
     )
     command = ["train", "--data", str(toy_dir / "lfw2")]
     for options in ([], ["--face", "largest"]):

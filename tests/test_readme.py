@@ -70,6 +70,17 @@ def test_the_page_on_any_embedding_runs(tmp_path, monkeypatch, capsys):
     assert "95% interval over people" in capsys.readouterr().out
 
 
+MILLION = HOME / "docs" / "photos_by_the_million.md"
+
+
+def test_the_page_on_photos_by_the_million_runs(toy_dir, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people-aligned").symlink_to(toy_dir / "lfw2")
+    (block,) = re.findall(r"```python\n(.*?)```", MILLION.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block, str(MILLION), "exec"), {})
+    assert "256 photos of 64 people, 4 batches an epoch" in capsys.readouterr().out
+
+
 FAIRNESS, ELSEWHERE = HOME / "docs" / "fairness.md", HOME / "docs" / "use_elsewhere.md"
 
 

@@ -43,6 +43,24 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.set_defaults(run=_align)
 
+    command = commands.add_parser(
+        "shards", help="write people's photos into a few large files, to train on more than memory holds"
+    )
+    command.add_argument(
+        "source",
+        type=Path,
+        help="a folder with a folder of aligned photos for each person, or an InsightFace set's train.rec",
+    )
+    command.add_argument(
+        "output", type=Path, help="the folder to make; the same command goes on after it was cut off"
+    )
+    command.add_argument(
+        "--align",
+        action="store_true",
+        help="find the face in each photo first, as `train --align` does, into SOURCE-aligned",
+    )
+    command.set_defaults(run=_shards)
+
     command = commands.add_parser("check", help="check that a copy of LFW-a is whole, by counts and by hash")
     command.add_argument("data", type=Path, help="archive, unpacked folder or organised folder")
     command.set_defaults(run=_check)
@@ -89,6 +107,19 @@ def _organize(options: argparse.Namespace) -> None:
 
 def _align(options: argparse.Namespace) -> None:
     align_folder(options.source, options.output, options.face)
+
+
+def _shards(options: argparse.Namespace) -> None:
+    source = aligned(options.source, "middle") if options.align else options.source
+    counts = datasets.write_shards(source, options.output)
+    print(f"{options.output}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+
+def aligned(source: Path, face: str) -> Path:
+    """Aligns a folder's photos into one beside it, and returns that."""
+    output = source.with_name(f"{source.resolve().name}-aligned")
+    align_folder(source, output, face)
+    return output
 
 
 def align_folder(source: Path, output: Path, face: str) -> None:

@@ -10,9 +10,10 @@ from .. import datasets
 from ..datasets.own_people import require_enough
 from ..datasets.photo_folders import listing, some
 from ..datasets.raw_photos import RAW_ENDINGS
+from ..datasets.shards import is_shards
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
-from .data import align_folder, data_folder
+from .data import aligned, data_folder
 from .people import PAIRS, train_folds
 from .recipes import chosen, title_of
 
@@ -108,7 +109,7 @@ def _train(options: argparse.Namespace) -> None:
     if by_letters:
         options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
-    if options.data != "toy" and not _folders(Path(options.data)):
+    if not own and options.data != "toy" and not _folders(Path(options.data)):
         raise FileNotFoundError(
             "`--data` must be a folder with a folder of photos for each person, or an organised LFW-a, which "
             f"`siamese-nn organize SOURCE {options.data}` makes. Received: {options.data}, which "
@@ -166,7 +167,7 @@ def _is_of_own_people(data: str) -> bool:
     if data == "toy" or (folder / "lfw_a.json").exists():
         return False
     names = _folders(folder)
-    return bool(names) and not {"train", "test", "unused"} & names
+    return is_shards(folder) or (bool(names) and not {"train", "test", "unused"} & names)
 
 
 def _folders(folder: Path) -> set[str]:
@@ -181,10 +182,7 @@ def _aligned(options: argparse.Namespace) -> Path:
             "`--align` is for a folder with a folder of photos for each person; LFW-a is aligned. Received: "
             f"--data {options.data}"
         )
-    folder = Path(options.data)
-    output = folder.with_name(f"{folder.resolve().name}-aligned")
-    align_folder(folder, output, options.face or "middle")
-    return output
+    return aligned(Path(options.data), options.face or "middle")
 
 
 def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, recipe: Any) -> None:

@@ -18,6 +18,8 @@ from .pairs import Pairs, class_table, letter_counts, letter_table
 from .photo_folders import photos_by_identity, training_photos
 from .photo_format import PhotoFormat
 from .raw_photos import open_raw_photo
+from .shard_writing import write_shards
+from .shards import read_shards
 from .splits import (
     IdentityLeakError,
     IdentityLeakWarning,
@@ -73,6 +75,7 @@ __all__ = [
     "read_folds",
     "read_names",
     "read_pairs",
+    "read_shards",
     "require_disjoint",
     "sample_violating_triplets",
     "shared_identities",
@@ -83,6 +86,7 @@ __all__ = [
     "triplet_dataset",
     "without_people",
     "write_pairs",
+    "write_shards",
 ]
 
 if TYPE_CHECKING:

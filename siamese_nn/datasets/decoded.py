@@ -54,10 +54,10 @@ class DecodedPhotos:
         cache_dir: str | os.PathLike | None = None,
         memory_limit: int = MEMORY_LIMIT,
     ):
-        self.paths = np.asarray([str(path) for path in paths], np.str_)
+        self.paths = _names(paths)
         self.photo_format, self.margin, self.memory_limit = photo_format, margin, memory_limit
         self._options: dict[str, Any] = {"photo_size": photo_size, "cache_dir": cache_dir}
-        rows = {path: row for row, path in enumerate(dict.fromkeys(self.paths.tolist()))}
+        rows = {path: row for row, path in enumerate(dict.fromkeys(self.paths))}
         table = _Table(rows, photo_format, margin, self._options)
         self.size = table.size  # bytes
         self._table: _Table | None = table if table.size <= memory_limit else None
@@ -109,7 +109,7 @@ class DecodedPhotos:
             options = self._options | {"margin": self.margin, "memory_limit": self.memory_limit}
             return DecodedPhotos(paths, self.photo_format, **options)
         selection = copy(self)
-        selection.paths = np.asarray([str(path) for path in paths], np.str_)
+        selection.paths = _names(paths)
         selection._find_rows()
         return selection
 
@@ -141,6 +141,11 @@ class DecodedPhotos:
                 f"The images take more than `memory_limit` and are not kept. Received: {len(self)} photos"
             )
         return self._table.tensor(), self.rows, self._table.margin - self.margin
+
+
+def _names(paths: Paths) -> np.ndarray:
+    # As objects they are those that were given, and the longest does not set what all of them take.
+    return np.array([str(path) for path in paths], object)
 
 
 class _Table:

@@ -3,12 +3,12 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import sha256
 
 from .pairs import Pairs, photo_keys
-from .photo_files import ImageError, read_photo
+from .photo_files import ImageError, in_threads, read_photo
+from .shards import find_in_shards
 
 
 def pairs_digest(pairs: Pairs) -> str:
@@ -70,8 +70,7 @@ def people_digest(photos: Mapping[str, Sequence[str]]) -> str:
 
 def _facts(paths: list[str], people: list[str]) -> list[tuple[str, str, int, str]]:
     """Person, place, size and content of each photo."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        contents = list(pool.map(_content, paths))
+    contents = in_threads(_content, paths)
     return [
         (person, place, *content)
         for person, place, content in zip(people, photo_keys(paths), contents, strict=True)
@@ -79,6 +78,8 @@ def _facts(paths: list[str], people: list[str]) -> list[tuple[str, str, int, str
 
 
 def _content(path: str) -> tuple[int, str]:
+    if (stored := find_in_shards(path)) is not None:
+        return stored.size, stored.sha256
     try:
         facts = os.stat(path)
     except OSError as error:

@@ -17,8 +17,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..files import replacing
-from .photo_files import ImageError, read_photo, require_photo_file, require_whole, scan_ends
-from .photo_format import MODES, PhotoFormat, checked_size
+from .photo_files import (
+    in_threads,
+    photo_version,
+    read_photo,
+    require_photo_file,
+    require_whole,
+    scan_ends,
+)
+from .photo_format import MODES, ImageError, PhotoFormat, checked_size
+from .shards import find_in_shards
 
 logger = logging.getLogger(__name__)
 
@@ -128,12 +136,19 @@ def photo_sizes(paths: Sequence[str | os.PathLike]) -> list[tuple[int, int]]:
     """
 
     def size(path: str | os.PathLike) -> tuple[int, int]:
+        if (stored := find_in_shards(path)) is not None:
+            return stored.height, stored.width
         require_photo_file(path)
         with named_faults(path), opened(path, path) as photo:
             return _seen_size(photo)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(size, paths))
+    return list(in_threads(size, paths))
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Returns the height and width of a photo whose file's bytes are given; see `photo_sizes`."""
+    with named_faults("the photo"), opened(content, "the photo") as photo:
+        return _seen_size(photo)
 
 
 def _on_its_side(photo: Image.Image) -> bool:
@@ -328,12 +343,9 @@ def _kept(
         return None
     digest = sha256(repr((photo_format, photo_size)).encode())
     for path in map(str, paths):
-        try:
-            facts = os.stat(path)
-        except OSError:
+        if (version := photo_version(path)) is None:
             return None
-        times = f"{facts.st_mtime_ns} {facts.st_ctime_ns}"  # the former can be set back, the latter can't
-        digest.update(f"{os.path.abspath(path)}\n{facts.st_size} {times}\n".encode(errors="surrogateescape"))
+        digest.update(f"{os.path.abspath(path)}\n{version}\n".encode(errors="surrogateescape"))
     return Path(folder) / f"{digest.hexdigest()[:32]}.uint8"
 
 

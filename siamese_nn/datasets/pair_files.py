@@ -11,6 +11,7 @@ from pathlib import Path
 from ..files import write_text
 from .pairs import Pairs
 from .photo_folders import IMAGE_ENDINGS, is_plain
+from .shards import is_shards, read_shards
 
 Photo = tuple[str, int | str]  # the person, and the photo's number or the name of its file
 
@@ -225,7 +226,14 @@ def _photos_by_place(folders: Sequence[Path]) -> dict[str, list[str]]:
     for folder in folders:
         _require_folder(folder)
     photos: dict[str, list[str]] = {}
-    listed = chain.from_iterable(map(os.scandir, folders))
+    shards = [folder for folder in folders if is_shards(folder)]
+    for path in chain.from_iterable(chain(*read_shards(folder).values()) for folder in shards):
+        name, file = path.split(os.sep)[-2:]
+        stem = os.path.splitext(file)[0]
+        if stem.rpartition("_")[0] == name:
+            photos.setdefault(stem, []).append(path)
+        photos[f"{name}/{file}"] = [path]
+    listed = chain.from_iterable(os.scandir(folder) for folder in folders if folder not in shards)
     for entry in sorted(listed, key=lambda entry: entry.name):
         in_folder = entry.is_dir()
         entries = sorted(os.scandir(entry.path), key=lambda e: e.name) if in_folder else [entry]

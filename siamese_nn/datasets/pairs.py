@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -151,8 +150,8 @@ def photo_keys(paths: Sequence[str]) -> list[str]:
     whole = [os.path.abspath(path) for path in paths]
     if not whole:
         return []
-    folder = os.path.commonpath(map(os.path.dirname, whole))
-    return [PurePath(path).relative_to(folder).as_posix() for path in whole]
+    prefix = os.path.join(os.path.commonpath(map(os.path.dirname, whole)), "")
+    return [path[len(prefix) :].replace(os.sep, "/") for path in whole]
 
 
 def letter_counts(pairs: Pairs) -> dict[str, dict[str, int]]:

@@ -5,21 +5,18 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from itertools import chain
+from typing import Any, TypeVar
 
 from PIL import Image
 
+from .photo_format import ImageError
+from .shards import find_in_shards
 
-class ImageError(ValueError):
-    """A photo that cannot be used. The message names the file and the fault.
-
-    Example:
-        >>> from siamese_nn import datasets
-        >>> datasets.load_image("Ada.jpg")
-        Traceback (most recent call last):
-        siamese_nn.datasets...ImageError: Ada.jpg: no such image
-    """
-
+_Result = TypeVar("_Result")
 
 _MOST_BYTES = 256_000_000  # the largest photo that is decoded, barely compressed
 _MOST_SCANS = 100  # cameras and web encoders write 1 to 20; each costs a pass over all pixels
@@ -44,13 +41,16 @@ def require_photo_file(path: str | os.PathLike) -> None:
 
 
 def read_photo(path: str | os.PathLike) -> bytes:
-    """Reads a photo's file.
+    """Reads a photo's file, which may lie in a shard.
 
     Raises:
-        ImageError: if the file is missing, not a regular file, not readable, or larger than 256 MB.
+        ImageError: if the file is missing, not a regular file, not readable, or larger than 256 MB; or if its
+            shard is damaged.
     """
-    require_photo_file(path)
     try:
+        if (stored := find_in_shards(path)) is not None:
+            return stored.read()
+        require_photo_file(path)
         with open(path, "rb") as file:
             content = file.read(_MOST_BYTES + 1)
     except OSError as error:
@@ -60,6 +60,29 @@ def read_photo(path: str | os.PathLike) -> bytes:
     if len(content) > _MOST_BYTES:
         raise ImageError(f"{path}: more than the {_MOST_BYTES:,} bytes that are read. Make it smaller first")
     return content
+
+
+def photo_version(path: str | os.PathLike) -> str | None:
+    """Returns what tells a photo's file from an earlier one of its name, unread; `None` of one missing."""
+    if (stored := find_in_shards(path)) is not None:
+        return f"{stored.size} {stored.sha256}"
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    # The time of a change can be set back, that of a change of the file's facts can't.
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+
+
+def in_threads(function: Callable[[Any], _Result], items: Sequence) -> Iterator[_Result]:
+    """Calls a function for each item, with all cores; a million wait in no queue."""
+
+    def task(start: int) -> list[_Result]:
+        return [function(item) for item in items[start : start + 32]]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(items), 1024):
+            yield from chain.from_iterable(pool.map(task, range(start, min(start + 1024, len(items)), 32)))
 
 
 def scan_ends(name: str | os.PathLike, content: bytes) -> list[int]:

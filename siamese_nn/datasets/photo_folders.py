@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import category, normalize
 
+from .shards import is_shards, read_shards
+
 if TYPE_CHECKING:
     from .pairs import Pairs
 
@@ -127,7 +129,7 @@ def photos_by_identity(
         image_dir: a folder with a folder for each person, `Ada Lovelace/any name.jpg`; or a flat folder of
             photos with LFW's names, `Ada_Lovelace_0001.jpg`. For an organised LFW-a give `train/`, with
             all photos of the people in the training pairs. Photos end in `.jpg`, `.jpeg` or `.png`. Names
-            that begin with a dot are ignored.
+            that begin with a dot are ignored. Or a folder that `write_shards` has made.
         endings: see `photos_in`.
 
     Returns:
@@ -150,6 +152,8 @@ def photos_by_identity(
     folder = Path(image_dir)
     if not folder.is_dir():
         raise FileNotFoundError(f"`image_dir` must be an existing folder. Received: {folder}")
+    if is_shards(folder):
+        return read_shards(folder)
     flat, folders, left_out = listing(folder, endings)
     for path in left_out:
         _require_no_photo(path)
@@ -211,7 +215,10 @@ def listing(
         The photos directly in the folder; the photos of each subfolder by its name, an empty list for one
         without photos; and the files that are left out: hidden, deeper, or with another ending. The lists do
         not contain the files that `align_folder` writes into its folder.
+        The photos in a folder of shards are those of its subfolders.
     """
+    if is_shards(folder):
+        return [], {name: list(map(Path, own)) for name, own in read_shards(folder).items()}, []
     alone: list[Path] = []
     folders: dict[str, list[Path]] = {}
     left_out: list[Path] = []

@@ -7,6 +7,17 @@ import numpy as np
 MODES = {1: "L", 3: "RGB"}  # Pillow's names, by the number of channels
 
 
+class ImageError(ValueError):
+    """A photo that cannot be used. The message names the file and the fault.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> datasets.load_image("Ada.jpg")
+        Traceback (most recent call last):
+        siamese_nn.datasets...ImageError: Ada.jpg: no such image
+    """
+
+
 @dataclass(frozen=True)
 class PhotoFormat:
     """How photos are decoded. The datasets and `load_images` make one from their arguments.
