@@ -225,6 +225,10 @@ def test_train_takes_the_face_that_align_takes(toy_dir, tmp_path, asked, monkeyp
     assert faces_asked == ["middle", "largest"]
     assert cli.main([*command, "--face", "largest"]) == 1
     assert "Received: --face largest without --align" in capsys.readouterr().err
+    assert cli.main([*command, "--devices", "0,64"]) == 1
+    assert "different numbers of this machine" in capsys.readouterr().err
+    assert cli.main([*command, "--devices", "0", "--folds", "2"]) == 1
+    assert "leave out `--devices`. Received: --devices 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "align"), [([], None), (["--align"], True), (["--no-align"], False)])

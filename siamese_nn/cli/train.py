@@ -84,6 +84,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=PRECISIONS,
         help="precision of the computation (default: the recipe's); the command tells of a faster one",
     )
+    command.add_argument(
+        "--devices",
+        metavar="all|0,1",
+        help="the GPUs that share each batch, by number (default: all that the recipe's batches suit); "
+        "see docs/scale.md",
+    )
     command.set_defaults(run=_train)
 
     command = commands.add_parser(
@@ -101,6 +107,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from .. import training
+    from ..training.devices import strategy_over
 
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
@@ -116,6 +123,7 @@ def _train(options: argparse.Namespace) -> None:
             + ("holds no folder" if Path(options.data).is_dir() else "is no folder")
         )
     _require_fitting(options, own, by_letters, recipe)
+    strategy = None if options.devices is None else strategy_over(options.devices)
     if own:  # before hours of aligning: none gets more photos by it
         alone, folders, _ = listing(Path(options.data), RAW_ENDINGS)
         people = {name: photos for name, photos in folders.items() if photos}
@@ -150,7 +158,11 @@ def _train(options: argparse.Namespace) -> None:
         sets = _lfw_a(options, data_dir, recipe)
     try:
         results = training.train(
-            *(recipe, sets.train, sets.validation, run_dir), test=sets.test, photos=sets.photos, verbose=2
+            *(recipe, sets.train, sets.validation, run_dir),
+            test=sets.test,
+            photos=sets.photos,
+            verbose=2,
+            strategy=strategy,
         )
     except KeyboardInterrupt:
         if (run_dir / RESULTS).exists():
@@ -199,6 +211,11 @@ def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, r
     if options.face and not options.align:
         raise ValueError(
             f"`--face` says which face `--align` takes. Received: --face {options.face} without --align"
+        )
+    if options.devices and options.folds is not None:
+        raise ValueError(
+            "`--folds` trains on all GPUs that the batches suit; leave out `--devices`. Received: --devices "
+            f"{options.devices}. The environment variable CUDA_VISIBLE_DEVICES={options.devices} hides others"
         )
     if by_letters and options.folds is not None:
         raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")

@@ -18,6 +18,7 @@ class Loss(tf.keras.losses.Loss):
     uses the mean of these losses. `fit` does this by itself. A loop of your own needs `reduction="none"` and
     `tf.nn.compute_average_loss`, or `reduction="sum"` and a division by the size of the whole batch. (A loss
     must return one value per photo, since Keras 3 does not divide a scalar by the number of replicas.)
+    A loss that compares the photos of a batch compares those of all replicas.
 
     Args:
         name: the name of the loss.

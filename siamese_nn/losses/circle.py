@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from .base import Loss, number
 from .distances import batch_labels, masked_logsumexp, nan_where_unknown, precise
+from .replicas import in_whole_batch
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
@@ -14,8 +15,7 @@ class CircleLoss(Loss):
     are left out of the mean. `keras.losses.Circle` of Keras 3 does the same and has the same values, but
     other gradients: they also pass through the weights, and can be NaN if a photo has no loss.
 
-    Under `tf.distribute` each replica compares the photos of its own share of the batch, and the loss is the
-    mean of theirs.
+    Under `tf.distribute` the photos of the whole batch are compared, whatever replica they are on.
 
     Args:
         gamma: factor of the similarities in the exponent, above 0.
@@ -49,6 +49,9 @@ class CircleLoss(Loss):
         self.margin = number("margin", margin, "lie in [0, 1)", lambda margin: 0 <= margin < 1)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return in_whole_batch(self._of_those_that_count, y_true, y_pred)
+
+    def _of_those_that_count(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         losses = circle_loss(y_true, y_pred, self.gamma, self.margin)
         counts = tf.cast(losses > 0, losses.dtype)
         # So the mean over all photos, which Keras takes next, is the mean over the photos with a loss.

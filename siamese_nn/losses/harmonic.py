@@ -10,6 +10,7 @@ from .distances import (
     precise,
     serialize_metric,
 )
+from .replicas import in_whole_batch
 from .triplet import triplet_semihard_loss
 
 
@@ -17,8 +18,7 @@ from .triplet import triplet_semihard_loss
 class HarmonicTripletLoss(Loss):
     """The semi-hard triplet loss over an old model's embeddings and a new one's; see `harmonic_triplet_loss`.
 
-    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the
-    mean of theirs.
+    Under `tf.distribute` the triplets are found in the whole batch, whatever replica its photos are on.
 
     Args:
         margin: by how much a negative must be farther than a positive, at least 0.
@@ -52,7 +52,7 @@ class HarmonicTripletLoss(Loss):
         self.margin, self.distance_metric = options_of(margin, distance_metric)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return harmonic_triplet_loss(y_true, y_pred, self.margin, self.distance_metric)
+        return in_whole_batch(harmonic_triplet_loss, y_true, y_pred, self.margin, self.distance_metric)
 
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)

@@ -11,6 +11,7 @@ from .distances import (
     precise,
     serialize_metric,
 )
+from .replicas import whole_batch
 from .triplet import _masked_max
 
 
@@ -140,7 +141,11 @@ class NegativeDistance(tf.keras.metrics.Mean):
 
 
 def _pairs(y_true, y_pred, distance_metric: DistanceMetric) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the distances, and which are of one person, itself and not itself, each `(batch, batch)`."""
+    """Returns the distances, and which are of one person, itself and not itself, each `(batch, batch)`.
+
+    Under `tf.distribute` they are of the whole batch on every replica, so that the mean is as without.
+    """
+    y_true, y_pred = whole_batch(y_true, y_pred)
     embeddings = precise(y_pred)
     labels = batch_labels(y_true, embeddings)
     distances = pairwise_distances(embeddings, distance_metric)

@@ -4,14 +4,14 @@ import tensorflow as tf
 
 from .base import Loss, number
 from .distances import batch_labels, masked_logsumexp, nan_where_unknown, precise
+from .replicas import in_whole_batch
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class MultiSimilarityLoss(Loss):
     """The multi-similarity loss, averaged over all photos as in the paper; see `multi_similarity_loss`.
 
-    Under `tf.distribute` each replica compares the photos of its own share of the batch, and the loss is the
-    mean of theirs.
+    Under `tf.distribute` the photos of the whole batch are compared, whatever replica they are on.
 
     Args:
         alpha: how much more the less similar positives count, above 0.
@@ -52,7 +52,9 @@ class MultiSimilarityLoss(Loss):
         self.margin = number("margin", margin, "be at least 0", lambda margin: margin >= 0)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return multi_similarity_loss(y_true, y_pred, self.alpha, self.beta, self.base, self.margin)
+        return in_whole_batch(
+            multi_similarity_loss, y_true, y_pred, self.alpha, self.beta, self.base, self.margin
+        )
 
     def get_config(self) -> dict:
         own = {"alpha": self.alpha, "beta": self.beta, "base": self.base, "margin": self.margin}

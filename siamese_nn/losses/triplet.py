@@ -12,14 +12,14 @@ from .distances import (
     precise,
     serialize_metric,
 )
+from .replicas import in_whole_batch
 
 
 @tf.keras.utils.register_keras_serializable(package="siamese_nn")
 class TripletSemiHardLoss(Loss):
     """The triplet loss of FaceNet; see `triplet_semihard_loss`.
 
-    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the
-    mean of theirs.
+    Under `tf.distribute` the triplets are found in the whole batch, whatever replica its photos are on.
 
     Args:
         margin: by how much a negative must be farther than a positive, at least 0.
@@ -53,7 +53,7 @@ class TripletSemiHardLoss(Loss):
         self.margin, self.distance_metric = options_of(margin, distance_metric)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return triplet_semihard_loss(y_true, y_pred, self.margin, self.distance_metric)
+        return in_whole_batch(triplet_semihard_loss, y_true, y_pred, self.margin, self.distance_metric)
 
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)
@@ -64,8 +64,7 @@ class TripletSemiHardLoss(Loss):
 class TripletHardLoss(Loss):
     """The triplet loss of each anchor's farthest positive and nearest negative; see `triplet_hard_loss`.
 
-    Under `tf.distribute` each replica finds its triplets in its own share of the batch, and the loss is the
-    mean of theirs.
+    Under `tf.distribute` the triplets are found in the whole batch, whatever replica its photos are on.
 
     Args:
         margin: by how much a negative must be farther than a positive, at least 0; not used if `soft`.
@@ -101,7 +100,7 @@ class TripletHardLoss(Loss):
         self.soft = bool(soft)
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
-        return triplet_hard_loss(y_true, y_pred, self.margin, self.soft, self.distance_metric)
+        return in_whole_batch(triplet_hard_loss, y_true, y_pred, self.margin, self.soft, self.distance_metric)
 
     def get_config(self) -> dict:
         metric = serialize_metric(self.distance_metric)

@@ -146,7 +146,7 @@ def _features(image: tf.Tensor, embedding_size: int, drop_rate: float) -> tf.Ten
     features = _convolution(features, 192)
     features = tf.keras.layers.Dropout(drop_rate)(tf.keras.layers.Flatten()(features))
     features = tf.keras.layers.Dense(embedding_size, use_bias=False)(features)
-    return tf.keras.layers.BatchNormalization(momentum=0.9)(features)
+    return FusedBatchNormalization(momentum=0.9)(features)
 
 
 def _convolution(features: tf.Tensor, filters: int, *, size: int = 3, strides: int = 1) -> tf.Tensor:

@@ -1,6 +1,5 @@
 """From a recipe and photos to what `fit` is given."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from ..datasets.people import identity_batches, photo_batches, plan_identity_bat
 from ..datasets.pipelines import pair_batches, steps_an_epoch
 from ..datasets.triplets import triplet_batches
 from ..recipes.recipe import Recipe
+from .devices import in_equal_shares
 from .validation import CurrentEpoch, ViolatingTriplets
 
 
@@ -101,6 +101,7 @@ def training_data(
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
     initial_epoch: int,
+    replicas: int = 1,
 ) -> tuple[dict[str, Any], list[tf.keras.callbacks.Callback]]:
     """Chooses the data of a training.
 
@@ -111,6 +112,7 @@ def training_data(
         photos: the photos to train on, person by person, for a recipe that learns from people.
         decoded: the photos of all these; see `run_photos`.
         initial_epoch: the epoch to begin with.
+        replicas: among how many devices each batch is divided; see `in_equal_shares`.
 
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
@@ -119,9 +121,10 @@ def training_data(
     if recipe.kind == "pairs":
         batches: dict[str, Any] = {"batch_size": recipe.batch_size, "whole_batches": recipe.whole_batches}
         _require_a_batch(recipe, train, val)
+        pairs = pair_batches(train, decoded, **options, **batches, initial_epoch=initial_epoch)
         data = {
-            "x": pair_batches(train, decoded, **options, **batches, initial_epoch=initial_epoch),
-            "steps_per_epoch": steps_an_epoch(len(train), **batches),
+            "x": in_equal_shares(pairs, replicas),
+            "steps_per_epoch": _steps(len(train), replicas, **batches),
         }
         if recipe.monitor != "val_loss":
             return data, []
@@ -145,21 +148,31 @@ def training_data(
             seed=recipe.seed,
             initial_epoch=initial_epoch,
         )
-        return {"x": triplet_batches(images, sampler.plan, **options, batch_size=recipe.batch_size)}, [
-            sampler
-        ]
+        triplets = triplet_batches(images, sampler.plan, **options, batch_size=recipe.batch_size)
+        steps = _steps(len(sampler.triplets), replicas, recipe.batch_size)
+        triplets = in_equal_shares(triplets, replicas)
+        return {"x": triplets.apply(tf.data.experimental.assert_cardinality(steps))}, [sampler]
     if recipe.kind == "classes":
         most = recipe.most_per_identity or len(images)
-        steps = math.ceil(sum(min(len(own), most) for own in photos.values()) / recipe.batch_size)
+        steps = _steps(sum(min(len(own), most) for own in photos.values()), replicas, recipe.batch_size)
         options |= {"batch_size": recipe.batch_size, "most_per_identity": recipe.most_per_identity}
-        data = photo_batches(images, names, **options, initial_epoch=initial_epoch)
+        data = in_equal_shares(photo_batches(images, names, **options, initial_epoch=initial_epoch), replicas)
     else:
         sizes = (recipe.identities_per_batch, recipe.images_per_identity)
         labels = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         steps = len(plan_identity_batches(labels, *sizes, [recipe.seed, 0]))
         options |= dict(zip(("identities_per_batch", "images_per_identity"), sizes, strict=True))
         data = identity_batches(images, names, **options, initial_epoch=initial_epoch)
-    return {"x": data, "steps_per_epoch": steps}, []
+    return {"x": in_equal_shares(data, replicas), "steps_per_epoch": steps}, []
+
+
+def _steps(examples: int, replicas: int, batch_size: int, whole_batches: bool = False) -> int:
+    if examples < replicas:
+        raise ValueError(
+            "`strategy` must have no more devices than there is to train on. Received: "
+            f"{replicas} devices, {examples} pairs, photos or triplets an epoch"
+        )
+    return steps_an_epoch(examples - examples % replicas, batch_size, whole_batches)
 
 
 def _require_a_batch(recipe: Recipe, train: Pairs, val: Pairs) -> None:

@@ -4,7 +4,6 @@ import errno
 import logging
 import math
 import os
-import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,6 +50,7 @@ from ..verification.safe_loading import load_model_safely, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
 from .claim import alone_in, claim_of, require_own_folder
 from .data import alike, common_photo_size, run_photos, training_data
+from .devices import describe_devices, is_chief, own_folder, strategy_for
 from .measure import measure
 from .validation import VerificationCallback
 
@@ -71,6 +71,7 @@ def train(
     callbacks: Sequence[tf.keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
     cache_dir: str | os.PathLike | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, Any]:
     """Trains a recipe and measures it; goes on with an interrupted run, and knows a finished one.
 
@@ -103,10 +104,15 @@ def train(
             figures of `VerificationCallback` in the logs. If one raises an error, the same call goes on.
         verbose: as in Keras's `fit`.
         cache_dir: a folder to keep the decoded photos in, for other trainings; see `datasets.load_images`.
+        strategy: how several devices share each batch, a `tf.distribute.MirroredStrategy`, or on several
+            machines (Keras 2 only) a `MultiWorkerMirroredStrategy`; see docs/scale.md. The steps are those of
+            one device, up to rounding and dropout. `None` takes all GPUs of the machine that the batches can
+            be divided among.
 
     Returns:
         What `results.json` holds: the fields of `runs.results.Results`, with the SHA-256 of the run's other
-        files under `"files"` and its own under `"sha256"`. `results_table` shows it.
+        files under `"files"` and its own under `"sha256"`. `results_table` shows it. Of several
+        machines the first alone measures and returns it; the others return nothing.
 
     Raises:
         IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose
@@ -131,7 +137,9 @@ def train(
     """
     _require_kinds(recipe, train, val, test, run_dir, photos)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
-    return _train(recipe, sets, photos, Path(run_dir), callbacks, verbose, cache_dir)
+    strategy = strategy_for(recipe, strategy)
+    with own_folder(strategy, Path(run_dir)) as folder:
+        return _train(recipe, sets, photos, folder, callbacks, verbose, cache_dir, strategy)
 
 
 def _train(
@@ -142,6 +150,7 @@ def _train(
     callbacks: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
     cache_dir: str | os.PathLike | None,
+    strategy: tf.distribute.Strategy,
     decoded: DecodedPhotos | None = None,
 ) -> dict[str, Any]:
     """Trains and measures a recipe, or the pretraining of one whose photos, `decoded`, may do for it, too."""
@@ -171,24 +180,27 @@ def _train(
         common_photo_size(
             recipe, chain(paths, *own_photos.values())
         )  # else the crop cuts another part out of each
-        device = _prepare_device(recipe.seed)
+        device = _prepare_device(recipe.seed, strategy)
         logger.info("computing on %s", device)
         facts = (run_dir, recipe, sets, own_photos, decoded, device)
         if recipe.pretraining is not None:
             write_claim(run_dir, claim)
             before = run_dir / PRETRAINING
             logger.info("first the recipe's pretraining, in %s", before)
-            _train(recipe.pretraining, sets, photos, before, (), verbose, cache_dir, decoded)
+            _train(recipe.pretraining, sets, photos, before, (), verbose, cache_dir, strategy, decoded)
             # The same weights to begin with, whether the pretraining ran in this process or in one before.
             tf.keras.utils.set_random_seed(recipe.seed)
-        model = _build(recipe, own_photos, decoded, run_dir)
+        with strategy.scope():
+            model = _build(recipe, own_photos, decoded, run_dir)
+        if strategy.num_replicas_in_sync > 1:
+            model.jit_compile = False  # XLA compiles for one device
         # Only now, so that a recipe that cannot be built leaves the folder free.
         write_claim(run_dir, claim)
         if not completed_epochs(run_dir):
             for name in (HISTORY, MODEL, LAST):  # of a training that was cut off before it could say so
                 (run_dir / name).unlink(missing_ok=True)
         try:
-            _fit(model, recipe, train, val, own_photos, decoded, run_dir, callbacks, verbose)
+            _fit(model, recipe, train, val, own_photos, decoded, run_dir, callbacks, verbose, strategy)
         except KeyboardInterrupt:
             if settle(run_dir)["checkpoint"].get("sha256"):
                 logger.warning(
@@ -198,6 +210,8 @@ def _train(
             raise
         with replacing(run_dir / LAST) as partial:
             model.save(partial)
+        if not is_chief(strategy):
+            return {}
         results = _complete(run_dir, measure(*facts, Status.FINISHED).as_json())
         (run_dir / STATE).unlink()
         return results
@@ -274,7 +288,7 @@ def _finished(
         logger.warning("%s is finished, but %s: it is drawn anew", run_dir, lost)
         return _complete(run_dir, results)
     logger.warning("%s is finished, but %s: its models are measured anew", run_dir, lost)
-    _prepare_device(recipe.seed)
+    _prepare_device(recipe.seed, tf.distribute.get_strategy())
     device = Results.from_json(results).device
     measured = measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED)
     return _complete(run_dir, measured.as_json())
@@ -346,15 +360,12 @@ def _require_both_classes(sets: dict[str, Pairs]) -> None:
             )
 
 
-def _prepare_device(seed: int) -> str:
+def _prepare_device(seed: int, strategy: tf.distribute.Strategy) -> str:
     tf.keras.utils.set_random_seed(seed)
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-        return f"GPU: {', '.join(names)}"
-    # On a GPU it would cost speed and refuse some operations; there it stays the user's choice.
-    tf.config.experimental.enable_op_determinism()
-    return f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    if not tf.config.list_physical_devices("GPU"):
+        # On a GPU it would cost speed and refuse some operations; there it stays the user's choice.
+        tf.config.experimental.enable_op_determinism()
+    return describe_devices(strategy)
 
 
 def _build(
@@ -391,14 +402,16 @@ def _fit(
     run_dir: Path,
     further: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
+    strategy: tf.distribute.Strategy,
 ) -> None:
     progress = settle(run_dir)
     done = len(progress["history"])
     _require_finite(run_dir, progress["history"])
     callbacks = standard_callbacks(run_dir, monitor=recipe.monitor, patience=recipe.patience)
     if progress["stopped"] or done >= recipe.epochs:
-        callbacks[-1].set_model(model)
-        callbacks[-1].on_train_begin()
+        with strategy.scope():  # for the variables of the optimizer
+            callbacks[-1].set_model(model)
+            callbacks[-1].on_train_begin()
         return
     if done:
         logger.info("going on after epoch %d", done)
@@ -406,7 +419,8 @@ def _fit(
         callbacks.insert(0, VerificationCallback(val, photos=decoded))
     if recipe.schedule != "constant":
         callbacks.insert(0, tf.keras.callbacks.LearningRateScheduler(recipe.learning_rate_at))
-    data, after = training_data(recipe, train, val, photos, decoded, done)
+    replicas = strategy.num_replicas_in_sync
+    data, after = training_data(recipe, train, val, photos, decoded, done, replicas)
     model.fit(
         **data,
         epochs=recipe.epochs,

@@ -1,4 +1,4 @@
-"""Under `tf.distribute` loss and step are those of the mean of the replicas' losses, each of its share."""
+"""Under `tf.distribute` loss and step are those of one device, also where photos are compared."""
 
 import subprocess
 import sys
@@ -30,6 +30,7 @@ def new_model(units):
     return model
 
 
+# The mean of the losses of n shares of the batch, and the step by it.
 def expected(loss, units, y, n):
     values, gradients = [], []
     model = new_model(units)
@@ -96,7 +97,8 @@ strategy = tf.distribute.MirroredStrategy([f"CPU:{device}" for device in range(n
 for make, units, y, function in LOSSES:
     if function is None and n != 2:
         continue  # whose photos have nothing to do with one another
-    wanted = expected(make(), units, y, n)
+    # Those that compare photos compare those of the whole batch. (Of the others the share does not matter.)
+    wanted = expected(make(), units, y, n if function is None else 1)
     compare(f"{make.__name__} in fit", in_fit(strategy, make(), units, y), wanted)
     for reduction in reductions if n == 2 else ():
         name = f"{make.__name__}, {reduction}, in a loop"
@@ -104,6 +106,7 @@ for make, units, y, function in LOSSES:
     if function is not None and n == 2:
         wanted = expected(function, units, y, n)
         compare(f"{function.__name__} in fit", in_fit(strategy, function, units, y), wanted)
+        assert abs(wanted[0] - expected(make(), units, y, 1)[0]) > 1e-3, function  # it knows its share alone
     print(make.__name__, flush=True)
 
 # Of 9 photos in batches of 8, the second of two replicas gets 4 and none.
@@ -116,6 +119,27 @@ for make in (losses.TripletSemiHardLoss, losses.TripletHardLoss) if n == 2 else 
     history = model.fit(nine, verbose=0).history
     assert len(history) == 4, history
     assert np.isfinite([*history.values(), *model.get_weights()[0].ravel()[:, None]]).all(), (make, history)
+
+# Monitors and batch normalization, too, see the whole batch.
+def of_one_step(strategy):
+    tf.keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = tf.keras.Sequential([tf.keras.Input((5,)), tf.keras.layers.Dense(12)])
+        model.add(tf.keras.layers.Reshape((2, 2, 3)))
+        model.add(models.FusedBatchNormalization(momentum=0.9))
+        model.add(tf.keras.layers.Flatten())
+        model.add(models.FusedBatchNormalization(momentum=0.9))
+        metrics = [monitor() for monitor in monitors]
+        model.compile(tf.keras.optimizers.SGD(0.1), losses.TripletHardLoss(), metrics=metrics)
+    history = model.fit(tf.data.Dataset.from_tensor_slices((x, people)).batch(PHOTOS), verbose=0).history
+    return history, model.get_weights()
+
+if n == 2:
+    (both, weights), (one, wanted) = (of_one_step(each) for each in (strategy, tf.distribute.get_strategy()))
+    for name in one:
+        np.testing.assert_allclose(both[name], one[name], rtol=1e-4, err_msg=name)
+    for ours, theirs in zip(weights, wanted):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 # The classifier's own weights, too, are those of one device.
 def classes(strategy, loss):
@@ -136,7 +160,7 @@ if n == 2:
 @pytest.mark.slow
 # Each number in a process of its own, for TensorFlow's groups of devices cannot change.
 @pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.once)])
-def test_loss_and_step_are_those_of_the_mean_of_the_replicas(replicas):
+def test_loss_and_step_are_those_of_one_device(replicas):
     script = [sys.executable, "-c", _SCRIPT, str(replicas), str(KERAS_3)]
     done = subprocess.run(script, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-3000:]

@@ -33,7 +33,7 @@ def test_face_cnn_is_the_recipes():
     step = ["Conv2D", "FusedBatchNormalization", "ReLU"]
     assert kinds == [
         *step, *step, "MaxPooling2D", *step, *step, "MaxPooling2D", *step,
-        "Flatten", "Dropout", "Dense", "BatchNormalization",
+        "Flatten", "Dropout", "Dense", "FusedBatchNormalization",
     ]  # fmt: skip
     # Kernels; four numbers a channel for batch normalisation; 64 x 56 halved three times is 8 x 7.
     kernels = 25 * 32 + 9 * (32 * 64 + 64 * 96 + 96 * 128 + 128 * 192) + 8 * 7 * 192 * 128

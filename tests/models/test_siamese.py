@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -230,35 +227,6 @@ def test_trains_under_any_policy_and_compiled(kind, policy, jit):
     assert np.isfinite(loss).all()
     assert model.predict((left, right), verbose=0).dtype == np.float32
     assert all(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
-
-
-@pytest.mark.slow
-def test_trains_on_two_devices_from_our_dataset(tmp_path, toy_dir):
-    """Two logical CPUs must be made before TensorFlow starts, hence a process of its own."""
-    script = (
-        "import sys, numpy as np, tensorflow as tf\n"
-        "cpu = tf.config.list_physical_devices('CPU')[0]\n"
-        "tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)\n"
-        "from siamese_nn import datasets, models\n"
-        "pairs = datasets.read_pairs(sys.argv[1] + '/pairsDevTest.txt', sys.argv[1] + '/lfw2')\n"
-        "data = datasets.pair_dataset(pairs, image_size=(80, 80), batch_size=8)\n"
-        "def train(strategy):\n"
-        "    tf.keras.utils.set_random_seed(0)\n"
-        "    with strategy.scope():\n"
-        "        model = models.l1_sigmoid(models.report_cnn((80, 80, 1), filters=2, units=8))\n"
-        "        model.compile(tf.keras.optimizers.SGD(0.01), 'binary_crossentropy')\n"
-        "    data = datasets.pair_dataset(pairs, image_size=(80, 80), batch_size=8, initial_epoch=0)\n"
-        "    model.fit(data, epochs=2, steps_per_epoch=3, shuffle=False, verbose=0)\n"
-        "    return strategy.num_replicas_in_sync, np.concatenate([w.ravel() for w in model.get_weights()])\n"
-        "two, mirrored = train(tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']))\n"
-        "one, single = train(tf.distribute.get_strategy())\n"
-        "assert (one, two) == (1, 2)\n"
-        "np.testing.assert_allclose(mirrored, single, atol=2e-4)\n"
-        "for (left, right), same in tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])"
-        ".experimental_distribute_dataset(data):\n"
-        "    assert len(left.values) == 2\n"
-    )
-    subprocess.run([sys.executable, "-c", script, str(toy_dir)], check=True)
 
 
 def test_foreign_models_are_refused():
