@@ -63,7 +63,8 @@ def write_shards(source: str | os.PathLike, output: str | os.PathLike) -> dict[s
         OSError: if `output` can't be written, as on a full disk; the same call goes on.
 
     Example:
-        See `read_shards`.
+        >>> write_shards("faces/lfw2", "shards")
+        {'people': 64, 'photos': 256, 'shards': 1}
     """
     source, output = Path(source), Path(output)
     if not source.is_dir() and not (source.is_file() and source.suffix == ".rec"):
