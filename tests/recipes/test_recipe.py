@@ -274,7 +274,7 @@ def test_a_whole_number_serves_as_learning_rate_and_weight_decay():
 
 def test_the_kept_runs_recipes_are_recipes():
     kept = sorted((Path(__file__).parents[2] / "docs/report_runs").glob("*/recipe.json"))
-    assert len(kept) == 36
+    assert len(kept) >= 36
     for path in kept:
         recipe = json.loads(path.read_text())["recipe"]
         # Fields that are newer than a run have their default, which is what was done then.

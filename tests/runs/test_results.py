@@ -20,7 +20,7 @@ def document():
 
 
 def test_kept_results_are_read_and_written_byte_by_byte():
-    assert len(KEPT) == 36
+    assert len(KEPT) >= 36
     for path in KEPT:
         text = path.read_text(encoding="utf-8")
         results = Results.from_json(json.loads(text))

@@ -438,7 +438,7 @@ def test_a_folder_that_is_no_whole_run_is_refused(run, tmp_path):
         with pytest.raises(FileNotFoundError, match=f"{folder.name} is no run folder.*Give the folder"):
             Verifier.load(folder)
     (tmp_path / "folds/fold-1").mkdir(parents=True)
-    with pytest.raises(FileNotFoundError, match="a run for each fold.*folds/model, .*a run of others"):
+    with pytest.raises(FileNotFoundError, match="a run for each fold.*folds/model, .*a run of other people"):
         Verifier.load(tmp_path / "folds")
     for file, message in (
         ("scores.npy", "is missing. Give the same `siamese-nn train` command again"),
