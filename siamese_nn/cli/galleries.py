@@ -51,14 +51,14 @@ def _add(options: argparse.Namespace) -> None:
     stored = StoredGallery(options.gallery) if (options.gallery / LOG).exists() else None
     people = gallery_of_folder(load_verifier(options), options.people, options.align)
     if stored is None:
-        stored = StoredGallery.create(options.gallery, people)
+        stored, added = StoredGallery.create(options.gallery, people), people.counts()
     else:
-        stored.add(people)
+        added = stored.add(people)
     counts = stored.view().counts()
     if options.json:
-        print(json.dumps({"added": people.counts(), "photos": sum(counts.values()), "people": len(counts)}))
+        print(json.dumps({"added": added, "photos": sum(counts.values()), "people": len(counts)}))
     else:
-        print(f"added {len(people)} photos of {len(people.counts())} people")
+        print(f"added {sum(added.values())} photos of {len(added)} people")
         print(f"{options.gallery} holds {sum(counts.values())} photos of {len(counts)} people")
 
 

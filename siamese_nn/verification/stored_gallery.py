@@ -124,11 +124,17 @@ class StoredGallery:
             self._shown = state, replace(state.view, index=self._index)
         return self._shown[1]
 
-    def add(self, gallery: Gallery) -> None:
+    def add(self, gallery: Gallery) -> dict[str, int]:
         """Adds photos. A name that is there already gets further photos.
+
+        A photo that its person has already is left out: it has the same vector, up to rounding. So a call
+        that was cut off may be made again.
 
         Args:
             gallery: whom to add, made with the same model; see `Verifier.gallery`.
+
+        Returns:
+            How many photos each person has got.
 
         Raises:
             GalleryInUse: if another process is writing.
@@ -144,8 +150,17 @@ class StoredGallery:
                     f"{gallery.model[:12]}, {gallery.embeddings.shape[1]} numbers. Make it with "
                     "that verifier, or make a new folder"
                 )
+            fresh = _are_new(state, gallery)
+            if not fresh.all():
+                count, left_out = len(fresh), len(fresh) - np.count_nonzero(fresh)
+                _logger.warning("%s has %d of these %d photos already", self.folder, left_out, count)
+                if left_out == count:
+                    return {}
+                gallery = replace(gallery, names=gallery.names[fresh], embeddings=gallery.embeddings[fresh])
+                people, rows = _by_person(gallery)
             checksum = gallery_files.add_rows(state, gallery.embeddings, rows)
             gallery_files.append(self.folder, state, {"add": people, "crc32": checksum})
+        return dict(people)
 
     def remove(self, names: str | Sequence[str]) -> None:
         """Removes people, with all their photos; either all of them or, with an error, none.
@@ -240,6 +255,21 @@ def _normal(name: str) -> str:
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"A name must be a text of letters. Received: {name!r}")
     return unicodedata.normalize("NFC", name)
+
+
+def _are_new(state: gallery_files.State, gallery: Gallery) -> np.ndarray:
+    """Returns for each photo whether its person lacks it."""
+    view = state.view
+    numbers = np.array([state.numbers.get(_normal(name), -1) for name in gallery.names.tolist()])
+    old = np.flatnonzero(np.isin(view.owners, numbers[numbers >= 0]))
+    old = old[np.argsort(view.owners[old], kind="stable")]
+    owners, fresh = view.owners[old], np.ones(len(numbers), bool)
+    for row in np.flatnonzero(numbers >= 0):
+        own = old[slice(*np.searchsorted(owners, [numbers[row], numbers[row] + 1]))]
+        vector = gallery.embeddings[row]
+        apart = np.abs(view.embeddings[own] - vector).max(axis=1)
+        fresh[row] = (apart > 1e-4 * np.abs(vector).max()).all()
+    return fresh
 
 
 def _by_person(gallery: Gallery) -> tuple[list[list], np.ndarray]:

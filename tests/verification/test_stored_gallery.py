@@ -94,6 +94,18 @@ def test_random_changes_leave_what_a_dict_holds(tmp_path):
             assert content(stored) == content(reader) == expected
 
 
+def test_a_photo_that_its_person_has_already_is_left_out(tmp_path, caplog):
+    vectors = Cosine().prepare(np.random.default_rng(0).normal(size=(4, 8)))
+    first = Gallery(np.array(["Ada", "Ada", "Bo"]), vectors[:3], "m")
+    stored = StoredGallery.create(tmp_path / "door", first)
+    again = Gallery(np.array(["Ada", "Bo", "Bo", "Cy"]), vectors[[1, 2, 3, 1]] * np.float32(1 + 1e-6), "m")
+    assert stored.add(again) == {"Bo": 1, "Cy": 1}  # somebody else's photo is no reason
+    assert "has 2 of these 4 photos already" in caplog.text
+    assert stored.add(first) == {} and stored.view().counts() == {"Ada": 2, "Bo": 2, "Cy": 1}
+    stored.remove("Ada")
+    assert stored.add(first) == {"Ada": 2}
+
+
 def test_people_are_found_as_in_a_gallery_of_the_same(tmp_path):
     rng = np.random.default_rng(0)
     vectors = Cosine().prepare(rng.normal(size=(600, 8)))
@@ -232,7 +244,7 @@ def test_a_full_disk_leaves_the_index_that_was_there(indexed):
 
 def test_names(tmp_path):
     stored = StoredGallery.create(tmp_path / "door", made(["José", "Ada Lovelace"]))
-    stored.add(made([unicodedata.normalize("NFD", "José")]))
+    stored.add(made([unicodedata.normalize("NFD", "José")], 2.0))
     assert stored.view().counts() == {"José": 2, "Ada Lovelace": 1}
     with pytest.raises(ValueError, match=r"Received: 'Ada Lovelac'. Did you mean 'Ada Lovelace'\?"):
         stored.remove(["José", "Ada Lovelac"])
