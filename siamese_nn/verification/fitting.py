@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from .. import __version__
+from ..datasets.images import photo_sizes
 from ..datasets.pairs import Pairs
 from ..datasets.splits import IdentityLeakError, spelling
 from ..evaluation import HeldOutScores, choose_threshold, fit_platt, fit_plda, spread_photos
@@ -59,6 +61,7 @@ def fit(
             f"{len(pairs)} pairs: see whether photos go in as the network wants them (`mean`, `std`, "
             "`colours`, `frame`), and whether `output` and `metric` are right"
         )
+    embedding = _of_one_shape(embedding, photos.tolist())
     people = dict(zip(pairs.left.tolist(), pairs.left_identities.tolist(), strict=True))
     people |= dict(zip(pairs.right.tolist(), pairs.right_identities.tolist(), strict=True))
     order = np.argsort([people[path] for path in photos], kind="stable")
@@ -88,6 +91,14 @@ def fit(
             "photos_each": list(each.values()),
         },
     )
+
+
+def _of_one_shape(embedding: Embedding, photos: Sequence[str]) -> Embedding:
+    """Has the embedding refuse photos of another shape, if all of these have one, and it aligns none."""
+    if embedding.frame is not None or embedding.photo_size is not None:
+        return embedding
+    sizes = set(photo_sizes(photos))
+    return replace(embedding, photo_size=sizes.pop()) if len(sizes) == 1 else embedding
 
 
 def _require_enough(pairs: Pairs) -> None:

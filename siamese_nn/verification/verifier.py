@@ -30,9 +30,6 @@ class Verifier(LoadedVerifier):
         >>> gallery = verifier.gallery("faces/lfw2")  # a folder of photos for each person
         >>> gallery.n_people, len(gallery)
         (64, 256)
-        >>> answer = verifier.identify("faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg", gallery, threshold=1.5)
-        >>> print(answer.name)  # no cosine is so high
-        None
     """
 
     def __init__(self, embedding: Embedding, **parts: Any):
@@ -93,6 +90,9 @@ class Verifier(LoadedVerifier):
         align: Align = None,
     ) -> "Verifier":
         """Makes a verifier of any embedding. Threshold and calibration come from held-out people.
+
+        If the embedding has no `frame`, and all photos have one shape, then the verifier refuses photos of
+        another shape: they are surely not aligned as these.
 
         Args:
             embedding: the network.
