@@ -191,7 +191,9 @@ def test_galleries_of_another_back_end_are_refused(fitted, sides):
 
 def test_a_photo_of_another_shape_than_those_of_the_threshold_is_refused(fitted, sides):
     photo = np.zeros((200, 120, 3), np.uint8)
-    with pytest.raises(ValueError, match="must have the shape of `photo_size`, 250 x 250.*Received: 200 x 120"):
+    with pytest.raises(
+        ValueError, match="must have the shape of `photo_size`, 250 x 250.*Received: 200 x 120"
+    ):
         fitted.verify(sides[0].left[0], photo)
 
 
