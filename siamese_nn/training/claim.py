@@ -74,11 +74,11 @@ def require_own_folder(run_dir: Path, claim: dict) -> None:
         TypeError, ValueError
     ):  # written before a field was added, whose default is what was done then
         held["recipe"] = json.loads(json.dumps(Recipe(**held["recipe"]).as_dict()))
-    for part in ("recipe", "data", "photos"):
+    for part, words in {"recipe": "another recipe", "data": "other data", "photos": "other photos"}.items():
         ours, theirs = claim.get(part, {}), held.get(part, {})
         other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
         if other:
             raise ValueError(
-                f"{run_dir} is the run of another {part}; they differ in {', '.join(other)}. Choose another "
-                "folder, or remove this one"
+                f"{run_dir} is the run of {words}; they differ in {', '.join(other)}. Choose another "
+                "folder (`run_dir`), or remove this one"
             )

@@ -94,8 +94,9 @@ def train(
         val: pairs that decide when to stop, which epoch is the best, and the threshold.
         run_dir: folder of the run; it is made if it is missing. It receives `recipe.json`, `model.keras`
             (best epoch), `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures),
-            `report.html` (the page), and the curves and `pairs.png` as pictures. The recipe's `pretraining`
-            is a run of its own in `pretraining/`.
+            `report.html` (the page), and the curves and `pairs.png` as pictures; for `Verifier.load`
+            `verifier.json` and `held_out_scores.npy`; the pairs in `pairs/` and TensorBoard's files in
+            `logs/`. The recipe's `pretraining` is a run of its own in `pretraining/`.
         test: pairs that play no part in training; they are scored at the end.
         photos: photos to train on, by person, as `datasets.photos_by_identity` lists them. Only for recipes
             that learn from people and not from pairs. People of the other sets are refused. `None` takes the

@@ -123,8 +123,7 @@ def audit_people(folder: str | os.PathLike, verifier: Verifier | None = None, *,
     elif (n := _several(names)) < FEWEST_TO_JUDGE:
         raise ValueError(f"{folder}: {_too_few(n)}. Add people, or photos of them, or give no verifier")
     elif verifier.embedding.frame is None:
-        name = verifier.embedding.name
-        notes.append(f"Where faces lie for {name} is not known: photos are judged as they are")
+        notes.append("Where this verifier wants the faces is not known: photos are judged as they are")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda path: _look(path, looks), paths)
         seen_photos = list(tqdm(found, total=len(paths), desc="Looking", unit=" photos", disable=None))

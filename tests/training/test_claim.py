@@ -53,12 +53,12 @@ def test_a_folder_is_free_or_that_of_the_very_run(sets, tmp_path):
     require_own_folder(run_dir, claim)
     photos = {"Ada": [sets["train"].left[0]]}
     for other, differ in (
-        (claim_of(replace(RECIPE, units=9, seed=1), sets, {}), "recipe; they differ in units, seed"),
-        (claim_of(RECIPE, {**sets, "train": sets["train"][:-1]}, {}), "data; they differ in train"),
-        (claim_of(RECIPE, {"train": sets["train"]}, {}), "data; they differ in validation, test"),
-        (claim_of(RECIPE, sets, photos), "photos; they differ in photos, people, sha256"),
+        (claim_of(replace(RECIPE, units=9, seed=1), sets, {}), "another recipe; they differ in units, seed"),
+        (claim_of(RECIPE, {**sets, "train": sets["train"][:-1]}, {}), "other data; they differ in train"),
+        (claim_of(RECIPE, {"train": sets["train"]}, {}), "other data; they differ in validation, test"),
+        (claim_of(RECIPE, sets, photos), "other photos; they differ in photos, people, sha256"),
     ):
-        with pytest.raises(ValueError, match=f"is the run of another {differ}. Choose another folder"):
+        with pytest.raises(ValueError, match=f"is the run of {differ}. Choose another folder"):
             require_own_folder(run_dir, other)
 
 

@@ -65,7 +65,7 @@ def test_nothing_is_wrong_in_a_clean_folder_and_nothing_is_changed(people):
     assert (result.findings, result.n_photos, len(result.people)) == ([], 180, 60)
     assert result.notes == [
         "Faces were not looked for: pip install 'siamese_nn[faces]'",
-        "Where faces lie for pixels is not known: photos are judged as they are",
+        "Where this verifier wants the faces is not known: photos are judged as they are",
     ]
     assert audit_people(people).notes[1].startswith("Photos of somebody else, and people under")
     assert snapshot(people) == before
