@@ -364,7 +364,7 @@ def test_a_training_that_diverges_is_a_row_with_that_word(toy_pairs, toy_test, t
 
 @pytest.mark.slow
 def test_any_other_error_is_not_passed_over(done, toy_pairs, toy_test):
-    with pytest.raises(ValueError, match="the run of another data"):
+    with pytest.raises(ValueError, match="the run of other data"):
         reproduction.run(done, toy_pairs[:-1], toy_test)
 
 
