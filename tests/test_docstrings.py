@@ -22,8 +22,8 @@ def modules():
 
 
 def exported():
-    """What the rooms that `siamese_nn` names export, by its name: classes, functions and constants."""
-    rooms = tuple(f"siamese_nn.{name}" for name in siamese_nn.__all__)
+    """What `studies` and the rooms that `siamese_nn` names export: classes, functions, constants, by name."""
+    rooms = tuple(f"siamese_nn.{name}" for name in ("studies", *siamese_nn.__all__))
     for module in modules():
         if module is siamese_nn or module.__name__.startswith(rooms):
             names = getattr(module, "__all__", ())

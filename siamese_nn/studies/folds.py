@@ -22,6 +22,8 @@ from ..runs.html_page import percent, write_page
 from ..runs.results import Results
 from ..training.train import train
 
+__all__ = ["FoldsResult", "train_folds", "train_model"]
+
 FIGURES = "folds.json"
 
 
@@ -37,6 +39,17 @@ class FoldsResult:
         accuracy_interval: of 95%, over the people of all folds. It knows how people differ, and not how much
             a training on other people would differ.
         folds: the figures of each fold, and over the folds.
+
+    Example:
+        >>> from siamese_nn.datasets import Pairs
+        >>> fold = lambda a, b: Pairs([a + "1", a + "1"], [a + "2", b + "1"], [1, 0], [a, a], [a, b])
+        >>> figures = folds_report(
+        ...     [[0.9, 0.2], [0.3, 0.1]], [fold("ada", "bea"), fold("cyd", "dot")], thresholds=[0.5, 0.4]
+        ... )
+        >>> result = FoldsResult(accuracy=0.75, accuracy_interval=(0.5, 1.0), folds=figures)
+        >>> print(result.in_one_line())
+        Result: accuracy 75.0% (95% interval 50.0% to 100.0%) in 4 decisions of 2 folds, on people whom the
+        training has never seen.
     """
 
     accuracy: float
@@ -88,6 +101,16 @@ def train_folds(
         IdentityLeakError: if somebody is on two sides of a fold, or in the tests of two.
         ValueError: as `training.train`.
         KeyboardInterrupt: on Ctrl-C, as `training.train`.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> folds = datasets.people_folds("faces/lfw2", 4)
+        >>> recipe = Recipe(image_size=(80, 80), filters=2, units=8, epochs=1)
+        >>> print(train_folds(recipe, folds, "runs/folds").describe())  # doctest: +SKIP
+        >>> train_folds(recipe, [folds[0], folds[1], folds[0]], "runs/folds")
+        Traceback (most recent call last):
+        ...
+        siamese_nn.datasets.splits.IdentityLeakError: 16 people occur in both fold-1's test and ... pairs ...
     """
     runs_dir = Path(runs_dir)
     run_dirs = [runs_dir / FOLD.format(number) for number in range(1, len(folds) + 1)]
@@ -133,6 +156,14 @@ def train_model(
 
     Raises:
         ValueError, KeyboardInterrupt: as `training.train`.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> folds = datasets.people_folds("faces/lfw2", 4)
+        >>> first = folds[0]
+        >>> len((first.train + first.validation).identities()), len(first.test.identities())  # learn, choose
+        (48, 16)
+        >>> run_dir = train_model(Recipe(), folds, "runs/folds")  # doctest: +SKIP
     """
     first, run_dir = folds[0], Path(runs_dir) / FOLDS_MODEL
     held_out = first.test.identities()

@@ -93,7 +93,12 @@ def run_all(
 
 
 def status(run_dir: str | os.PathLike) -> Status:
-    """Returns how a run stands."""
+    """Returns how a run stands.
+
+    Example:
+        >>> print(status("runs/faces"), status("runs/others"), sep=", ")
+        finished, not begun
+    """
     return standing(run_dir)[0]
 
 

@@ -66,6 +66,13 @@ def agreement_table(rows: Sequence[Mapping[str, Any]]) -> PrettyTable:
     Returns:
         The table. Its cells hold test and validation loss; test and validation accuracy in percent; of the
         log, those of validation at the last epoch.
+
+    Example:
+        >>> own = {"test_loss": 18.8, "test_accuracy": 66.2, "val_loss": 18.8, "val_accuracy": 64.3}
+        >>> row = {"experiment": "2.1", "status": "finished", "changes": "", **own}
+        >>> shown = agreement_table([row])  # or the rows of `collect`
+        >>> shown.rows[3][3:]
+        ['18.800, 18.800; 66.2, 64.3', '1', 'yes']
     """
     shown = PrettyTable(
         ["Experiment", "Printed", "The authors' log", "Ours", "Seeds", "Agrees, or the reason"], align="r"
@@ -93,7 +100,13 @@ def agreement_table(rows: Sequence[Mapping[str, Any]]) -> PrettyTable:
 
 
 def noise() -> str:
-    """Says in words how far apart the report's own runs of one setting with one seed are, by Table 3."""
+    """Says in words how far apart the report's own runs of one setting with one seed are, by Table 3.
+
+    Example:
+        >>> print(noise())
+        Between the report's own three runs of one setting with one seed, accuracies vary by a standard
+        deviation of 1.5 points on test and 1.1 on validation pairs, and by 4.3 and 2.9 at most.
+    """
     groups: dict[str, list[str]] = {}
     for number, row in EXPERIMENTS.items():
         if row.table == 3:

@@ -44,6 +44,13 @@ def table(rows: Iterable[Mapping[str, Any]], number: int) -> PrettyTable:
 
     Raises:
         ValueError: if none of the rows is of that table.
+
+    Example:
+        >>> from siamese_nn.studies.reproduction import collect, plan
+        >>> for row in table(collect(plan(["5.1"], "runs/report")), 3).rows:
+        ...     print(*row[:5], sep="; ")  # with loss and accuracy on test pairs
+        5.1; 128, 0.001, adam; report; 1.082; 68.4
+        ; ; ours, seed 0, not begun; -; -
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -128,7 +135,14 @@ def _standing(group: Sequence[Mapping[str, Any]]) -> str:
 
 
 def describe(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Says in words what the figures of `reproduction.collect` are, and what to bear in mind."""
+    """Says in words what the figures of `reproduction.collect` are, and what to bear in mind.
+
+    Example:
+        >>> from siamese_nn.studies.reproduction import collect, plan
+        >>> rows = collect(plan(["5.1"], "runs/report", split="identities"))
+        >>> describe(rows).splitlines()[1:]  # the first says what the figures are
+        ['Nobody is in two of the sets.', 'Ours on: nothing yet.']
+    """
     split = {row["split"] for row in rows}
     devices = sorted({row["device"] for row in rows if row["device"]})
     apart = "Nobody is in two of the sets."
@@ -162,7 +176,14 @@ def describe(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def tables(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
-    """Returns as text all tables of the rows of `reproduction.collect`, with `describe` below them."""
+    """Returns as text all tables of the rows of `reproduction.collect`, with `describe` below them.
+
+    Example:
+        >>> from siamese_nn.studies.reproduction import collect, plan
+        >>> text = tables(collect(plan(["5.1", "7.1"], "runs/report")), markdown=True)
+        >>> [line for line in text.splitlines() if line.startswith("#")]
+        ['### Table 3', '### Table 5']
+    """
     parts = [
         _titled(f"Table {number}", "", table(rows, number), markdown)
         for number in sorted({row["table"] for row in rows})
@@ -185,7 +206,15 @@ def _titled(title: str, words: str, shown: PrettyTable, markdown: bool) -> str:
 
 
 def write_csv(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> None:
-    """Writes the rows of `reproduction.collect` as CSV, a line for each run."""
+    """Writes the rows of `reproduction.collect` as CSV, a line for each run.
+
+    Example:
+        >>> from siamese_nn.studies.reproduction import collect, plan
+        >>> write_csv(collect(plan(["5.1", "7.1"], "runs/report")), "report.csv")
+        >>> with open("report.csv") as file:
+        ...     [(row["name"], row["status"], row["published_test_accuracy"]) for row in csv.DictReader(file)]
+        [('5.1', 'not begun', '68.4'), ('7.1', 'not begun', '65.8')]
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -194,10 +223,15 @@ def write_csv(rows: Iterable[Mapping[str, Any]], path: str | os.PathLike) -> Non
 
 
 def markdown_around(path: str | os.PathLike, title: str) -> tuple[str, str]:
-    """Returns what stands in a Markdown file before and after the part that `write_markdown` replaces.
+    r"""Returns what stands in a Markdown file before and after the part that `write_markdown` replaces.
 
     Raises:
         ValueError: naming the file, if it is no UTF-8, or the comments around that part are not one pair.
+
+    Example:
+        >>> _ = Path("RESULTS.md").write_text("Ours follow.")
+        >>> markdown_around("RESULTS.md", "Tables")  # no such part yet: it will be put at the end
+        ('Ours follow.\n', '')
     """
     path = Path(path)
     try:
@@ -228,12 +262,26 @@ def write_markdown(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike, t
 
     Raises:
         ValueError: naming the file, if it is no UTF-8, or these comments are not one pair.
+
+    Example:
+        >>> from siamese_nn.studies.reproduction import collect, plan
+        >>> _ = Path("RESULTS.md").write_text("Ours follow.")
+        >>> write_markdown(collect(plan(["5.1"], "runs/report")), "RESULTS.md", "Tables")
+        >>> Path("RESULTS.md").read_text().splitlines()[:4]
+        ['Ours follow.', '<!-- Tables -->', '', '### Table 3']
     """
     write_part(tables(rows, markdown=True), path, title)
 
 
 def write_part(text: str, path: str | os.PathLike, title: str) -> None:
-    """Writes a text into a Markdown file as `write_markdown` does; lines outside tables are wrapped."""
+    """Writes a text into a Markdown file as `write_markdown` does; lines outside tables are wrapped.
+
+    Example:
+        >>> for words in ("Nothing yet.", "One run."):  # the second replaces the first
+        ...     write_part(words, "RESULTS.md", "Words")
+        >>> Path("RESULTS.md").read_text().splitlines()
+        ['<!-- Words -->', '', 'One run.', '<!-- end of Words -->']
+    """
     before, after = markdown_around(path, title)
     lines = [line if line[:1] == "|" else _wrapped(line) for line in text.split("\n")]
     part = "\n".join([f"<!-- {title} -->\n", *lines, f"<!-- end of {title} -->\n"])

@@ -69,6 +69,11 @@ class ReportRun:
         name: of `training.REPORT_EXPERIMENTS`.
         recipe: what is trained: that experiment, with a split and a seed.
         run_dir: the folder of the run.
+
+    Example:
+        >>> run = plan(["5.1-as-run"], "runs/report")[0]
+        >>> run.name, run.recipe.batch_size, run.run_dir.name, run.published.published_test_accuracy
+        ('5.1-as-run', 128, '5.1-as-run-report-0', 68.4)
     """
 
     name: str
@@ -182,6 +187,11 @@ def evidence(runs_dir: str | os.PathLike, *, seeds: Iterable[int] = (0,)) -> lis
     Args:
         runs_dir: the folder that holds the runs' folders.
         seeds: of the runs.
+
+    Example:
+        >>> runs = evidence("runs/report", seeds=[0, 1])
+        >>> len(runs), runs[0].name, runs[0].run_dir.name  # of a row of the report, a run for each seed
+        (60, '1.1-as-run', '1.1-as-run-report-0')
     """
     seeds = list(seeds)
     runs = plan(select(variant="as-run"), runs_dir, seeds=seeds)
@@ -220,6 +230,15 @@ def run(
     Raises:
         ValueError: as `training.train`, but if a training diverged.
         KeyboardInterrupt: on Ctrl-C, as `training.train`.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> test = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> runs = plan(["5.1"], "runs/report", split="identities", changes={"epochs": 1})
+        >>> run(runs, pairs, test)  # doctest: +SKIP
+        >>> print(runs[0].run_dir.name, status(runs[0].run_dir), sep=": ")  # before it was called
+        5.1-identities-0-epochs-1: not begun
     """
     splits: dict[tuple, tuple[Pairs, Pairs]] = {}
 
@@ -245,6 +264,11 @@ def collect(runs: Iterable[ReportRun], data_dir: str | os.PathLike | None = None
         `None`: loss and accuracy at 0.5 on test and validation pairs at the last epoch, the best epoch's test
         accuracy at the validation pairs' threshold with its 95% interval, epochs, seconds and device; and the
         report's row.
+
+    Example:
+        >>> row = collect(plan(["5.1"], "runs/report"))[0]
+        >>> str(row["status"]), row["test_accuracy"], row["published_test_accuracy"]
+        ('not begun', None, 68.4)
     """
     words = None if data_dir is None else _data_in_words(Path(data_dir))
     rows = []
@@ -322,6 +346,12 @@ def effects(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[list[dict[str, 
         By hyper-parameter (as the report prints them) the groups of such experiments, for
         `plots.hyperparameter_effects`. Runs with another value than the printed one say nothing of its
         effect, and are left out there.
+
+    Example:
+        >>> rows = collect(plan(select(tables=[3]), "runs/report"))
+        >>> group = effects(rows)["batch_size"][0]
+        >>> [(point["value"], point["published"], point["ours"]) for point in group]
+        [(32, 64.8, nan), (128, 66.1, nan), (256, 67.5, nan)]
     """
     points: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -358,6 +388,10 @@ def draw(runs: Sequence[ReportRun], folder: str | os.PathLike) -> list[Path]:
 
     Returns:
         The files, none where nothing is finished.
+
+    Example:
+        >>> draw(plan(["5.1"], "runs/report"), "figures")  # nothing is finished there yet
+        []
     """
     rows = [_figures(run)[0] for run in runs]
     done = [run for run, row in zip(runs, rows, strict=True) if row["status"] == Status.FINISHED]

@@ -99,12 +99,20 @@ def search(
         KeyboardInterrupt: on Ctrl-C; the trials that ran are put back, and the same call goes on.
 
     Example:
-        ```python
-        space = {"filters": [4, 8, 16], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
-        study = search.search(recipe, space, train, val, "runs/my-search", trials=30)
-        print(search.trials_table(study))
-        search.final(study, train, val, test, "runs/my-search")  # once, at the end
-        ```
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> test = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> recipe = Recipe(epochs=10)
+        >>> train, val = recipe.split_pairs(pairs, exclude=test)
+        >>> space = {"filters": [4, 8, 16], "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+        >>> study = search(recipe, space, train, val, "runs/search", trials=30)  # doctest: +SKIP
+        >>> print(trials_table(study))  # doctest: +SKIP
+        >>> final(study, train, val, test, "runs/search")  # once, at the end  # doctest: +SKIP
+        >>> search(recipe, space, train, val, "runs/search", sampler="grid")
+        Traceback (most recent call last):
+        ...
+        ValueError: `learning_rate` in `space`: for sampler="grid" give a list of choices, or a range with a
+        `step` and without `log`
     """
     _require_choice("sampler", sampler, _SAMPLERS)
     _require_choice("monitor", monitor, _MONITORS)
@@ -195,6 +203,18 @@ def final(
     Raises:
         ValueError: if no trial is complete, or the pairs are not the search's.
         IdentityLeakError: if people of the test pairs are in the others.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> pairs = datasets.read_pairs("faces/pairsDevTrain.txt", "faces/lfw2")
+        >>> test = datasets.read_pairs("faces/pairsDevTest.txt", "faces/lfw2")
+        >>> train, val = Recipe().split_pairs(pairs, exclude=test)
+        >>> study = optuna.create_study()  # stands for that of a search without trials
+        >>> study.set_user_attr("search", {"data": data_digests((train, val), None)})
+        >>> final(study, train, val, test, "runs/search")
+        Traceback (most recent call last):
+        ...
+        ValueError: `study` must have a complete trial. Received one without
     """
     if study.user_attrs["search"]["data"] != data_digests((train, val), photos):
         raise ValueError(
@@ -224,6 +244,16 @@ def trials_table(study: optuna.Study) -> PrettyTable:
 
     Args:
         study: what `search` returned.
+
+    Example:
+        >>> study = optuna.create_study(direction="maximize")  # stands for that of a search
+        >>> study.set_user_attr("search", {"monitor": "val_auc", "space": {"units": [4, 8]}})
+        >>> for units, value in ((4, 0.71), (8, 0.84)):
+        ...     study.enqueue_trial({"units": units})
+        ...     trial = study.ask(distributions({"units": [4, 8]}))
+        ...     _ = study.tell(trial, value)
+        >>> [row[:3] for row in trials_table(study).rows]
+        [[1, 'complete', '0.84'], [0, 'complete', '0.71']]
     """
     names, rows = _rows(study)
     table = PrettyTable(names, align="r")
@@ -240,6 +270,13 @@ def write_csv(study: optuna.Study, path: str | os.PathLike) -> None:
     Args:
         study: what `search` returned.
         path: the file to make or replace.
+
+    Example:
+        >>> study = optuna.create_study()  # stands for that of a search without trials
+        >>> study.set_user_attr("search", {"monitor": "val_auc", "space": {"units": [4, 8]}})
+        >>> write_csv(study, "trials.csv")
+        >>> Path("trials.csv").read_text().splitlines()
+        ['trial,state,val_auc,epochs run,units,run,note']
     """
     names, rows = _rows(study)
     text = io.StringIO()

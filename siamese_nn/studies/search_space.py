@@ -40,6 +40,11 @@ def read_space(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if the file is neither, or damaged, or no table.
+
+    Example:
+        >>> _ = Path("space.toml").write_text("filters = [4, 8]")
+        >>> read_space("space.toml")
+        {'filters': [4, 8]}
     """
     path = Path(path)
     loads = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix)
