@@ -458,7 +458,7 @@ def test_what_says_nothing_is_left_out(sets, tmp_path):
         "scale" not in page.text and "patience" not in page.text and "It stops after 15 epochs." in page.text
     )
     assert "changed at random: half of them mirrored, turned by up to 8 degrees." in page.text
-    assert "falling along a cosine to nearly 0" in page.text and "{" not in page.text
+    assert "falling along a cosine from it to nearly 0" in page.text and "{" not in page.text
     assert page.text.count("best and last epoch, test") == 2 and "last epoch, test" in page.text
     assert "letters ABCDE" in page.text  # of the validation people
     table = results_table(json.loads((run / "results.json").read_text()))
