@@ -20,7 +20,7 @@ def asked(monkeypatch):
     """What a training was asked for, in its place."""
     calls = []
 
-    def train(recipe, train, val, run_dir, *, test, photos, verbose):
+    def train(recipe, train, val, run_dir, *, test, photos, **_):
         calls.append((recipe, train, val, test, photos, run_dir))
         raise ValueError("no training in this test")
 
