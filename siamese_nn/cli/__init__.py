@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 GROUPS = {
-    "photos and pairs": ("align", "audit", "pairs", "download", "organize", "check", "cfp"),
+    "photos and pairs": ("align", "audit", "pairs", "shards", "download", "organize", "check", "cfp"),
     "train and compare": ("train", "recipes", "report", "folds", "sweep"),
     "use a run": ("verify", "identify", "cluster", "gallery", "app", "export"),
     "measure": ("measure", "verifier"),

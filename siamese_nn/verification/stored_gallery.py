@@ -67,6 +67,7 @@ class StoredGallery:
     Example:
         >>> stored = StoredGallery.create("door", Gallery(np.array(["Ada"]), np.ones((1, 4)), "0" * 64))
         >>> stored.add(Gallery(np.array(["Bo", "Ada"]), np.zeros((2, 4)), "0" * 64))
+        {'Bo': 1, 'Ada': 1}
         >>> StoredGallery("door").view().counts()
         {'Ada': 2, 'Bo': 1}
         >>> stored.remove("Ada")

@@ -160,7 +160,7 @@ def test_killed_at_the_end_after_a_ctrl_c_no_page_of_before_stays(run, tmp_path,
     # Nothing says yet that it is finished, and what there is of before is not shown.
     assert read_results(folder)["status"] == "interrupted"
     with pytest.raises(
-        ValueError, match="has changed since the run was measured. Where the training has gone on"
+        ValueError, match="has changed since the run was measured. If the training has gone on"
     ):
         RunFolder(folder)
     kill_before(None)
@@ -307,7 +307,7 @@ def test_a_folder_of_another_run_is_refused(run, tmp_path):
     folder, _, (train, val, test) = run
     with pytest.raises(ValueError, match="another recipe; they differ in units, seed"):
         training.train(replace(SMALL, units=9, seed=1), train, val, folder, test=test)
-    with pytest.raises(ValueError, match="another data; they differ in train"):
+    with pytest.raises(ValueError, match="other data; they differ in train"):
         training.train(SMALL, train[:-1], val, folder, test=test)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="other files"):
@@ -344,7 +344,7 @@ def test_photos_of_people_on_the_other_side_are_refused(toy_pairs, toy_test, tmp
     assert model.output_shape == (None, 2)
     people = json.loads((tmp_path / "run/verifier.json").read_text())["people"]
     assert people["trained_on"] == sorted(train.identities() | set(own))
-    with pytest.raises(ValueError, match="another photos; they differ in photos, people, sha256"):
+    with pytest.raises(ValueError, match="other photos; they differ in photos, people, sha256"):
         training.train(recipe, train, val, tmp_path / "run", test=toy_test, verbose=0)
 
 
