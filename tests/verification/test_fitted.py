@@ -189,12 +189,12 @@ def test_galleries_of_another_back_end_are_refused(fitted, sides):
         other.identify(sides[0].left[0], gallery, threshold=0.5)
 
 
-def test_a_photo_of_another_shape_than_those_of_the_threshold_is_refused(fitted, sides):
-    photo = np.zeros((200, 120, 3), np.uint8)
-    with pytest.raises(
-        ValueError, match="must have the shape of `photo_size`, 250 x 250.*Received: 200 x 120"
-    ):
-        fitted.verify(sides[0].left[0], photo)
+def test_a_photo_of_another_shape_than_those_of_the_threshold_is_refused(fitted, sides, tmp_path):
+    fitted.save(tmp_path / "kept")
+    photo, rule = np.zeros((200, 120, 3), np.uint8), "must have the shape of `photo_size`, 250 x 250"
+    for verifier in (fitted, Verifier.load(tmp_path / "kept", function=small)):  # noqa: F821
+        with pytest.raises(ValueError, match=f"{rule}.*Received: 200 x 120"):
+            verifier.verify(sides[0].left[0], photo)
 
 
 def test_galleries_of_another_function_are_refused_whatever_its_name(fitted, sides):
