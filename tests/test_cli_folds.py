@@ -1,8 +1,11 @@
 """`siamese-nn folds`, up to the trainings themselves."""
 
+import json
+import shutil
+
 import pytest
 
-from siamese_nn import cli, datasets
+from siamese_nn import cli, datasets, faces
 from siamese_nn.recipes.named import RECIPES
 from siamese_nn.studies import folds as study
 
@@ -14,11 +17,11 @@ def asked(monkeypatch):
     """What was to be trained."""
     calls = []
 
-    def train_folds(recipe, folds, runs_dir, *, verbose):
-        calls.append((recipe, folds, runs_dir.name))
+    def train_tasks(recipe, tasks, runs_dir, *, verbose):
+        calls.append((recipe, tasks, runs_dir.name))
         raise ValueError("no training in this test")
 
-    monkeypatch.setattr(study, "train_folds", train_folds)
+    monkeypatch.setattr(study, "train_tasks", train_tasks)
     return calls
 
 
@@ -41,7 +44,8 @@ def test_view_2_in_turn_over_all_parts_of_an_organised_folder(view_2, asked, cap
     words = ["--recipe", "face-fast", "--seed", "3", "--set", "epochs=2"]
     assert cli.main(["folds", "--data", str(folder / "faces"), *words]) == 1
     assert "no training in this test" in capsys.readouterr().err
-    ((recipe, folds, title),) = asked
+    ((recipe, tasks, title),) = asked
+    folds = tasks["view-2"]
     assert (recipe.epochs, recipe.seed) == (2, 3) and title == "faces-face-fast-view-2-3-epochs=2"
     assert len(folds) == 10 and recipe.crop == RECIPES["face-fast"].crop
     for fold in folds:
@@ -56,10 +60,72 @@ def test_the_pair_file_that_is_not_there_is_named(view_2, tmp_path, asked, capsy
     assert missing in capsys.readouterr().err and not asked
 
 
-def test_the_folds_of_cfp(tmp_path, asked):
-    drawn = datasets.make_toy_cfp(tmp_path / "drawn")
-    datasets.organize_cfp(drawn, tmp_path / "cfp")
-    assert cli.main(["folds", "--data", str(tmp_path / "cfp"), "--task", "FP"]) == 1
-    ((_, folds, title),) = asked
-    assert len(folds) == 10 and title == "cfp-face-FP-0"
-    assert all(not set(fold.photos) & fold.test.identities() and fold.photos for fold in folds)
+@pytest.fixture(scope="module")
+def cfp(toy_cfp, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("aligned") / "cfp"
+    datasets.organize_cfp(toy_cfp, folder, align=True)
+    return folder
+
+
+def test_both_tasks_of_cfp_by_one_training_a_fold(cfp, asked):
+    assert cli.main(["folds", "--data", str(cfp)]) == 1
+    assert cli.main(["folds", "--data", str(cfp), "--task", "FP"]) == 1
+    (_, both, title), (_, one, name) = asked
+    assert (title, name) == ("cfp-face-FF-FP-0", "cfp-face-FP-0") and (list(both), list(one)) == (
+        ["FF", "FP"],
+        ["FP"],
+    )
+    for task, folds in both.items():
+        assert [fold.test.keys() for fold in folds] == [
+            fold.keys() for fold in datasets.read_cfp_folds(cfp, task)
+        ]
+        assert all(not set(fold.photos) & fold.test.identities() and fold.photos for fold in folds)
+    assert [fold.photos for fold in both["FF"]] == [fold.photos for fold in both["FP"]]
+
+
+def people_like(cfp, folder, names):
+    """People of a second data set, on photos with the frame of CFP's: those of CFP's first person."""
+    photos = datasets.cfp_photos(cfp)["Ada_Adler"]
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number, photo in enumerate(photos):
+            shutil.copy(photo, folder / name / f"{number}.jpg")
+    frame = {"face": "middle", "points": faces.LFW_A.points, "size": faces.LFW_A.size}
+    (folder / "frame.json").write_text(json.dumps(frame))
+    return folder
+
+
+def test_a_second_data_set_adds_people_but_those_who_validate_or_test(cfp, tmp_path, asked, caplog, capsys):
+    others = people_like(cfp, tmp_path / "others", ["Zoe Zobel", "ADA ADLER"])
+    command = ["folds", "--data", str(cfp), "--data", str(others)]
+    caplog.set_level("INFO")
+    assert cli.main(command) == 1 and "no training in this test" in capsys.readouterr().err
+    ((_, tasks, title),) = asked
+    assert title == "cfp-others-face-FF-FP-0"
+    own = datasets.cfp_photos(cfp)
+    second = {path.parent.name: path.parent for path in others.glob("*/0.jpg")}
+    for fold in tasks["FF"]:
+        held_out = fold.validation.identities() | fold.test.identities()
+        assert len([name for name in fold.photos if "zoe" in name.lower()]) == 1
+        assert len(fold.photos["Zoe Zobel"]) == 3 and not held_out & set(fold.photos)
+        if "Ada_Adler" in held_out:
+            assert not any("ADA" in path for photos in fold.photos.values() for path in photos)
+        else:  # one person, under the first name, with the photos of both
+            added = sorted(str(path) for path in second["ADA ADLER"].glob("*.jpg"))
+            assert sorted(fold.photos["Ada_Adler"]) == sorted([*own["Ada_Adler"], *added])
+    assert sum("Ada_Adler" in fold.photos for fold in tasks["FF"]) == 8
+    told = "people of the second data set: {} added, {} of them to somebody who is there; {} left out"
+    assert caplog.text.count(told.format(2, 1, 0)) == 8 and caplog.text.count(told.format(1, 0, 1)) == 2
+    assert cli.main([*command, "--recipe", "5.1"]) == 1
+    assert "so the recipe must learn from people" in capsys.readouterr().err and len(asked) == 1
+
+
+def test_photos_of_two_frames_or_sizes_are_refused(cfp, toy_dir, tmp_path, asked, capsys):
+    unknown = people_like(cfp, tmp_path / "unknown", ["Zoe"])
+    (unknown / "frame.json").unlink()
+    for others in (toy_dir / "lfw2", unknown):
+        assert cli.main(["folds", "--data", str(cfp), "--data", str(others)]) == 1
+        told = capsys.readouterr().err
+        assert "Photos of two data sets must have one size, and the faces in one place" in told
+        assert str(cfp) in told and str(others) in told
+    assert not asked

@@ -89,6 +89,61 @@ def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, as
     assert recipe.split == "identities" and run_dir.name == "lfw2-face-letters-0"
 
 
+def test_a_second_data_set_adds_people_to_learn_from(toy_dir, tmp_path, asked, caplog, capsys):
+    """Somebody of both is one person; who validates or tests is not learnt from."""
+    first = toy_dir / "lfw2"
+    own = datasets.load_people(first)
+    known, held_out = min(own.photos), min(own.test.identities())
+    other = tmp_path / "other"
+    for name in (known.upper(), held_out.upper(), "Zoe Zobel"):
+        shutil.copytree(first / known, other / name)
+    command = ["train", "--data", str(first), "--data", str(other)]
+    assert cli.main(command) == 1 and "it is not known where the faces are in " in caplog.text
+    ((_, train, val, test, photos, run_dir),) = asked
+    assert run_dir.name.startswith("lfw2-other-face-")
+    assert [pairs.keys() for pairs in (train, val, test)] == [
+        pairs.keys() for pairs in (own.train, own.validation, own.test)
+    ]
+    assert photos == own.photos | {
+        known: [*own.photos[known], *(str(path) for path in sorted((other / known.upper()).iterdir()))],
+        "Zoe Zobel": [str(path) for path in sorted((other / "Zoe Zobel").iterdir())],
+    }
+    assert cli.main([*command, "--recipe", "5.1"]) == 1
+    assert "so the recipe must learn from people" in capsys.readouterr().err and len(asked) == 1
+    assert cli.main(["train", "--data", str(first), "--data", str(tmp_path / "none")]) == 1
+    assert "none" in capsys.readouterr().err and len(asked) == 1
+
+
+def test_excluded_people_are_left_out_of_both_data_sets(toy_dir, tmp_path, asked):
+    pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
+    datasets.organize_lfw_a(toy_dir / "lfw2", tmp_path / "faces", **pair_files)
+    for name in ("Zoe Zobel", "Yan Yu"):
+        shutil.copytree(toy_dir / "lfw2" / "Ada_Adler", tmp_path / "other" / name)
+    (tmp_path / "names.txt").write_text("ZOE ZOBEL\nFelix Farkas\n")
+    command = ["train", "--data", str(tmp_path / "faces"), "--data", str(tmp_path / "other")]
+    assert cli.main([*command, "--recipe", "face", "--exclude", str(tmp_path / "names.txt")]) == 1
+    ((_, train, val, test, photos, run_dir),) = asked
+    assert "Yan Yu" in photos and "Zoe Zobel" not in photos and "Yan Yu" not in train.identities()
+    assert run_dir.name == "faces-other-face-identities-0-without-names"
+    assert not set(photos) & (val.identities() | test.identities())
+
+
+def test_a_training_of_all_people_is_given_the_photos_of_the_validation_people(toy_dir, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(training, "train", lambda *given, **options: asked.append((given, options)) or {})
+    monkeypatch.setattr(cli.train, "show_run", lambda *arguments: None)
+    monkeypatch.setattr(datasets.OwnPeople, "write_pairs", lambda *arguments: None)
+    own, people = datasets.load_people(toy_dir / "lfw2"), datasets.photos_by_identity(toy_dir / "lfw2")
+    command = ["train", "--data", str(toy_dir / "lfw2"), "--all-people", "runs/first"]
+    assert cli.main(command) == 0
+    (((_, train, val, run_dir), options),) = asked
+    assert (train.keys(), val.keys()) == (own.train.keys(), own.validation.keys())
+    assert options["photos"] == own.photos | {name: people[name] for name in val.identities()}
+    assert str(options["chosen_by"]) == "runs/first" and run_dir.name == "lfw2-face-identities-0-all-people"
+    assert cli.main([*command, "--folds", "3"]) == 1
+    assert "`--all-people` and `--folds` exclude each other" in capsys.readouterr().err
+
+
 def test_a_run_of_own_people_holds_its_pair_files(toy_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "train", lambda *arguments, **options: {})
     monkeypatch.setattr(cli.train, "show_run", lambda *arguments: None)

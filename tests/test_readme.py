@@ -54,7 +54,8 @@ OWN_PHOTOS, ANY_EMBEDDING = HOME / "docs" / "own_photos.md", HOME / "docs" / "an
 
 def test_the_page_on_own_photos_runs(toy_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "people-aligned").symlink_to(toy_dir / "lfw2")
+    for name in ("people-aligned", "more-people-aligned"):
+        (tmp_path / name).symlink_to(toy_dir / "lfw2")
     (block,) = re.findall(r"```python\n(.*?)```", OWN_PHOTOS.read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(block, str(OWN_PHOTOS), "exec"), {})
     assert "people to learn from" in capsys.readouterr().out

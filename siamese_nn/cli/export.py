@@ -39,7 +39,7 @@ def _export(options: argparse.Namespace) -> None:
     print(exported.folder)
     print(
         f"{check.bytes / 1e6:.2f} MB, {check.milliseconds:.2f} ms a photo (before: "
-        f"{check.milliseconds_before:.2f}). On the {check.pairs} validation pairs {check.changed} decisions "
+        f"{check.milliseconds_before:.2f}). On the {check.pairs} {check.of} pairs {check.changed} decisions "
         f"changed, scores by at most {check.largest_difference:.2g}; accuracy {check.accuracy:.2%} (before: "
         f"{check.accuracy_before:.2%})"
     )

@@ -1,15 +1,17 @@
 """The command that trains a recipe in the folds of a protocol: LFW's View 2, or CFP's."""
 
 import argparse
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from .. import datasets
+from ..datasets.cfp import TASKS
 from ..recipes.constraints import PRECISIONS
 from ..runs.folder import PAGE
+from .people import further_people
 from .recipes import chosen, title_of
-
-_TASKS = ("FF", "FP")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,11 +21,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="train and measure a recipe in ten folds, by the protocol of LFW's View 2 or of CFP",
         epilog="This takes hours. After an interruption the same command goes on.",
     )
-    command.add_argument("--data", type=Path, required=True, help="an organised LFW-a or CFP")
+    command.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FOLDER",
+        help="an organised LFW-a or CFP, whose folds these are; a second one adds people, as in `train`",
+    )
     command.add_argument(
         "--pairs", type=Path, metavar="FILE", help="LFW's pairs.txt (default: pairs.txt beside --data)"
     )
-    command.add_argument("--task", choices=_TASKS, default="FF", help="which task of CFP (default: FF)")
+    command.add_argument(
+        "--task", choices=TASKS, help="which task of CFP (default: both, by one training for each fold)"
+    )
     command.add_argument("--recipe", default="face", help="a name, or a .toml file (default: face)")
     command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as in `train`")
     command.add_argument("--seed", type=int, help="seed of weights and order (default: the recipe's)")
@@ -35,7 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--runs",
         type=Path,
         metavar="FOLDER",
-        help="folder of the runs (default: runs/DATA-RECIPE-folds-SEED)",
+        help="folder of the runs (default: runs/DATA-RECIPE-TASK-SEED)",
     )
     command.set_defaults(run=_folds, split=None)
 
@@ -44,16 +55,25 @@ def _folds(options: argparse.Namespace) -> None:
     from ..studies import folds as study
 
     recipe, changes = chosen(options.recipe, options)
-    is_lfw_a = (options.data / "lfw_a.json").exists()
-    if is_lfw_a:
-        pairs_file = options.pairs or options.data.parent / "pairs.txt"
-        parts, what = datasets.load_lfw_a_folds(options.data, pairs_file), "view-2"
+    data, *others = options.data
+    if (data / "lfw_a.json").exists():
+        pairs_file = options.pairs or data.parent / "pairs.txt"
+        tasks = {"view-2": datasets.load_lfw_a_folds(data, pairs_file)}
     else:
-        folds = datasets.read_cfp_folds(options.data, options.task)
-        parts, what = datasets.folds_in_turn(folds, datasets.cfp_photos(options.data)), options.task
-    title = f"{options.data.name}-{title_of(options.recipe)}-{what}-{recipe.seed}{changes}"
+        photos = datasets.cfp_photos(data)
+        tasks = {
+            task: datasets.folds_in_turn(datasets.read_cfp_folds(data, task), photos)
+            for task in ([options.task] if options.task else TASKS)
+        }
+    learning = reduce(datasets.add_people, further_people(others, recipe), next(iter(tasks.values())))
+    tasks = {
+        task: [replace(fold, photos=own.photos) for fold, own in zip(folds, learning, strict=True)]
+        for task, folds in tasks.items()
+    }
+    names = "-".join(folder.name for folder in options.data)
+    title = f"{names}-{title_of(options.recipe)}-{'-'.join(tasks)}-{recipe.seed}{changes}"
     runs = options.runs or Path("runs") / title
-    result: Any = study.train_folds(recipe, parts, runs, verbose=2)
-    print(result.folds.table())
-    print(result.describe())
-    print(f"{result.in_one_line()} Page: {runs / PAGE}")
+    results: Any = study.train_tasks(recipe, tasks, runs, verbose=2)
+    for task, result in results.items():
+        print(f"{task}:\n{result.folds.table()}\n{result.describe()}")
+    print(*(result.in_one_line(task) for task, result in results.items()), f"Page: {runs / PAGE}")

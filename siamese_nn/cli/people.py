@@ -1,19 +1,24 @@
 """What the commands do with a folder of one's own people."""
 
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from .. import datasets
+from ..datasets.splits import spelling
 from ..runs.folder import PAGE
 
 PAIRS = "pairs"  # in a run's folder: the pair files that it was trained and measured on
 
 
-def train_folds(recipe: Any, data_dir: Path, n_folds: int, run_dir: Path) -> None:
+def train_folds(
+    recipe: Any, data_dir: Path, n_folds: int, run_dir: Path, more: Sequence[dict[str, list[str]]]
+) -> None:
     """Trains and measures a recipe in folds, then a model to use, and prints what has come of it."""
     from ..studies import folds as study
 
-    folds = datasets.people_folds(data_dir, n_folds, seed=recipe.seed)
+    folds = reduce(datasets.add_people, more, datasets.people_folds(data_dir, n_folds, seed=recipe.seed))
     result = study.train_folds(recipe, folds, run_dir, verbose=2)
     for number, fold in enumerate(folds, 1):
         fold.write_pairs(run_dir / f"fold-{number}" / PAIRS)
@@ -25,6 +30,22 @@ def train_folds(recipe: Any, data_dir: Path, n_folds: int, run_dir: Path) -> Non
         "threshold. It is measured on nobody: the figures are those of its recipe.\n"
         f"siamese-nn verify {model} A.jpg B.jpg\n{result.in_one_line()} Page: {run_dir / PAGE}"
     )
+
+
+def further_people(
+    folders: Sequence[str | Path], recipe: Any, exclude: Path | None = None
+) -> list[dict[str, list[str]]]:
+    """Lists the people of each further `--data` that a recipe is to learn from, but those of a list."""
+    if folders and recipe.kind == "pairs":
+        raise ValueError(
+            "A second `--data` holds people to learn from, so the recipe must learn from people. Received: "
+            f"--data {folders[0]} with a recipe that learns from pairs ({recipe.model}). Take `face`, for one"
+        )
+    unwanted = {spelling(name) for name in datasets.read_names(exclude)} if exclude else set()
+    return [
+        {name: own for name, own in datasets.all_people(folder).items() if spelling(name) not in unwanted}
+        for folder in folders
+    ]
 
 
 def write_pairs(people: Path, output: Path, n_folds: int | None, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from functools import reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..datasets.shards import is_shards
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import aligned, data_folder
-from .people import PAIRS, train_folds
+from .people import PAIRS, further_people, train_folds
 from .recipes import chosen, title_of
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--data",
-        default="toy",
+        action="append",
+        metavar="FOLDER",
         help="a folder with a folder of photos for each person, or an organised LFW-a; toy (default) draws "
-        "faces into data/toy",
+        "faces into data/toy. A second one, which may be an organised CFP, too, adds people to learn from, "
+        "but for those whom the first one validates and tests on",
     )
     command.add_argument(
         "--align",
@@ -67,6 +70,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="train and measure N times, each time on others of your own people; for few people (from 10), "
         "of whom one split says too little",
+    )
+    command.add_argument(
+        "--all-people",
+        type=Path,
+        metavar="RUN",
+        help="learn from the validation people, too, for as many epochs and with the threshold that RUN has "
+        "chosen on them: a finished run of the same recipe, seed and data. Nobody validates this one",
     )
     command.add_argument("--seed", type=int, help="seed of weights, order and split (default: the recipe's)")
     command.add_argument(
@@ -109,6 +119,7 @@ def _train(options: argparse.Namespace) -> None:
     from .. import training
     from ..training.devices import strategy_over
 
+    options.data, *others = options.data or ["toy"]
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
     by_letters = options.split == "letters"
@@ -123,6 +134,7 @@ def _train(options: argparse.Namespace) -> None:
             + ("holds no folder" if Path(options.data).is_dir() else "is no folder")
         )
     _require_fitting(options, own, by_letters, recipe)
+    more = further_people(others, recipe, options.exclude)
     strategy = None if options.devices is None else strategy_over(options.devices)
     if own:  # before hours of aligning: none gets more photos by it
         alone, folders, _ = listing(Path(options.data), RAW_ENDINGS)
@@ -141,28 +153,37 @@ def _train(options: argparse.Namespace) -> None:
             )
     data_dir = _aligned(options) if options.align else data_folder(options.data)
     split = "letters" if by_letters else recipe.split
-    title = f"{data_dir.name}-{title_of(name)}-{split}-{recipe.seed}{changes}"
+    data = "-".join([data_dir.name, *(Path(other).name for other in others)])
+    title = f"{data}-{title_of(name)}-{split}-{recipe.seed}{changes}"
     if options.folds is not None:
         title += f"-{options.folds}-folds"
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
+    if options.all_people:
+        title += "-all-people"
     run_dir = options.run_dir or Path("runs") / title
     if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
         logger.info("this machine computes faster with --precision %s", faster)
     if options.folds is not None:
-        train_folds(recipe, data_dir, options.folds, run_dir)
+        train_folds(recipe, data_dir, options.folds, run_dir, more)
         return
     if own:
         sets = datasets.load_people(data_dir, split=own_split, seed=recipe.seed)
     else:
         sets = _lfw_a(options, data_dir, recipe)
+    (sets,) = reduce(datasets.add_people, more, [sets])
+    photos = sets.photos
+    if options.all_people:
+        everybody = datasets.all_people(data_dir)
+        photos = photos | {name: everybody[name] for name in sets.validation.identities()}
     try:
         results = training.train(
             *(recipe, sets.train, sets.validation, run_dir),
             test=sets.test,
-            photos=sets.photos,
+            photos=photos,
             verbose=2,
             strategy=strategy,
+            chosen_by=options.all_people,
         )
     except KeyboardInterrupt:
         if (run_dir / RESULTS).exists():
@@ -216,6 +237,11 @@ def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, r
         raise ValueError(
             "`--folds` trains on all GPUs that the batches suit; leave out `--devices`. Received: --devices "
             f"{options.devices}. The environment variable CUDA_VISIBLE_DEVICES={options.devices} hides others"
+        )
+    if options.all_people and options.folds is not None:
+        raise ValueError(
+            "`--all-people` and `--folds` exclude each other: the folds measure, and leave a model to use. "
+            "Received both"
         )
     if by_letters and options.folds is not None:
         raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")

@@ -128,6 +128,33 @@ def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
     return train, test
 
 
+def lfw_a_photos(data_dir: str | os.PathLike) -> dict[str, list[str]]:
+    """Returns for each person of LFW-a the paths of all their photos, whatever folder they are in.
+
+    Args:
+        data_dir: the `output_dir` of `organize_lfw_a`.
+
+    Raises:
+        FileNotFoundError: if the folder is not organised, or only half.
+
+    Example:
+        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
+        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
+        >>> len(lfw_a_photos("lfw-a"))
+        64
+    """
+    _require_organized(Path(data_dir))
+    photos: dict[str, list[str]] = {}
+    for folder in _folders(Path(data_dir)):
+        photos |= photos_by_identity(folder)
+    return photos
+
+
+def _folders(data_dir: Path) -> list[Path]:
+    """The folders with photos; drawn faces have none in `unused/`."""
+    return [data_dir / group for group in _GROUPS if any((data_dir / group).iterdir())]
+
+
 def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike) -> list[OwnPeople]:
     """Reads LFW's View 2 in a folder that `organize_lfw_a` made, as one training per fold.
 
@@ -155,14 +182,8 @@ def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike)
         >>> [fold.test for fold in load_lfw_a_folds("lfw-a", "pairs.txt")][:2]
         [Pairs(16 same, 16 different, 16 people), Pairs(16 same, 16 different, 16 people)]
     """
-    _require_organized(Path(data_dir))
-    folders = [Path(data_dir) / group for group in _GROUPS if any((Path(data_dir) / group).iterdir())]
-    folds = read_folds_of(folders, Path(pairs_file))
-    people = set().union(*(fold.identities() for fold in folds))
-    photos: dict[str, list[str]] = {}
-    for folder in folders:
-        photos |= {name: own for name, own in photos_by_identity(folder).items() if name in people}
-    return folds_in_turn(folds, photos)
+    photos = lfw_a_photos(data_dir)
+    return folds_in_turn(read_folds_of(_folders(Path(data_dir)), Path(pairs_file)), photos)
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:

@@ -264,7 +264,8 @@ def read_scores(run_dir: str | os.PathLike) -> dict[str, dict[str, list]]:
             f"{path} is missing. Give the same `siamese-nn train` command again: it makes it anew"
         )
     scores = read_json(path)
-    require(path, scores, {"validation": is_table})
+    unvalidated = is_table(scores) and "validation" not in scores and "test" in scores
+    require(path, scores, {"test" if unvalidated else "validation": is_table})
     for name, columns in scores.items():
         kinds = _SCORES | (_LAST if is_table(columns) and "last" in columns else {})
         require(f"{path}: {name}", columns, kinds)

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 LEAKS = "The report's letter split: training and validation SHARE people, so its validation figures flatter"
 COLLAPSED = (
-    "All validation pairs have the same score: the model has collapsed, and tells nobody apart. Its accuracy "
+    "All {} pairs have the same score: the model has collapsed, and tells nobody apart. Its accuracy "
     "is that of one constant answer. Lower the recipe's `learning_rate`, or change what it learns from."
 )
 
@@ -49,8 +49,9 @@ class RunFolder:
         results: what is going to be its `results.json`, where that is not written yet.
 
     Attributes: `name`, `recipe`, `data`, `version` (of siamese_nn), `history` and `scores` as the files have
-        them; `results` (`Results`); `best` (the best epoch's `Figures` by set); `shown` (the set to judge by:
-        `"test"`, or else `"validation"`); `calibration` (a `Calibration`, or `None`).
+        them; `results` (`Results`); `best` (the best epoch's `Figures` by set); `shown` (the set to report:
+        `"test"`, or else `"validation"`); `judged` (the set that chose: `"validation"`, or else `"test"`);
+        `calibration` (a `Calibration`, or `None`).
 
     Raises:
         ValueError: if a file is missing, damaged, of another version, or was changed since the run was
@@ -94,6 +95,8 @@ class RunFolder:
         require(f"{self.dir / RESULTS}: figures: best", document["figures"]["best"], of_each)
         self.best = self.results.best
         self.shown = "test" if "test" in self.scores else "validation"
+        self.judged = "validation" if self.results.chosen_by is None else "test"
+        require(self.dir / SCORES, self.scores, {self.judged: is_table})
         self.history = read_history(self.dir)
         epochs = len(self.history["epoch"])
         if not 0 < self.results.best_epoch <= epochs == self.results.epochs:
@@ -118,8 +121,10 @@ class RunFolder:
                 "This training was interrupted: its figures are those of the best epoch so far, "
                 f"of {self.results.epochs}."
             )
-        if has_collapsed(self.scores["validation"]["best"]):
-            found.append(COLLAPSED)
+        if self.results.chosen_by is not None:
+            found.append(f"{self.results.chosen_by.in_words()}.")
+        if has_collapsed(self.scores[self.judged]["best"]):
+            found.append(COLLAPSED.format(self.judged))
         if self.results.split == "report":
             found.append(f"{LEAKS}. The best epoch and the threshold were chosen on them.")
         if self.shown == "validation":

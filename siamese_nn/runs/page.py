@@ -125,6 +125,11 @@ def compare_runs(run_dirs: Sequence[str | os.PathLike], output: str | os.PathLik
         for run in runs:
             run.name = str(run.dir)
     shown = "test" if all(run.shown == "test" for run in runs) else "validation"
+    if without := [str(run.dir) for run in runs if shown not in run.scores]:
+        raise ValueError(
+            f"`run_dirs` must all have test pairs, or all validation pairs. Received: {without[0]}, which "
+            "nobody has validated, beside a run without test pairs. Leave one out"
+        )
     warnings = [f"{run.name}: {warning}" for run in runs for warning in run.warnings()]
     if len({run.data[shown]["sha256"] for run in runs}) > 1:
         warnings.insert(
@@ -168,7 +173,7 @@ def _roc_of_all(runs: Sequence[RunFolder], shown: str) -> Picture:
 
 def _settings(run: RunFolder) -> dict[str, str]:
     """The settings that play a part in a run, in words."""
-    settings, names = in_words(run.recipe), run.scores["validation"]["left_identities"]
+    settings, names = in_words(run.recipe), run.scores[run.judged]["left_identities"]
     letters = str(run.recipe.get("letters", "")).upper()
     if "letters" in settings and not all(name[:1].upper() in letters for name in names):
         del settings["letters"]  # the people were split otherwise
@@ -189,7 +194,7 @@ def _learning(run: RunFolder) -> list[Picture]:
             for side, column in sides.items()
             if column in run.history
         ]
-        words = f"{ax.get_title()}{notes.get(name, '')}. At the best epoch, {best}: {', '.join(values)}"
+        words = f"{ax.get_title()}{notes.get(name, '')}. At epoch {best}, the one kept: {', '.join(values)}"
         of_pairs = name in ("auc", "eer", "verification_accuracy")
         words += f", without {finished}." if finished and of_pairs else "."
         pictures.append(html_page.figure(ax, words, words))

@@ -31,5 +31,5 @@ def draw(run: RunFolder) -> None:
     columns = (own[name] for name in ("left", "right", "same", "left_identities", "right_identities"))
     pairs = Pairs(*(np.array(column)[chosen] for column in columns))
     with replacing(run.dir / PAIRS) as partial:
-        threshold = run.best["validation"].threshold
+        threshold = run.best[run.shown].threshold
         plots.save(plots.pairs_grid(pairs, np.array(own["best"])[chosen], threshold), partial)

@@ -74,6 +74,31 @@ class Learnt:
 
 
 @dataclass(frozen=True)
+class ChosenBy:
+    """The first run that has chosen for one that learnt from the validation people, too.
+
+    Args:
+        run: the name of its folder.
+        epochs: the number of its best epoch, and so of this run's epochs.
+        threshold: its threshold, and so this run's.
+        sha256: the digest in its `results.json`.
+    """
+
+    run: str
+    epochs: int
+    threshold: float
+    sha256: str | None = None
+
+    def in_words(self) -> str:
+        """Says that nobody has validated, and where epochs and threshold come from."""
+        return (
+            "Nobody validated this training: it has learnt from the validation people, too. Its number of "
+            f"epochs, {self.epochs}, and its threshold, {self.threshold:.4f}, were chosen before, on these "
+            f"people, by the run {self.run}"
+        )
+
+
+@dataclass(frozen=True)
 class Leak:
     """How a model ranks the validation pairs with somebody from training, and how the others.
 
@@ -97,7 +122,7 @@ class Results:
     sets of pairs are `"train"`, `"validation"` and, if it was given, `"test"`. `figures` and `raw_pixels`
     hold the fields of `Figures`: those of `evaluation.VerificationReport`, and three more. `pretraining` has
     `epochs`, `best_epoch` and `seconds`; `photos` has `photos`, `people` and `sha256`; `leak` has the fields
-    of `Leak`.
+    of `Leak`, and `chosen_by` those of `ChosenBy`.
 
     Args:
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
@@ -115,6 +140,8 @@ class Results:
             interrupted, `"last"`.
         raw_pixels: figures of the baseline, by set of pairs.
         leak: how the report's split leaks, by the model of the last epoch; `None` in another split.
+        chosen_by: whose epochs and threshold these are, where nobody has validated; `None` elsewhere. Such a
+            run has no figures of `"validation"`.
         files: SHA-256 of each file that belongs to the results; `None` before they are written.
         sha256: SHA-256 of all else in `results.json`.
 
@@ -142,16 +169,20 @@ class Results:
     figures: dict[str, dict[str, Figures]]
     raw_pixels: dict[str, Figures]
     leak: Leak | None = None
+    chosen_by: ChosenBy | None = None
     files: dict[str, str] | None = None
     sha256: str | None = None
 
     @property
     def best(self) -> dict[str, Figures]:
-        """The figures of the best epoch's model, by set of pairs; the validation pairs' are always there."""
-        best = self.figures.get("best", {})
-        if "validation" not in best:
+        """The figures of the best epoch's model, by set of pairs.
+
+        The validation pairs' are always there; where nobody has validated, the test pairs'.
+        """
+        best, needed = self.figures.get("best", {}), "test" if self.chosen_by else "validation"
+        if needed not in best:
             raise ValueError(
-                "`figures` must hold those of the best epoch on the validation pairs. "
+                f"`figures` must hold those of the best epoch on the {needed} pairs. "
                 f"Received: figures of {', '.join(self.figures) or 'nothing'}"
             )
         return best
@@ -161,7 +192,7 @@ class Results:
         """All figures, by model in words and by set of pairs; those of one epoch once."""
         trained = {f"{which} epoch": sets for which, sets in self.figures.items()}
         if {"best", "last"} <= self.figures.keys() and self.best_epoch == self.epochs:
-            trained = {"best and last epoch": self.figures["best"]}
+            trained = {"last epoch" if self.chosen_by else "best and last epoch": self.figures["best"]}
         return {**trained, "raw pixels": self.raw_pixels}
 
     @classmethod
@@ -175,7 +206,7 @@ class Results:
             raise ValueError(
                 f"`document` must be what `results.json` holds. Received one that is not whole: {found}"
             )
-        nested = {"pretraining": Pretraining, "photos": Learnt, "leak": Leak}
+        nested = {"pretraining": Pretraining, "photos": Learnt, "leak": Leak, "chosen_by": ChosenBy}
         parts: dict[str, Any] = {
             name: None if document.get(name) is None else _made(kind, document[name])
             for name, kind in nested.items()
@@ -199,7 +230,7 @@ _LEFT_OUT = {
     *COSTS,
     *(f"{name}_interval" for name in COSTS),
     *("val_auc_touched", "val_auc_others"),
-    *("files", "sha256"),
+    *("chosen_by", "files", "sha256"),
 }
 
 
@@ -269,6 +300,9 @@ _OPTIONAL: dict[str, Fits] = {
     "photos": _is_optional_table({"photos": is_count, "people": is_count}, {"sha256": or_none(is_text)}),
     "leak": _is_optional_table(
         {"touched_pairs": is_count}, dict.fromkeys(("val_auc_touched", "val_auc_others"), or_none(is_number))
+    ),
+    "chosen_by": _is_optional_table(
+        {"run": is_text, "epochs": is_count, "threshold": is_number}, {"sha256": is_text}
     ),
     "files": table_of(is_text),
     "sha256": is_text,

@@ -120,7 +120,7 @@ def describe(results: Mapping[str, Any]) -> str:
         People: 36 in train, 16 in validation, 12 in test...
     """
     found = Results.from_json(results)
-    best, leak = found.best["validation"], found.leak
+    best, leak = found.best["test" if found.chosen_by else "validation"], found.leak
     apart = "; nobody is in two of the three sets" if found.split == "identities" else f". {LEAKS}"
     if leak is not None and None not in (leak.val_auc_touched, leak.val_auc_others):
         apart += (
@@ -136,11 +136,16 @@ def describe(results: Mapping[str, Any]) -> str:
         first = f", after {before.epochs} epochs of pretraining in {before.seconds / 60:.1f} minutes"
     interrupted = "" if found.status == Status.FINISHED else "; INTERRUPTED, not finished"
     people = ", ".join(f"{count} in {name}" for name, count in found.people.items())
-    return (
-        f"People: {people}{apart}.{learnt}\n"
+    chosen = (
         f"The threshold of the best epoch, {best.threshold:.4f}, was chosen on the {best.n_pairs} validation "
         "pairs, so that their own accuracy flatters. The 95% intervals are over people (bootstrap).\n"
-        f"Epoch {found.best_epoch} of {found.epochs} is the best, by {found.monitor}.{losses}\n"
+        f"Epoch {found.best_epoch} of {found.epochs} is the best, by {found.monitor}.{losses}"
+    )
+    if found.chosen_by is not None:
+        chosen = f"{found.chosen_by.in_words()}. The 95% intervals are over people (bootstrap).{losses}"
+        apart = "; nobody is in both"
+    return (
+        f"People: {people}{apart}.{learnt}\n{chosen}\n"
         f"Seed {found.seed}; {found.seconds / 60:.1f} minutes of training on {found.device}{first}"
         f"{interrupted}."
     )

@@ -2,27 +2,27 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from itertools import combinations
 from operator import add
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ..datasets import IdentityLeakError, OwnPeople, require_disjoint
+from ..datasets import IdentityLeakError, OwnPeople, Pairs, require_disjoint
 from ..datasets.photo_folders import some
-from ..evaluation import FoldsReport, folds_report, verification_report
+from ..evaluation import FoldsReport, choose_threshold, folds_report, verification_report
 from ..files import write_text
 from ..recipes.recipe import Recipe
-from ..runs.folder import FOLD, FOLDS_MODEL, PAGE, read_results, read_scores
+from ..runs.folder import FOLD, FOLDS_MODEL, PAGE, read_scores
 from ..runs.html_page import percent, write_page
-from ..runs.results import Results
 from ..training.train import train
 
-__all__ = ["FoldsResult", "train_folds", "train_model"]
+__all__ = ["FoldsResult", "train_folds", "train_model", "train_tasks"]
 
 FIGURES = "folds.json"
 
@@ -67,13 +67,13 @@ class FoldsResult:
             "AUC and EER are means over the folds."
         )
 
-    def in_one_line(self) -> str:
-        """Says what the folds have come to, in one line."""
+    def in_one_line(self, task: str = "") -> str:
+        """Says what the folds have come to, in one line, with the name of the task if it has one."""
         low, high = map(percent, self.accuracy_interval)
         return (
-            f"Result: accuracy {percent(self.accuracy)} (95% interval {low} to {high}) in "
-            f"{self.folds.n_pairs:,} decisions of {len(self.folds.folds)} folds, on people whom the training "
-            "has never seen."
+            f"Result{task and f', {task}'}: accuracy {percent(self.accuracy)} (95% interval {low} to {high}) "
+            f"in {self.folds.n_pairs:,} decisions of {len(self.folds.folds)} folds, on people whom the "
+            "training has never seen."
         )
 
 
@@ -112,11 +112,53 @@ def train_folds(
         ...
         siamese_nn.datasets.splits.IdentityLeakError: 16 people occur in both fold-1's test and ... pairs ...
     """
+    return train_tasks(recipe, {"": folds}, runs_dir, verbose=verbose, cache_dir=cache_dir)[""]
+
+
+def train_tasks(
+    recipe: Recipe,
+    tasks: Mapping[str, Sequence[OwnPeople]],
+    runs_dir: str | os.PathLike,
+    *,
+    verbose: int | str = 0,
+    cache_dir: str | os.PathLike | None = None,
+) -> dict[str, FoldsResult]:
+    """Trains a recipe once for each fold, and measures it on several tasks that have the same people there.
+
+    The validation pairs of all tasks together choose a fold's epoch. Each task's own validation pairs choose
+    its threshold. The same call goes on after it was cut off.
+
+    Args:
+        recipe: what to train.
+        tasks: the folds of each task by its name, such as CFP's `"FF"` and `"FP"`; as of `train_folds`. The
+            k-th folds of all tasks have the same people on the same sides, and the same `photos`.
+        runs_dir, verbose, cache_dir: as of `train_folds`. `folds.json` holds the figures by task.
+
+    Returns:
+        What the recipe has come to in each task.
+
+    Raises:
+        IdentityLeakError, KeyboardInterrupt: as `train_folds`.
+        ValueError: as `train_folds`, or if the tasks differ in their people or `photos`.
+
+    Example:
+        >>> from siamese_nn import datasets
+        >>> photos = datasets.cfp_photos("cfp")
+        >>> tasks = {
+        ...     task: datasets.folds_in_turn(datasets.read_cfp_folds("cfp", task), photos)
+        ...     for task in ("FF", "FP")
+        ... }
+        >>> len(tasks["FF"]), tasks["FF"][0].test.identities() == tasks["FP"][0].test.identities()
+        (10, True)
+        >>> results = train_tasks(Recipe(), tasks, "runs/cfp")  # doctest: +SKIP
+    """
+    counts = sorted({len(folds) for folds in tasks.values()})
+    if len(counts) != 1 or counts[0] < 2:
+        raise ValueError(f"`folds` must be at least 2, and as many for each task. Received: {counts}")
+    folds = [_together(each) for each in zip(*tasks.values(), strict=True)]
     runs_dir = Path(runs_dir)
     run_dirs = [runs_dir / FOLD.format(number) for number in range(1, len(folds) + 1)]
     _require_own_folder(runs_dir, run_dirs)
-    if len(folds) < 2:
-        raise ValueError(f"`folds` must be at least 2. Received: {len(folds)}")
     for run_dir, fold in zip(run_dirs, folds, strict=True):
         _require_apart(run_dir.name, fold)
     for (number, fold), (other, another) in combinations(enumerate(folds, 1), 2):
@@ -130,10 +172,31 @@ def train_folds(
             cache_dir=cache_dir,
         )
         tf.keras.backend.clear_session()  # the models of all folds would add up
-    result = _measured(folds, run_dirs)
-    write_text(runs_dir / FIGURES, json.dumps(asdict(result), indent=2) + "\n")
-    _write_page(result, runs_dir, run_dirs)
-    return result
+    results = {task: _measured(own, run_dirs) for task, own in tasks.items()}
+    figures = {task: asdict(result) for task, result in results.items()}
+    # Of folds with one task, which has no name, the figures stand alone.
+    write_text(runs_dir / FIGURES, json.dumps(figures.get("", figures), indent=2) + "\n")
+    _write_page(results, runs_dir, run_dirs)
+    return results
+
+
+def _together(tasks: Sequence[OwnPeople]) -> OwnPeople:
+    """One fold with the pairs of all tasks."""
+    first, *others = tasks
+    for other in others:
+        sides = [
+            [pairs.identities() for pairs in (fold.train, fold.validation, fold.test)]
+            for fold in (first, other)
+        ]
+        if sides[0] != sides[1] or first.photos != other.photos:
+            raise ValueError(
+                "The folds of all `tasks` must have the same people, on the same sides and with the same "
+                f"`photos`. Received: {first.test} and {other.test} as the test of one fold"
+            )
+    train, validation, test = (
+        reduce(add, [getattr(fold, side) for fold in tasks]) for side in ("train", "validation", "test")
+    )
+    return OwnPeople(train, validation, test, first.photos)
 
 
 def train_model(
@@ -201,10 +264,12 @@ def _require_apart(name: str, fold: OwnPeople) -> None:
 
 
 def _measured(folds: Sequence[OwnPeople], run_dirs: Sequence[Path]) -> FoldsResult:
-    tests = [fold.test for fold in folds]
-    scores = [np.array(read_scores(run_dir)["test"]["best"]) for run_dir in run_dirs]
-    figures = [Results.from_json(read_results(run_dir)).best["test"] for run_dir in run_dirs]
-    thresholds = [each.threshold for each in figures]
+    tests, scores, thresholds = [fold.test for fold in folds], [], []
+    for fold, run_dir in zip(folds, run_dirs, strict=True):
+        held = read_scores(run_dir)
+        scores.append(_scores_of(fold.test, held["test"]))
+        chosen = choose_threshold(_scores_of(fold.validation, held["validation"]), fold.validation.same)
+        thresholds.append(float(chosen))
     pooled = reduce(add, tests)
     decisions = verification_report(
         # Above zero is what the fold's own model takes for one person. Only the decisions are looked at.
@@ -218,14 +283,27 @@ def _measured(folds: Sequence[OwnPeople], run_dirs: Sequence[Path]) -> FoldsResu
     )
 
 
-def _write_page(result: FoldsResult, runs_dir: Path, run_dirs: Sequence[Path]) -> None:
-    table = result.folds.table()
+def _scores_of(pairs: Pairs, columns: dict[str, Any]) -> np.ndarray:
+    """The scores of a task's pairs, among those of all tasks."""
+    held = dict(zip(zip(columns["left"], columns["right"], strict=True), columns["best"], strict=True))
+    sides = (map(os.path.abspath, side.tolist()) for side in (pairs.left, pairs.right))
+    return np.array([held[pair] for pair in zip(*sides, strict=True)])
+
+
+def _write_page(results: Mapping[str, FoldsResult], runs_dir: Path, run_dirs: Sequence[Path]) -> None:
+    tables = {task: result.folds.table() for task, result in results.items()}
     write_page(
         runs_dir / PAGE,
         "folds.html",
         title=runs_dir.resolve().name,
-        description=result.describe(),
-        header=table.field_names,
-        rows=[[str(value) for value in row] for row in table.rows],
+        tasks=[
+            {
+                "name": task,
+                "description": results[task].describe(),
+                "header": table.field_names,
+                "rows": [[str(value) for value in row] for row in table.rows],
+            }
+            for task, table in tables.items()
+        ],
         runs=[(run_dir.name, f"{run_dir.name}/{PAGE}") for run_dir in run_dirs],
     )

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import struct
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -68,7 +69,8 @@ class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
 
     Args:
         filepath: the `.keras` file.
-        monitor: the logged quantity that decides which epoch is the best, as in `standard_callbacks`.
+        monitor: the logged quantity that decides which epoch is the best, as in `standard_callbacks`; `None`
+            keeps the last epoch's model.
 
     Attributes: `sha256`, of the best model's file; `None` before there is one.
 
@@ -81,14 +83,15 @@ class AtomicModelCheckpoint(tf.keras.callbacks.ModelCheckpoint):
         (0.9, 64)
     """
 
-    def __init__(self, filepath: str | os.PathLike, monitor: str = "val_loss"):
+    def __init__(self, filepath: str | os.PathLike, monitor: str | None = "val_loss"):
         self.target = Path(filepath)
         self.partial = self.target.with_name(f".partial-{self.target.name}")
         self.sha256: str | None = None
         self.waits = False  # for a `RunState`, which calls `put_in_place`
         # Keras fills in braces in the path, and this one is meant as it stands.
         escaped = str(self.partial).replace("{", "{{").replace("}", "}}")
-        super().__init__(escaped, monitor=monitor, mode=mode(monitor), save_best_only=True)
+        by = monitor or "loss"
+        super().__init__(escaped, monitor=by, mode=mode(by), save_best_only=monitor is not None)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.partial.unlink(
@@ -327,7 +330,7 @@ def mode(monitor: str) -> str:
 
 
 def standard_callbacks(
-    run_dir: str | os.PathLike, *, monitor: str = "val_loss", patience: int = 3
+    run_dir: str | os.PathLike, *, monitor: str | None = "val_loss", patience: int = 3
 ) -> list[tf.keras.callbacks.Callback]:
     """Returns the callbacks of a training that stops in time, keeps its best model and can be killed.
 
@@ -336,7 +339,8 @@ def standard_callbacks(
             `history.csv`, `state.npz` (to go on from) and `logs/` (for TensorBoard).
         monitor: the logged quantity that early stopping and checkpoint go by. Higher is better if its name
             ends in `accuracy`, `acc` or `auc`; else lower is. `val_eer` and `val_auc` need a
-            `VerificationCallback` before these callbacks.
+            `VerificationCallback` before these callbacks. With `None` nothing is validated: no training
+            stops early, and `model.keras` is the last epoch's.
         patience: the training stops after so many epochs without improvement, at least 1.
 
     Returns:
@@ -362,8 +366,9 @@ def standard_callbacks(
         raise ValueError(f"`patience` must be at least 1. Received: patience={patience}")
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
-    early_stopping = tf.keras.callbacks.EarlyStopping(monitor=monitor, mode=mode(monitor), patience=patience)
+    by, patience = (monitor, patience) if monitor else ("loss", sys.maxsize)
+    early_stopping = tf.keras.callbacks.EarlyStopping(monitor=by, mode=mode(by), patience=patience)
     checkpoint = AtomicModelCheckpoint(run_dir / MODEL, monitor=monitor)
     board = tf.keras.callbacks.TensorBoard(str(run_dir / LOGS), write_graph=False)
     state = RunState(run_dir, early_stopping, checkpoint)
-    return [StopWhenDiverged(monitor), early_stopping, checkpoint, board, state]
+    return [StopWhenDiverged(by), early_stopping, checkpoint, board, state]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..datasets import Pairs
@@ -69,16 +70,23 @@ def require_own_folder(run_dir: Path, claim: dict) -> None:
                 f"`run_dir` must be a new folder or a run's. Received one with other files: {run_dir}"
             )
         return
-    held = read_claim(run_dir)
+    if found := differences(claim, read_claim(run_dir)):
+        raise ValueError(
+            f"{run_dir} is the run of {found}. Choose another folder (`run_dir`), or remove this one"
+        )
+
+
+def differences(claim: Mapping[str, Any], held: Mapping[str, Any]) -> str:
+    """Says in what the claims of two runs differ; empty where they don't."""
+    held = dict(held)
     with suppress(
         TypeError, ValueError
     ):  # written before a field was added, whose default is what was done then
         held["recipe"] = json.loads(json.dumps(Recipe(**held["recipe"]).as_dict()))
-    for part, words in {"recipe": "another recipe", "data": "other data", "photos": "other photos"}.items():
+    parts = {"recipe": "another recipe", "data": "other data", "photos": "other photos"}
+    for part, words in (parts | {"chosen_by": "another choice"}).items():
         ours, theirs = claim.get(part, {}), held.get(part, {})
         other = [name for name in ours | theirs if ours.get(name) != theirs.get(name)]
         if other:
-            raise ValueError(
-                f"{run_dir} is the run of {words}; they differ in {', '.join(other)}. Choose another "
-                "folder (`run_dir`), or remove this one"
-            )
+            return f"{words}; they differ in {', '.join(other)}"
+    return ""

@@ -97,7 +97,7 @@ def common_photo_size(recipe: Recipe, paths: Iterable[str]) -> tuple[int, int] |
 def training_data(
     recipe: Recipe,
     train: Pairs,
-    val: Pairs,
+    val: Pairs | None,
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
     initial_epoch: int,
@@ -108,7 +108,7 @@ def training_data(
     Args:
         recipe: the recipe.
         train: the pairs to train on, for a recipe that learns from pairs.
-        val: the validation pairs.
+        val: the validation pairs; `None` where nobody validates.
         photos: the photos to train on, person by person, for a recipe that learns from people.
         decoded: the photos of all these; see `run_photos`.
         initial_epoch: the epoch to begin with.
@@ -126,7 +126,7 @@ def training_data(
             "x": in_equal_shares(pairs, replicas),
             "steps_per_epoch": _steps(len(train), replicas, **batches),
         }
-        if recipe.monitor != "val_loss":
+        if val is None or recipe.monitor != "val_loss":
             return data, []
         current = CurrentEpoch()
         data["validation_data"] = pair_batches(
@@ -175,9 +175,9 @@ def _steps(examples: int, replicas: int, batch_size: int, whole_batches: bool = 
     return steps_an_epoch(examples - examples % replicas, batch_size, whole_batches)
 
 
-def _require_a_batch(recipe: Recipe, train: Pairs, val: Pairs) -> None:
+def _require_a_batch(recipe: Recipe, train: Pairs, val: Pairs | None) -> None:
     for name, pairs in (("training", train), ("validation", val)):
-        if recipe.whole_batches and len(pairs) < recipe.batch_size:
+        if recipe.whole_batches and pairs is not None and len(pairs) < recipe.batch_size:
             raise ValueError(
                 f"The {name} pairs must fill a batch where the recipe's `whole_batches` is True. Received: "
                 f"{len(pairs)} pairs, batch_size={recipe.batch_size}. Lower `batch_size`"

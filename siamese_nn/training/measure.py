@@ -18,11 +18,9 @@ from sklearn.metrics import roc_auc_score
 from .. import __version__
 from ..datasets import DecodedPhotos, Pairs, known_frame
 from ..evaluation import (
-    Calibration,
     choose_threshold,
     compare,
     embed,
-    fit_platt,
     score_matrix,
     spread_photos,
     verification_report,
@@ -48,6 +46,7 @@ from ..runs.measured import COLLAPSED, has_collapsed
 from ..runs.results import Figures, Leak, Learnt, Pretraining, Results, Status
 from ..verification.safe_loading import load_model_safely
 from .callbacks import mode
+from .choice import Choice, choose
 from .data import common_photo_size
 from .finish import finish
 
@@ -64,6 +63,7 @@ def measure(
     decoded: DecodedPhotos,
     device: str,
     status: Status,
+    choice: Choice | None = None,
 ) -> Results:
     """Scores a run's models on all its pairs; writes the scores and what its verifier needs into its folder.
 
@@ -71,11 +71,13 @@ def measure(
         run_dir: the folder of the run, with `model.keras`, `history.csv`, and `last.keras` unless it was
             interrupted.
         recipe: the run's recipe.
-        sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it.
+        sets: the pairs by name; `"validation"` must be there, for the thresholds are chosen on it, unless
+            `choice` has them.
         photos: the photos that it learnt people from, person by person; none if it learnt from pairs.
         decoded: the photos of all these; see `run_photos`.
         device: on what it was trained, in words.
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
+        choice: what another run has chosen, where nobody validates this one.
 
     Returns:
         What `results.json` is to hold. That is for the caller to write, last of all, as the proof that all is
@@ -84,7 +86,7 @@ def measure(
     run_dir = Path(run_dir)
     history = read_history(run_dir)
     claim = read_claim(run_dir)
-    best_epoch = _best_epoch(history[recipe.monitor], recipe.monitor)
+    best_epoch = len(history["epoch"]) if choice else _best_epoch(history[recipe.monitor], recipe.monitor)
     scores: dict[str, dict[str, np.ndarray]] = {}
     figures: dict[str, dict[str, Figures]] = {}
     for which, file in _WHICH.items():
@@ -104,13 +106,13 @@ def measure(
         scores[which] = {name: compare(model, *features[name]) for name in sets}
         if which == "best":
             best = model
-            calibration = fit_platt(scores[which]["validation"], sets["validation"].same)
-        figures[which] = _figures(sets, scores[which], calibration if which == "best" else None)
+            chosen = choice or choose(sets["validation"], scores[which]["validation"])
+        figures[which] = _figures(sets, scores[which], chosen if which == "best" else None)
         if recipe.kind == "pairs" and not recipe.finishes:
             figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, features)
-    if has_collapsed(scores["best"]["validation"]):
-        logger.warning("%s: %s", run_dir, COLLAPSED)
-    pixels = {name: raw_pixel_scores(pairs, decoded) for name, pairs in sets.items() if name != "train"}
+    judged = "validation" if choice is None else "test"
+    if has_collapsed(scores["best"][judged]):
+        logger.warning("%s: %s", run_dir, COLLAPSED.format(judged))
     pretraining, trained_on = None, sets["train"].identities().union(photos)
     if recipe.pretraining is not None:
         before = Results.from_json(read_results(run_dir / PRETRAINING))
@@ -119,6 +121,10 @@ def measure(
     leaked = None
     if recipe.split == "report" and "last" in scores:
         leaked = leak(sets["train"], sets["validation"], scores["last"]["validation"])
+    raw_pixels = chosen.raw_pixels
+    if raw_pixels is None:
+        pixels = {name: raw_pixel_scores(pairs, decoded) for name, pairs in sets.items() if name != "train"}
+        raw_pixels = _figures(sets, pixels)
     results = Results(
         status=status,
         seed=recipe.seed,
@@ -132,14 +138,15 @@ def measure(
         people={name: len(pairs.identities()) for name, pairs in sets.items()},
         photos=Learnt(**claim["photos"]) if "photos" in claim else None,
         figures=figures,
-        raw_pixels=_figures(sets, pixels),
+        raw_pixels=raw_pixels,
         leak=leaked,
+        chosen_by=chosen.by,
     )
     write_scores(run_dir, _score_lists(sets, scores))
     write_verifier_settings(
         run_dir,
         _verifier_settings(
-            *(run_dir, recipe, sets, photos, scores["best"]["validation"], calibration),
+            *(run_dir, recipe, sets, photos, chosen),
             *(claim, trained_on, decoded, best),
         ),
     )
@@ -169,12 +176,14 @@ def _best_epoch(values: list[float], monitor: str) -> int:
 
 
 def _figures(
-    sets: dict[str, Pairs], scores: dict[str, np.ndarray], calibration: Calibration | None = None
+    sets: dict[str, Pairs], scores: dict[str, np.ndarray], choice: Choice | None = None
 ) -> dict[str, Figures]:
-    # As a plain number: on the validation pairs themselves it is optimistic, and so described.
-    validation = sets["validation"].same
-    threshold = float(choose_threshold(scores["validation"], validation))
-    share = float(validation.mean())
+    """The figures by what was chosen; by `None` those of a baseline, at its own threshold, uncalibrated."""
+    if choice is None:
+        threshold = float(choose_threshold(scores["validation"], sets["validation"].same))
+    else:
+        threshold, on = choice.threshold, choice.chosen_on
+        share = on["same"] / (on["same"] + on["different"])
     reports = {
         name: verification_report(
             scores[name],
@@ -182,8 +191,8 @@ def _figures(
             threshold=threshold,
             identities=(sets[name].left_identities, sets[name].right_identities),
             log_likelihood_ratios=None
-            if calibration is None
-            else calibration.log_likelihood_ratio(scores[name], share_of_same=share),
+            if choice is None
+            else choice.calibration.log_likelihood_ratio(scores[name], share_of_same=share),
         )
         for name in scores
     }
@@ -195,16 +204,14 @@ def _verifier_settings(
     recipe: Recipe,
     sets: Mapping[str, Pairs],
     photos: Mapping[str, Sequence[str]],
-    scores: np.ndarray,
-    calibration: Calibration,
+    choice: Choice,
     claim: dict[str, Any],
     trained_on: Collection[str],
     decoded: DecodedPhotos,
     model: tf.keras.Model,
 ) -> dict[str, Any]:
     """What `Verifier` needs beside the model, and where it came from."""
-    val = sets["validation"]
-    same = int(val.same.sum())
+    val = sets.get("validation", sets["train"])  # whom the training has seen are none held out
     learnt = chain(sets["train"].distinct_images()[0], *photos.values())
     photo_size = common_photo_size(recipe, val.distinct_images()[0])
     frame = known_frame([*learnt, *val.distinct_images()[0]])
@@ -216,17 +223,12 @@ def _verifier_settings(
         "crop": recipe.crop,
         "photo_size": photo_size,
         "frame": asdict(frame) if frame is not None and frame.size == photo_size else None,
-        "threshold": float(choose_threshold(scores, val.same)),
-        "calibration": {"slope": calibration.slope, "intercept": calibration.intercept},
-        "chosen_on": {
-            "pairs": "validation",
-            "same": same,
-            "different": len(val) - same,
-            "people": len(val.identities()),
-        },
+        "threshold": choice.threshold,
+        "calibration": asdict(choice.calibration),
+        "chosen_on": choice.chosen_on,
         "seed": recipe.seed,
         "trained_on": {**claim["data"]["train"], "photos": claim.get("photos")},
-        "people": {"trained_on": sorted(trained_on), "chosen_on": sorted(val.identities())},
+        "people": {"trained_on": sorted(trained_on), "chosen_on": choice.people},
         "held_out": _held_out_scores(run_dir, model, decoded, val, trained_on),
     }
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 from .. import models
 from ..datasets import DecodedPhotos, IdentityLeakError, ImageError, Pairs, require_disjoint
+from ..datasets.photo_folders import some
 from ..files import replacing
 from ..models.pretrained import freeze
 from ..recipes.named import RECIPES
@@ -48,6 +50,7 @@ from ..runs.pictures import draw
 from ..runs.results import Results, Status
 from ..verification.safe_loading import load_model_safely, require_loadable
 from .callbacks import completed_epochs, read_progress, settle, standard_callbacks
+from .choice import Choice, read_choice
 from .claim import alone_in, claim_of, require_own_folder
 from .data import alike, common_photo_size, run_photos, training_data
 from .devices import describe_devices, is_chief, own_folder, strategy_for
@@ -72,6 +75,7 @@ def train(
     verbose: int | str = "auto",
     cache_dir: str | os.PathLike | None = None,
     strategy: tf.distribute.Strategy | None = None,
+    chosen_by: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
     """Trains a recipe and measures it; goes on with an interrupted run, and knows a finished one.
 
@@ -109,6 +113,10 @@ def train(
             machines (Keras 2 only) a `MultiWorkerMirroredStrategy`; see docs/scale.md. The steps are those of
             one device, up to rounding and dropout. `None` takes all GPUs of the machine that the batches can
             be divided among.
+        chosen_by: the folder of a finished run of the same recipe, seed and pairs, which has chosen
+            everything. This training learns from the people of `val`, too, whose photos are then among
+            `photos`. It takes as many epochs as that run's best one, in the same schedule, and its threshold
+            and calibration. Nobody validates it, and `results.json` says so. `test` must be given.
 
     Returns:
         What `results.json` holds: the fields of `runs.results.Results`, with the SHA-256 of the run's other
@@ -119,7 +127,8 @@ def train(
         IdentityLeakError: if a person is in two of the three sets, unless `recipe.split` is `"report"`, whose
             training and validation pairs may share people.
         ValueError: if an argument is of another kind, `run_dir` belongs to another recipe or other pairs, a
-            file in it is damaged, has changed or is a link, or the training diverged.
+            file in it is damaged, has changed or is a link, or the training diverged. Or if `chosen_by` is
+            not finished, or of another recipe, seed or data.
         ImageError: if a photo can't be read.
         OSError: if `run_dir` can't be written, as on a full disk; the same call goes on.
         RunFolderInUse: if another process is training in `run_dir`.
@@ -138,9 +147,36 @@ def train(
     """
     _require_kinds(recipe, train, val, test, run_dir, photos)
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
+    choice = None
+    if chosen_by is not None:
+        choice = _chosen(chosen_by, recipe, sets, photos)
+        sets = {"train": train + val, "test": sets["test"]}
     strategy = strategy_for(recipe, strategy)
     with own_folder(strategy, Path(run_dir)) as folder:
-        return _train(recipe, sets, photos, folder, callbacks, verbose, cache_dir, strategy)
+        return _train(recipe, sets, photos, folder, callbacks, verbose, cache_dir, strategy, choice=choice)
+
+
+def _chosen(
+    first: str | os.PathLike,
+    recipe: Recipe,
+    sets: dict[str, Pairs],
+    photos: Mapping[str, Sequence[str]] | None,
+) -> Choice:
+    """What a first run has chosen, if it is that of the same training without the validation people."""
+    if "test" not in sets:
+        raise ValueError(
+            "`test` must be given where `chosen_by` is: no other pairs are left to measure on. Received none"
+        )
+    _require_people_apart(recipe, sets, {})
+    if photos is not None:
+        held_out = sets["validation"].identities()
+        if missing := sorted(held_out - set(photos)):
+            raise ValueError(
+                "`photos` must hold the people of `val`, too, where `chosen_by` is given. Received them "
+                f"without {len(missing)}: {some(missing)}"
+            )
+        photos = {name: own for name, own in photos.items() if name not in held_out}
+    return read_choice(first, recipe, claim_of(recipe, sets, _photos(recipe, sets["train"], photos)))
 
 
 def _train(
@@ -153,10 +189,11 @@ def _train(
     cache_dir: str | os.PathLike | None,
     strategy: tf.distribute.Strategy,
     decoded: DecodedPhotos | None = None,
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
     """Trains and measures a recipe, or the pretraining of one whose photos, `decoded`, may do for it, too."""
     _require_people_apart(recipe, sets, photos or {})
-    train, val = sets["train"], sets["validation"]
+    train, val = sets["train"], sets.get("validation")
     own_photos = _photos(recipe, train, photos)
     if recipe.kind != "pairs" and len(own_photos) < 2:
         raise ValueError(
@@ -169,14 +206,15 @@ def _train(
         learnt = [_photos(stage, train, photos).values() for stage in alike(recipe)]
         decoded = run_photos(recipe, sets, chain.from_iterable(chain.from_iterable(learnt)), cache_dir)
     require_no_links(run_dir)
-    claim = claim_of(recipe, sets, own_photos)
+    first = choice and choice.by
+    claim = claim_of(recipe, sets, own_photos) | ({"chosen_by": asdict(first)} if first else {})
     require_own_folder(run_dir, claim)
     with _in_plain_words(run_dir), alone_in(run_dir):
         require_own_folder(run_dir, claim)  # nobody has taken it since
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
             if Results.from_json(results).status == Status.FINISHED:
-                return _finished(run_dir, results, recipe, sets, own_photos, decoded)
+                return _finished(run_dir, results, recipe, sets, own_photos, decoded, choice)
         paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
         common_photo_size(
             recipe, chain(paths, *own_photos.values())
@@ -201,9 +239,13 @@ def _train(
             for name in (HISTORY, MODEL, LAST):  # of a training that was cut off before it could say so
                 (run_dir / name).unlink(missing_ok=True)
         try:
-            _fit(model, recipe, train, val, own_photos, decoded, run_dir, callbacks, verbose, strategy)
+            epochs = first.epochs if first else recipe.epochs
+            _fit(
+                model, recipe, train, val, own_photos, decoded, run_dir, callbacks, verbose, strategy, epochs
+            )
         except KeyboardInterrupt:
-            if settle(run_dir)["checkpoint"].get("sha256"):
+            # What is to stop at a fixed epoch has no best model before it.
+            if settle(run_dir)["checkpoint"].get("sha256") and choice is None:
                 logger.warning(
                     "interrupted; measuring the best model so far. The same command goes on with the training"
                 )
@@ -213,7 +255,7 @@ def _train(
             model.save(partial)
         if not is_chief(strategy):
             return {}
-        results = _complete(run_dir, measure(*facts, Status.FINISHED).as_json())
+        results = _complete(run_dir, measure(*facts, Status.FINISHED, choice).as_json())
         (run_dir / STATE).unlink()
         return results
 
@@ -264,6 +306,7 @@ def _finished(
     sets: dict[str, Pairs],
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
+    choice: Choice | None,
 ) -> dict[str, Any]:
     """Returns the results of a finished run; makes anew what is lost of it, where no training is needed."""
     (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
@@ -291,7 +334,7 @@ def _finished(
     logger.warning("%s is finished, but %s: its models are measured anew", run_dir, lost)
     _prepare_device(recipe.seed, tf.distribute.get_strategy())
     device = Results.from_json(results).device
-    measured = measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED)
+    measured = measure(run_dir, recipe, sets, photos, decoded, device, Status.FINISHED, choice)
     return _complete(run_dir, measured.as_json())
 
 
@@ -340,7 +383,7 @@ def _require_people_apart(
 ) -> None:
     names = {"train": "training", "validation": "validation", "test": "test"}
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        if b in sets and (a, b, recipe.split) != ("train", "validation", "report"):
+        if {a, b} <= sets.keys() and (a, b, recipe.split) != ("train", "validation", "report"):
             require_disjoint(sets[a], sets[b], names=(names[a], names[b]))
     for name in sorted(set(sets) - {"train"}):
         shared = sorted(set(photos) & sets[name].identities())
@@ -397,26 +440,28 @@ def _fit(
     model: tf.keras.Model,
     recipe: Recipe,
     train: Pairs,
-    val: Pairs,
+    val: Pairs | None,
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
     run_dir: Path,
     further: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
     strategy: tf.distribute.Strategy,
+    epochs: int,
 ) -> None:
     progress = settle(run_dir)
     done = len(progress["history"])
     _require_finite(run_dir, progress["history"])
-    callbacks = standard_callbacks(run_dir, monitor=recipe.monitor, patience=recipe.patience)
-    if progress["stopped"] or done >= recipe.epochs:
+    monitor = None if val is None else recipe.monitor
+    callbacks = standard_callbacks(run_dir, monitor=monitor, patience=recipe.patience)
+    if progress["stopped"] or done >= epochs:
         with strategy.scope():  # for the variables of the optimizer
             callbacks[-1].set_model(model)
             callbacks[-1].on_train_begin()
         return
     if done:
         logger.info("going on after epoch %d", done)
-    if recipe.monitor != "val_loss":
+    if val is not None and recipe.monitor != "val_loss":
         callbacks.insert(0, VerificationCallback(val, photos=decoded))
     if recipe.schedule != "constant":
         callbacks.insert(0, tf.keras.callbacks.LearningRateScheduler(recipe.learning_rate_at))
@@ -424,7 +469,7 @@ def _fit(
     data, after = training_data(recipe, train, val, photos, decoded, done, replicas)
     model.fit(
         **data,
-        epochs=recipe.epochs,
+        epochs=epochs,
         initial_epoch=done,
         shuffle=False,  # the dataset does
         callbacks=[*callbacks, *after, *further],

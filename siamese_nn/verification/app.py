@@ -178,8 +178,9 @@ def _name(found: Identification) -> str:
 
 def _provenance(verifier: LoadedVerifier) -> str:
     chosen = verifier.provenance["chosen_on"]
+    who = "whom the training has not seen" if "run" not in chosen else "who have trained it since, too"
     return (
         f"Threshold and probabilities come from {chosen['same']:,} pairs of one person and "
-        f"{chosen['different']:,} of two, of {chosen['people']:,} people whom the training has not seen. "
+        f"{chosen['different']:,} of two, of {chosen['people']:,} people {who}. "
         "They hold for people and photos like those alone. A verdict is no proof of who somebody is."
     )

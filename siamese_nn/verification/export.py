@@ -60,7 +60,8 @@ def export(
     """Writes the verifier of a run into a folder, with its network in a format for elsewhere.
 
     The network computes in float32, and includes mirror image and PLDA. The rest of the verifier is JSON and
-    arrays. The written network then scores the run's validation pairs, beside the run's own network.
+    arrays. The written network then scores the run's validation pairs, beside the run's own network. Where
+    nobody validated the run, it scores the test pairs.
     `Verifier.load` reads an export to ONNX or LiteRT. The other formats need the function that
     computes them, such as `Embedding.of_saved_model(folder + "/saved_model").function`, as its `function`.
 
@@ -70,10 +71,10 @@ def export(
         format: one of `FORMATS`; `"litert-8bit"` keeps weights in 8 bits.
         data: where the photos of the run are now, if not where they were: a folder that holds them by their
             last folders and names.
-        most_changed: the share of the validation pairs, in [0, 1), on which the export may decide otherwise.
+        most_changed: the share of these pairs, in [0, 1), on which the export may decide otherwise.
 
     Raises:
-        FileNotFoundError: if the run, or a validation photo, is missing.
+        FileNotFoundError: if the run, or a photo of these pairs, is missing.
         ImportError: if the extra `export` is not installed.
         ValueError: if TensorFlow is older than 2.20, an argument is out of range, the network can't be
             written, or more decisions change; then nothing is left.
@@ -98,7 +99,9 @@ def export(
     from .keras_network import in_float32, without_tensorflow
 
     verifier = Verifier.load(run_dir)
-    pairs, recorded = _validation_pairs(run_dir, data)
+    results = Results.from_json(read_results(run_dir))
+    judged = "test" if results.chosen_by else "validation"
+    pairs, recorded = _pairs(run_dir, judged, data)
     model = verifier.embedding.source["model"]
     metric = without_tensorflow(model)
     before = verifier.embedding
@@ -121,17 +124,16 @@ def export(
         embedding = _embedding(path, format, metric, before)
         vectors, where = _vectors(embedding, pairs)
         new = embedding.comparison.pairs(*_sides(embedding.comparison, vectors, where))
-        check = _check(verifier, embedding, path, format, pairs, old, new)
+        check = _check(verifier, embedding, path, format, pairs, old, new, judged)
         if check.changed > most_changed * len(pairs):
             raise ValueError(
-                f"An export must decide as the run does on all but {most_changed:.1%} of its validation "
+                f"An export must decide as the run does on all but {most_changed:.1%} of its {judged} "
                 f"pairs. Received: {format} decides {check.changed} of {len(pairs)} otherwise. Take "
                 "another format"
             )
         files = {own.relative_to(partial).as_posix(): digest(own) for own in _files(path)}
         fitted = _fitted(verifier, embedding, format, files)
         write(fitted, partial)
-        results = Results.from_json(read_results(run_dir))
         text = card(fitted, check, results, read_claim(run_dir)["recipe"])
         (partial / CARD).write_text(text, encoding="utf-8")
     return Exported(folder, check)
@@ -148,14 +150,14 @@ def _require_tensorflow() -> None:
         )
 
 
-def _validation_pairs(run_dir: Path, data: str | os.PathLike | None) -> tuple[Pairs, np.ndarray]:
-    """Returns the pairs that a run's threshold was chosen on, with its own scores of then."""
-    columns = read_scores(run_dir)["validation"]
+def _pairs(run_dir: Path, judged: str, data: str | os.PathLike | None) -> tuple[Pairs, np.ndarray]:
+    """Returns the pairs of a set of a run, with its own scores of then."""
+    columns = read_scores(run_dir)[judged]
     paths = sorted({*columns["left"], *columns["right"]})
-    found = dict(zip(paths, paths, strict=True)) if data is None else _moved(paths, Path(data))
+    found = dict(zip(paths, paths, strict=True)) if data is None else _moved(paths, judged, Path(data))
     if missing := [path for path in paths if not Path(found[path]).is_file()]:
         raise FileNotFoundError(
-            f"An export is checked on the run's validation photos. {len(missing)} of {len(paths)} are not "
+            f"An export is checked on the run's {judged} photos. {len(missing)} of {len(paths)} are not "
             f"where they were, as {missing[0]}. Say by `data` (`--data`) in which folder they are now"
         )
     pairs = Pairs(
@@ -168,7 +170,7 @@ def _validation_pairs(run_dir: Path, data: str | os.PathLike | None) -> tuple[Pa
     return pairs, np.array(columns["best"])
 
 
-def _moved(paths: list[str], data: Path) -> dict[str, str]:
+def _moved(paths: list[str], judged: str, data: Path) -> dict[str, str]:
     """Returns where photos are in another folder, by as many of their last folders as fit all."""
     parts = {path: Path(path).parts for path in paths}
     for count in range(min(map(len, parts.values())) - 1, 0, -1):
@@ -176,7 +178,7 @@ def _moved(paths: list[str], data: Path) -> dict[str, str]:
         if all(path.is_file() for path in found.values()):
             return {path: str(own) for path, own in found.items()}
     raise FileNotFoundError(
-        f"`data` must hold all {len(paths)} validation photos of the run, by their last folders and names, "
+        f"`data` must hold all {len(paths)} {judged} photos of the run, by their last folders and names, "
         f"as {Path(*parts[paths[0]][-2:])}. Received: {data}"
     )
 
@@ -270,6 +272,7 @@ def _check(
     pairs: Pairs,
     old: np.ndarray,
     new: np.ndarray,
+    judged: str,
 ) -> Check:
     identities = pairs.left_identities, pairs.right_identities
     reports = [
@@ -279,6 +282,7 @@ def _check(
     return Check(
         format=format,
         pairs=len(pairs),
+        of=judged,
         largest_difference=float(np.abs(new - old).max()),
         changed=int(((old >= verifier.threshold) != (new >= verifier.threshold)).sum()),
         accuracy_before=reports[0].accuracy,

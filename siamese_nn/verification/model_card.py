@@ -12,13 +12,15 @@ from .fitted import Fitted
 class Check:
     """An exported network beside the run's own, on the run's validation pairs.
 
-    Attributes: `pairs`; `largest_difference` of two scores; `changed`, pairs decided otherwise; `accuracy`
-        with its interval, and that of the run's own network on this machine; `bytes` of the network;
-        `milliseconds` that a photo takes, decoded, one at a time, warm: the fastest of 20 calls.
+    Attributes: `pairs`; `of`, `"validation"`, or `"test"` where nobody validated the run;
+        `largest_difference` of two scores; `changed`, pairs decided otherwise; `accuracy` with its interval,
+        and that of the run's own network on this machine; `bytes` of the network; `milliseconds` that a photo
+        takes, decoded, one at a time, warm: the fastest of 20 calls.
     """
 
     format: str
     pairs: int
+    of: str
     largest_difference: float
     changed: int
     accuracy_before: float
@@ -48,6 +50,10 @@ def card(fitted: Fitted, check: Check, results: Results, recipe: Mapping[str, An
         f"{learnt['people']:,} people"
     )
     chosen = fitted.provenance["chosen_on"]
+    whose = "other people" if results.chosen_by is None else "people whom it has then learnt from, too"
+    flatters = "On the validation pairs the threshold was chosen: theirs flatter."
+    if results.chosen_by is not None:
+        flatters = f"{results.chosen_by.in_words()}."
     height, width = embedding.image_size
     figures = "\n".join(
         f"| {name} | {_with_interval(own.accuracy, own.accuracy_interval)} | {own.auc:.4f} | {own.eer:.1%} |"
@@ -63,7 +69,7 @@ vectors is compared with a threshold. It was exported from a run of siamese_nn a
 
 {what} (SHA-256 `{(photos or learnt)["sha256"][:12]}`), with seed {run["seed"]}.
 The threshold, {fitted.threshold:.6g}, was chosen on {chosen["same"]} pairs of one person and
-{chosen["different"]} of two, of {chosen["people"]} other people. `verifier.json` names everybody.
+{chosen["different"]} of two, of {chosen["people"]} {whose}. `verifier.json` names everybody.
 
 ## What it takes
 
@@ -73,13 +79,13 @@ The threshold, {fitted.threshold:.6g}, was chosen on {chosen["same"]} pairs of o
 
 ## How good it is
 
-Of the run, with 95% intervals over people. On the validation pairs the threshold was chosen: theirs flatter.
+Of the run, with 95% intervals over people. {flatters}
 
 | Pairs | Accuracy | AUC | EER |
 |---|---|---|---|
 {figures}
 
-Of this export, on the {check.pairs} validation pairs, beside the network it was made of:
+Of this export, on the {check.pairs} {check.of} pairs, beside the network it was made of:
 
 | | Before | Exported |
 |---|---|---|

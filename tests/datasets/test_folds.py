@@ -5,6 +5,7 @@ import pytest
 
 from siamese_nn.datasets import (
     Pairs,
+    add_people,
     folds_in_turn,
     load_people,
     people_folds,
@@ -166,6 +167,9 @@ def test_a_protocols_folds_in_turn():
         assert set(fold.photos) == fold.train.identities()
         assert not fold.train.identities() & (fold.validation.identities() | fold.test.identities())
     assert not folds_in_turn(folds)[0].photos
+    for wrong in (found[0], folds_in_turn(folds)):
+        with pytest.raises(ValueError, match="`folds` must be a list of trainings, .* each with `photos`"):
+            add_people(wrong, photos)
     with pytest.raises(ValueError, match="`photos` must hold everybody of the folds. .*without b0"):
         folds_in_turn(folds, {name: own for name, own in photos.items() if name != "b0"})
     with pytest.raises(ValueError, match="at least 3"):

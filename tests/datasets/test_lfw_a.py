@@ -353,7 +353,7 @@ def killed_at_every_operation(tmp_path: Path, source: Path) -> tuple[list[Path],
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
-@pytest.mark.parametrize("form", ["lfw2.zip", "unpacked"])
+@pytest.mark.parametrize("form", ["lfw2.zip", pytest.param("unpacked", marks=pytest.mark.slow)])
 def test_killed_at_any_operation_the_same_call_finishes(tmp_path, pair_files, form):
     source = MAKERS[form](tmp_path / form, photos())
     killed, whole = killed_at_every_operation(tmp_path, source)

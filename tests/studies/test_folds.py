@@ -8,6 +8,7 @@ import pytest
 
 from siamese_nn import Verifier, cli, datasets, evaluation, training
 from siamese_nn.datasets import IdentityLeakError
+from siamese_nn.runs import folder
 from siamese_nn.studies import folds as study
 from siamese_nn.training import Recipe
 
@@ -55,6 +56,65 @@ def test_a_fold_that_leaks_is_refused_before_anything_is_trained(people, tmp_pat
     with pytest.raises(ValueError, match="`runs_dir` must be a new folder, .*with recipe.json"):
         study.train_folds(SMALL, folds, tmp_path / "other")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.once
+def test_tasks_share_a_training_and_have_their_own_thresholds(tmp_path, monkeypatch):
+    """Scores of one task are twice as high as those of the other: one threshold would not do for both."""
+    rng = np.random.default_rng(0)
+    names, tasks = [f"{letter}{i}" for i in range(3) for letter in "abcd"], {}
+    photos = {name: [f"/photos/{name}{number}" for number in range(3)] for name in names}
+    for task in ("FF", "FP"):
+        parts = [{name: photos[name] for name in names[i : i + 4]} for i in (0, 4, 8)]
+        pairs = [datasets.make_pairs(part, seed=len(tasks)) for part in parts]
+        tasks[task] = datasets.folds_in_turn(pairs, photos)
+    height = {pair[:2]: 1 for fold in tasks["FF"] for pair in fold.test}
+    height |= {pair[:2]: 2 for fold in tasks["FP"] for pair in fold.test}
+    trained = []
+
+    def train(recipe, train, validation, run_dir, *, test, photos, verbose, cache_dir):
+        trained.append((len(train), len(validation), photos))
+        sets = {}
+        for name, pairs in (("validation", validation), ("test", test)):
+            scores = [(1 + same + rng.normal(0, 0.6)) * height[left, right] for left, right, same in pairs]
+            sets[name] = vars(pairs) | {"best": np.array(scores)}
+        sets = {name: {key: own.tolist() for key, own in columns.items()} for name, columns in sets.items()}
+        folder.write_scores(run_dir, sets)
+
+    monkeypatch.setattr(study, "train", train)
+    results = study.train_tasks(SMALL, tasks, tmp_path / "runs")
+    assert trained == [
+        (len(one.train) + len(other.train), len(one.validation) + len(other.validation), one.photos)
+        for one, other in zip(*tasks.values(), strict=True)
+    ]
+    for task, folds in tasks.items():
+        right = 0
+        for number, (fold, told) in enumerate(zip(folds, results[task].folds.folds, strict=True), 1):
+            held = folder.read_scores(tmp_path / f"runs/fold-{number}")
+            table = {
+                pair[:2]: pair[2]
+                for side in ("validation", "test")
+                for pair in zip(*(held[side][name] for name in ("left", "right", "best")), strict=True)
+            }
+            scores, own = (
+                np.array([table[pair[:2]] for pair in pairs]) for pairs in (fold.test, fold.validation)
+            )
+            threshold = evaluation.choose_threshold(own, fold.validation.same)
+            assert told["threshold"] == threshold
+            right += int(((scores >= threshold) == fold.test.same).sum())
+        assert results[task].accuracy == right / sum(len(fold.test) for fold in folds)
+    figures = json.loads((tmp_path / "runs/folds.json").read_text())
+    assert [figures[task]["accuracy"] for task in tasks] == [result.accuracy for result in results.values()]
+    page = (tmp_path / "runs/report.html").read_text()
+    assert all(
+        f"<h2>{task}</h2>" in page and f"{result.accuracy:.1%}" in page for task, result in results.items()
+    )
+    assert results["FP"].in_one_line("FP").startswith("Result, FP: accuracy ")
+    other = [replace(fold, photos={}) for fold in tasks["FP"]]
+    with pytest.raises(ValueError, match="must have the same people, .* with the same `photos`"):
+        study.train_tasks(SMALL, {"FF": tasks["FF"], "FP": other}, tmp_path / "runs")
+    with pytest.raises(ValueError, match="as many for each task. Received: .2, 3."):
+        study.train_tasks(SMALL, {"FF": tasks["FF"], "FP": tasks["FP"][:2]}, tmp_path / "runs")
 
 
 def test_each_fold_is_measured_at_its_own_threshold():

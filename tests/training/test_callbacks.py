@@ -54,6 +54,16 @@ def test_the_folder_holds_best_model_history_and_logs(tmp_path):
     assert not list(tmp_path.glob(".partial*"))
 
 
+def test_without_a_monitor_the_last_model_is_kept_and_nothing_stops_early(tmp_path):
+    model = some_model("sgd")
+    fit(model, tmp_path, 1, monitor=None, patience=1)
+    model.optimizer.learning_rate.assign(3.0)  # the loss gets worse from here on
+    fit(model, tmp_path, 3, monitor=None, patience=1)
+    assert training.completed_epochs(tmp_path) == 3
+    kept = tf.keras.models.load_model(tmp_path / "model.keras", compile=False).get_weights()
+    assert all(np.array_equal(*both) for both in zip(kept, model.get_weights(), strict=True))
+
+
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop", "sgd")]
 
 
