@@ -253,7 +253,10 @@ def main() -> None:
             name: {clock: 1e3 * np.concatenate([row[clock] for row in rows]) for clock in rows[0]}
             for name, rows in results.items()
         }
-        best = min(np.median(times[name]["processor"]) for name in TORCH)
+        best = {
+            kind: min(np.median(times[name]["processor"]) for name in TORCH if kind in name)
+            for kind in ("float32", "bfloat16")
+        }
         size, side = SIZES[network]
         table = PrettyTable(
             [
@@ -261,7 +264,7 @@ def main() -> None:
                 "ms a step",
                 "quartiles",
                 "by the clock",
-                "of PyTorch's best",
+                "of PyTorch's best in this precision",
             ],
             align="r",
         )
@@ -275,7 +278,7 @@ def main() -> None:
                     f"{median:,.0f}",
                     f"{low:,.0f} to {high:,.0f}",
                     f"{clock:,.0f}",
-                    f"{median / best:.2f}",
+                    f"{median / best['bfloat16' if 'bfloat16' in name else 'float32']:.2f}",
                 ]
             )
         print(table)

@@ -270,11 +270,11 @@ def make_pairs(
     left, right = ([pair[side] for pair in same] for side in (0, 1))
     apart = [[pair[side] for pair in different] for side in (0, 1)]
     return Pairs(
-        left=np.array([*left, *(photo for _, photo in apart[0])]),
-        right=np.array([*right, *(photo for _, photo in apart[1])]),
+        left=[*left, *(photo for _, photo in apart[0])],
+        right=[*right, *(photo for _, photo in apart[1])],
         same=np.repeat([1, 0], [len(same), len(different)]),
-        left_identities=np.array([*names, *(name for name, _ in apart[0])]),
-        right_identities=np.array([*names, *(name for name, _ in apart[1])]),
+        left_identities=[*names, *(name for name, _ in apart[0])],
+        right_identities=[*names, *(name for name, _ in apart[1])],
     )
 
 
@@ -289,7 +289,7 @@ def _different(
         before = len(found)
         order = rng.permutation(len(names)).tolist()
         for i, j in zip(order[::2], order[1::2], strict=False):
-            left, right = (str(rng.choice(people[names[k]])) for k in (i, j))
+            left, right = (own[int(rng.integers(len(own)))] for own in (people[names[i]], people[names[j]]))
             key = pair_key(left, right)
             if key not in taken and len(found) < wanted:
                 taken.add(key)

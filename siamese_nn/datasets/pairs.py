@@ -51,7 +51,10 @@ class Pairs:
 
     def __post_init__(self) -> None:
         for name in ("left", "right", "left_identities", "right_identities"):
-            values = [os.fspath(value) for value in getattr(self, name)]
+            column = getattr(self, name)
+            # Strings of NumPy's own, one for each element, would take three times the memory of Python's.
+            column = column.tolist() if isinstance(column, np.ndarray) else column
+            values = [os.fspath(value) for value in column]
             object.__setattr__(self, name, np.array(values, dtype=np.str_).reshape(len(values)))
         same = np.asarray(self.same)
         if same.ndim != 1:

@@ -52,14 +52,16 @@ def read_photo(path: str | os.PathLike) -> bytes:
             return stored.read()
         require_photo_file(path)
         with open(path, "rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            # `file.read(_MOST_BYTES)` would take so much memory for each photo, if only for a moment.
+            if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+                raise ImageError(
+                    f"{path}: more than the {_MOST_BYTES:,} bytes that are read. Make it smaller first"
+                )
+            return file.read()
     except OSError as error:
         raise ImageError(
             f"{path}: cannot be read ({error.strerror}). Make it readable or replace it"
         ) from error
-    if len(content) > _MOST_BYTES:
-        raise ImageError(f"{path}: more than the {_MOST_BYTES:,} bytes that are read. Make it smaller first")
-    return content
 
 
 def photo_version(path: str | os.PathLike) -> str | None:

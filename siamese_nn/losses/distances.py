@@ -48,7 +48,7 @@ def pairwise_distances(embeddings: tf.Tensor, distance_metric: DistanceMetric = 
         unit = tf.math.l2_normalize(embeddings, axis=1)
         return tf.maximum(1 - tf.matmul(unit, unit, transpose_b=True), 0)
     norms = tf.reduce_sum(tf.square(embeddings), axis=1)
-    squared = norms[:, None] + norms[None, :] - 2 * tf.matmul(embeddings, embeddings, transpose_b=True)
+    squared = norms[:, None] + norms[None, :] - tf.matmul(2 * embeddings, embeddings, transpose_b=True)
     # After rounding, the distance of an embedding to itself or to an equal one may be slightly above or below
     # zero. NaN stays NaN. With `~(squared <= 0)` it would not: TensorFlow's graph optimizer replaces that by
     # `squared > 0`.

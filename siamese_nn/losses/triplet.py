@@ -194,83 +194,92 @@ def triplet_hard_loss(
     labels = batch_labels(y_true, embeddings)
     same = labels[:, None] == labels[None, :]
     positive = same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool)
-    violation = _masked_max(distances, positive) - _masked_min(distances, ~same)
+    violation = _masked_max(distances, positive) + _masked_max(-distances, ~same)
     losses = tf.math.softplus(violation) if soft else tf.maximum(violation + margin, 0)
     return nan_where_unknown(losses, labels)
 
 
-def _masked_max(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns the row maxima where `mask` is true; a row's minimum if it never is."""
-    least = -_row_max(-values)
-    return _row_max((values - least[:, None]) * tf.cast(mask, values.dtype)) + least
-
-
-def _masked_min(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns the row minima where `mask` is true; a row's maximum if it never is."""
-    most = _row_max(values)
-    return -_row_max((most[:, None] - values) * tf.cast(mask, values.dtype)) + most
-
-
 @tf.custom_gradient
-def _row_max(values: tf.Tensor):
-    """Returns `tf.reduce_max` of each row. Equal maxima share its gradient.
+def _masked_max(values: tf.Tensor, mask: tf.Tensor):
+    """Returns the row maxima where `mask` is true; a row's minimum if it never is.
 
-    On a GPU, XLA may compute `values` once for the maximum, and again with another rounding to compare them
-    with it. Then none equals it, and TensorFlow's own gradient is 0 / 0. So the index of the maximum is used.
+    On a GPU, XLA may compute `gaps` once for the maximum, and again with another rounding to compare them
+    with it. Then none equals it, and none would have a gradient. So the index of the maximum is used, too.
     """
-    largest = tf.reduce_max(values, axis=1)
+    least = tf.reduce_min(values, axis=1)
+    gaps = (values - least[:, None]) * tf.cast(mask, values.dtype)
+    widest = tf.reduce_max(gaps, axis=1)
 
-    def gradient(upstream: tf.Tensor) -> tf.Tensor:
-        padded = tf.pad(values, [[0, 0], [0, 1]], constant_values=values.dtype.min)  # a batch may be empty
+    def gradient(upstream: tf.Tensor):
+        padded = tf.pad(gaps, [[0, 0], [0, 1]], constant_values=-1)  # a batch may be empty
         place = tf.one_hot(tf.argmax(padded, axis=1), tf.shape(values)[1], True, False, dtype=tf.bool)
-        chosen = tf.cast((values == largest[:, None]) | place, values.dtype)
-        return chosen / tf.reduce_sum(chosen, axis=1, keepdims=True) * upstream[:, None]
+        to_gaps = _shared(upstream, (gaps == widest[:, None]) | place, mask)
+        to_least = _shared(upstream - tf.reduce_sum(to_gaps, axis=1), values == least[:, None])
+        return to_gaps + to_least, None
 
-    return largest, gradient
+    return widest + least, gradient
+
+
+def _shared(upstream: tf.Tensor, equal: tf.Tensor, mask: tf.Tensor | bool = True) -> tf.Tensor:
+    """Shares each row's gradient among its `equal` numbers. The part of those that `mask` hides is lost."""
+    count = tf.reduce_sum(tf.cast(equal, upstream.dtype), axis=1)
+    return tf.where(equal & mask, tf.math.divide_no_nan(upstream, count)[:, None], 0)
 
 
 @tf.custom_gradient
 def _mine_semi_hard(distances: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor):
     """Returns the loss of each anchor's semi-hard triplets, whose mean is the mean over all triplets.
 
-    The photos are sorted by person, so that arithmetic finds the s-th next photo of the same person, in a
-    circle. Step s of a loop then handles one positive of every anchor with batch x batch numbers. The loss is
-    piecewise linear in the distances. So the loop also sums up its gradient, and no step is kept for a
-    backward pass. An anchor's loss depends only on its own row of the distances, so that one matrix holds all
-    gradients.
+    In the order by person, arithmetic finds the s-th next photo of the same person, in a circle. Step s of a
+    loop then handles one positive of every anchor with batch x batch numbers. The loss is piecewise linear in
+    the distances. So the loop also sums up its gradient, and no step is kept for a backward pass. An anchor's
+    loss depends only on its own row of the distances, so that one matrix holds all gradients.
     """
     order = tf.argsort(labels, stable=True)
-    labels = tf.gather(labels, order)
-    d = tf.gather(tf.gather(distances, order), order, axis=1)
     same = labels[:, None] == labels[None, :]
     size = tf.maximum(tf.reduce_sum(tf.cast(same, tf.int32), axis=1), 1)  # NaN does not equal itself
     start = tf.reduce_sum(tf.cast(labels[:, None] > labels[None, :], tf.int32), axis=1)
-    rows = tf.range(tf.shape(d)[0])
-    rank = rows - start
-    with tf.GradientTape() as farthest_tape:
-        farthest_tape.watch(d)
-        farthest = _masked_max(d, ~same)
+    rows = tf.range(tf.shape(distances)[0])
+    rank = tf.argsort(order) - start
+    with tf.GradientTape() as tape:
+        tape.watch(distances)
+        farthest = _masked_max(distances, ~same)
+    # An anchor's own person is not beyond any positive.
+    others = tf.where(~same, distances, distances.dtype.min)
+    most = tf.reduce_max(distances, axis=1)
+    gaps = most[:, None] - distances  # in memory before the loop: there XLA rounds none of them again
+    zeros = tf.zeros_like(most)
 
-    def add_positive(step, totals, to_d, to_farthest):
-        positive_index = start + (rank + step) % size
-        with tf.GradientTape() as tape:
-            tape.watch([d, farthest])
-            positive = tf.gather_nd(d, tf.stack([rows, positive_index], axis=1))
-            beyond = ~same & (d > positive[:, None])
-            negative = tf.where(tf.reduce_any(beyond, axis=1), _masked_min(d, beyond), farthest)
-            hinge = tf.maximum(margin + (positive - negative), 0)
-            losses = tf.where(step < size, hinge, tf.zeros_like(hinge))
-        d_gradient, farthest_gradient = tape.gradient(losses, [d, farthest])
-        return step + 1, totals + losses, to_d + d_gradient, to_farthest + farthest_gradient
+    def add_positive(step, totals, to_distances, to_most, to_farthest):
+        index = tf.stack([rows, tf.gather(order, start + (rank + step) % size)], axis=1)
+        positive = tf.gather_nd(distances, index)
+        beyond = others > positive[:, None]
+        found = tf.reduce_any(beyond, axis=1)
+        seen = gaps * tf.cast(beyond, gaps.dtype)
+        widest = tf.reduce_max(seen, axis=1)
+        hinge = margin + (positive - tf.where(found, most - widest, farthest))
+        slope = tf.cast((hinge >= 0) & (step < size), hinge.dtype)
+        to_nearest = tf.where(found, slope, 0)
+        to_gaps = _shared(to_nearest, seen == widest[:, None], beyond)
+        return (
+            step + 1,
+            totals + tf.where(step < size, tf.maximum(hinge, 0), zeros),
+            tf.tensor_scatter_nd_add(to_distances - to_gaps, index, slope),
+            to_most + tf.reduce_sum(to_gaps, axis=1) - to_nearest,
+            to_farthest + to_nearest - slope,
+        )
 
-    _, totals, to_d, to_farthest = tf.while_loop(
+    _, totals, to_distances, to_most, to_farthest = tf.while_loop(
         lambda step, *_: step < tf.reduce_max(size),
         add_positive,
-        (1, tf.zeros_like(farthest), tf.zeros_like(d), tf.zeros_like(farthest)),
+        (1, zeros, tf.zeros_like(distances), zeros, zeros),
     )
-    to_d += farthest_tape.gradient(farthest, d, output_gradients=to_farthest)
-    back = tf.argsort(order)
-    n_triplets = tf.cast(tf.reduce_sum(size - 1), d.dtype)
-    to_mean = tf.math.divide_no_nan(tf.cast(tf.size(rows), d.dtype), n_triplets)
-    gradient = to_mean * tf.gather(tf.gather(to_d, back), back, axis=1)
-    return to_mean * tf.gather(totals, back), lambda upstream: (upstream[:, None] * gradient, None, None)
+    to_distances += _shared(to_most, distances == most[:, None])
+    to_distances += tape.gradient(farthest, distances, to_farthest)
+    n_triplets = tf.cast(tf.reduce_sum(size - 1), distances.dtype)
+    to_mean = tf.math.divide_no_nan(tf.cast(tf.size(rows), distances.dtype), n_triplets)
+
+    def gradient(upstream: tf.Tensor):
+        return (to_mean * upstream)[:, None] * to_distances, None, None
+
+    return to_mean * totals, gradient

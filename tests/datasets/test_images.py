@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import time
+import tracemalloc
 import zlib
 from hashlib import sha256
 
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 
 from siamese_nn import datasets
 from siamese_nn.datasets import ImageError
+from siamese_nn.datasets.photo_files import read_photo
 
 
 @pytest.fixture
@@ -250,6 +252,21 @@ def test_photos_that_would_fill_the_memory_are_refused(tmp_path, side):
         datasets.load_image(tmp_path / "bomb.png")
     with pytest.raises(ImageError, match=f"the photo: .*{message}"):
         datasets.load_image(png_that_claims(side, side))
+
+
+@pytest.mark.once
+def test_a_files_size_is_known_before_it_is_read(tmp_path):
+    Image.new("L", (9, 9)).save(tmp_path / "small.png")
+    tracemalloc.start()
+    try:
+        read_photo(tmp_path / "small.png")
+        assert tracemalloc.get_traced_memory()[1] < 2**20  # not the limit's 256 MB
+    finally:
+        tracemalloc.stop()
+    with open(tmp_path / "large.jpg", "wb") as file:
+        file.truncate(256_000_001)  # a hole, which takes no room
+    with pytest.raises(ImageError, match=r"large\.jpg: more than the 256,000,000 bytes that are read"):
+        datasets.load_image(tmp_path / "large.jpg")
 
 
 def test_a_large_photo_is_used(tmp_path):

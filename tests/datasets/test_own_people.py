@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -108,3 +109,15 @@ def test_photos_of_other_endings_count_where_they_can_be_read(people):
         load_people(people)
     raw = load_people(people, endings=(".jpg", ".webp"))
     assert raw.test.identities() == own.test.identities() and raw.photos.keys() == own.photos.keys()
+
+
+@pytest.mark.once
+def test_pairs_are_made_in_little_more_memory_than_they_take():
+    people = {f"Person {i:04d}": [f"people/Person {i:04d}/{k}.jpg" for k in range(8)] for i in range(200)}
+    tracemalloc.start()
+    try:
+        pairs = make_pairs(people)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * sum(column.nbytes for column in vars(pairs).values())
