@@ -69,16 +69,15 @@ def built(recipe):
     return recipe.build_model(before, n_classes=PEOPLE)
 
 
-def compiled(model, variables: list):
-    """The step that `fit` takes, as a function that returns the loss and all variables."""
+def as_program(function, variables: list, *arguments) -> tuple[bytes, list[int]]:
+    """XLA's program of a function, packed, and the places of the variables that follow its arguments."""
     import tensorflow as tf
 
-    @tf.function(jit_compile=True)
-    def step(x, labels):
-        loss = model.train_step((x, labels))["loss"]
-        return loss, [variable.read_value() for variable in variables]
-
-    return step
+    compiled = tf.function(function, jit_compile=True)
+    program = compiled.experimental_get_compiler_ir(*arguments)(stage="hlo_serialized")
+    captured = compiled.get_concrete_function(*arguments).captured_inputs
+    places = {id(variable.handle): i for i, variable in enumerate(variables)}
+    return gzip.compress(program), [places[id(tensor)] for tensor in captured]
 
 
 def write(folder: Path) -> None:
@@ -115,18 +114,21 @@ def write(folder: Path) -> None:
                 for variable, value in zip(variables, first_variables(described), strict=True):
                     variable.assign(value)
 
-                step = compiled(model, variables)
-                program = step.experimental_get_compiler_ir(x, labels)(stage="hlo_serialized")
+                def step(x, labels, model=model, variables=variables):
+                    """The step that `fit` takes: to the loss and all variables."""
+                    loss = model.train_step((x, labels))["loss"]
+                    return loss, [variable.read_value() for variable in variables]
+
                 stem = f"{name}-{kind}-{n}"
-                (folder / f"{stem}.hlo.gz").write_bytes(gzip.compress(program))
-                captured = step.get_concrete_function(x, labels).captured_inputs
+                program, parameters = as_program(step, variables, x, labels)
+                (folder / f"{stem}.hlo.gz").write_bytes(program)
                 places = {id(variable.handle): i for i, variable in enumerate(variables)}
                 facts = {
                     "kind": recipe.kind,
                     "shape": shape,
                     "n": n,
                     "variables": described,
-                    "parameters": [places[id(tensor)] for tensor in captured],
+                    "parameters": parameters,
                     "weights": [places[id(v.value.handle)] for v in model.trainable_variables],
                     "gradients": [places[id(v.value.handle)] for v in model.optimizer._momentums],
                     "metrics": [places[id(v.value.handle)] for v in model.metrics_variables],
@@ -168,7 +170,7 @@ def without_copies(text: str) -> bytes:
 
 
 class Program:
-    """An XLA program on a device of jax: photos, labels and variables to the loss and the new variables."""
+    """An XLA program on a device of jax: from a list of its inputs there to a list of its results."""
 
     def __init__(self, path: Path, device):
         import jax
@@ -182,16 +184,22 @@ class Program:
         self.seconds = time.perf_counter() - started
         self.put = lambda array: jax.device_put(array, device)
 
-    def start(self, facts: dict, before: list[np.ndarray]) -> None:
+    def __call__(self, inputs: list) -> list:
+        shards = self._run.execute_sharded(inputs).disassemble_into_single_device_arrays()
+        return [shard[0] for shard in shards]
+
+
+class Steps:
+    """Training steps, one after another, on one batch."""
+
+    def __init__(self, program: Program, facts: dict, before: list[np.ndarray]):
         arrays = photos_and_labels(facts["kind"], facts["shape"], facts["n"])
-        self._data = [self.put(array) for array in arrays]
-        self._parameters = facts["parameters"]
-        self.variables = [self.put(array) for array in before]
+        self._program, self._parameters = program, facts["parameters"]
+        self._data = [program.put(array) for array in arrays]
+        self.variables = [program.put(array) for array in before]
 
     def step(self):
-        inputs = [*self._data, *(self.variables[i] for i in self._parameters)]
-        shards = self._run.execute_sharded(inputs).disassemble_into_single_device_arrays()
-        loss, *rest = [shard[0] for shard in shards]
+        loss, *rest = self._program([*self._data, *(self.variables[i] for i in self._parameters)])
         self.variables = rest[: len(self.variables)]
         return loss
 
@@ -206,18 +214,18 @@ def one(folder: Path, stem: str, device, times: int) -> dict:
     facts = json.loads((folder / f"{stem}.json").read_text())
     before = first_variables(facts["variables"])
     program = Program(folder / f"{stem}.hlo.gz", device)
-    program.start(facts, before)
+    steps = Steps(program, facts, before)
     result = {"compile s": program.seconds}
     if facts["losses"]:
         losses = []
         for i in range(STEPS):
             for place in facts["metrics"]:  # so that the loss is of this step alone
-                program.variables[place] = program.put(before[place])
-            losses.append(float(program.step()))
+                steps.variables[place] = program.put(before[place])
+            losses.append(float(steps.step()))
             if i == 0:
                 with np.load(folder / f"{stem}.npz") as file:
                     expected = [file[f"arr_{i}"] for i in range(len(before))]
-                new = [np.asarray(v).ravel()[::EVERY] for v in program.variables]
+                new = [np.asarray(v).ravel()[::EVERY] for v in steps.variables]
                 for word in ("gradients", "weights"):
                     result[word] = apart([new[i] for i in facts[word]], [expected[i] for i in facts[word]])
         ours = np.array(facts["losses"])
@@ -227,7 +235,7 @@ def one(folder: Path, stem: str, device, times: int) -> dict:
     for _ in range(4):
         started = time.perf_counter()
         for _ in range(times):
-            loss = program.step()
+            loss = steps.step()
         loss.block_until_ready()
         taken.append(1000 * (time.perf_counter() - started) / times)
     result["ms a step"] = float(np.median(taken[1:]))

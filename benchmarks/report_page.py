@@ -9,6 +9,7 @@ folder of the kept runs first.
 import argparse
 from pathlib import Path
 
+import report_optimizers
 from prettytable import TableStyle
 
 from siamese_nn.studies import reproduction
@@ -22,10 +23,15 @@ def main() -> None:
     arguments.add_argument("--runs", type=Path, default=Path("docs/report_runs"))
     arguments.add_argument("--page", type=Path, default=Path("docs/report_reproduction.md"))
     options = arguments.parse_args()
-    runs = reproduction.evidence(options.runs, seeds=SEEDS)
+    runs = reproduction.plan(reproduction.select(variant="as-run"), options.runs, seeds=SEEDS)
     shown = reproduction.agreement_table(reproduction.collect(runs))
     shown.set_style(TableStyle.MARKDOWN)
     reproduction.write_part(f"{shown}\n\n{reproduction.noise()}\n", options.page, "lfw-a-report-agreement")
+    trials = options.runs / "optimizers.csv"
+    shown = report_optimizers.table(trials)
+    shown.set_style(TableStyle.MARKDOWN)
+    words = report_optimizers.over_people(trials)
+    reproduction.write_part(f"{shown}\n\n{words}\n", options.page, "lfw-a-report-optimizers")
     for path in reproduction.draw(runs, options.page.parent / "report_figures"):
         print(path)
 

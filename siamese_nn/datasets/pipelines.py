@@ -125,7 +125,7 @@ def pair_batches(
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.range(len(pairs), dtype=tf.int64)
         if shuffle:
-            order = tf.argsort(tf.random.stateless_uniform([len(pairs)], [seed, epoch]), stable=True)
+            order = order_of_epoch(len(pairs), seed, epoch)
         batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=whole_batches)
         batches = batches.enumerate()
         return batches.map(as_written(lambda number, order: (epoch, order, number)))
@@ -137,6 +137,11 @@ def pair_batches(
         steps = steps_an_epoch(len(pairs), batch_size, whole_batches)
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def order_of_epoch(examples: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Returns the order in which an epoch takes its examples, int32 `(examples,)`."""
+    return tf.argsort(tf.random.stateless_uniform([examples], [seed, epoch]), stable=True)
 
 
 def steps_an_epoch(examples: int, batch_size: int, whole_batches: bool = False) -> int:

@@ -40,7 +40,6 @@ __all__ = [
     "describe",
     "draw",
     "effects",
-    "evidence",
     "markdown_around",
     "noise",
     "plan",
@@ -176,34 +175,6 @@ def plan(
             recipe = replace(printed, split=split, seed=seed, **changes)
             runs.append(ReportRun(name, recipe, Path(runs_dir) / folder))
     return runs
-
-
-def evidence(runs_dir: str | os.PathLike, *, seeds: Iterable[int] = (0,)) -> list[ReportRun]:
-    """Lists what there is to set beside the report's rows: the runs of the variant as-run.
-
-    A row of which none is finished has the run of the same setting with whole epochs, the last batch of
-    which is a smaller one, where that is finished; its row in `collect` has `whole_batches` in `changes`.
-
-    Args:
-        runs_dir: the folder that holds the runs' folders.
-        seeds: of the runs.
-
-    Example:
-        >>> runs = evidence("runs/report", seeds=[0, 1])
-        >>> len(runs), runs[0].name, runs[0].run_dir.name  # of a row of the report, a run for each seed
-        (60, '1.1-as-run', '1.1-as-run-report-0')
-    """
-    seeds = list(seeds)
-    runs = plan(select(variant="as-run"), runs_dir, seeds=seeds)
-    found = {run.name for run in runs if status(run.run_dir) == Status.FINISHED}
-    whole = {run.recipe: run for run in plan(select(variant="256"), runs_dir, seeds=seeds)}
-    chosen = []
-    for run in runs:
-        other = whole.get(replace(run.recipe, whole_batches=False))
-        if run.name not in found and other and status(other.run_dir) == Status.FINISHED:
-            run = replace(run, recipe=other.recipe, run_dir=other.run_dir)
-        chosen.append(run)
-    return chosen
 
 
 def run(

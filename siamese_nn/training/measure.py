@@ -107,7 +107,7 @@ def measure(
         if which == "best":
             best = model
             chosen = choice or choose(sets["validation"], scores[which]["validation"])
-        figures[which] = _figures(sets, scores[which], chosen if which == "best" else None)
+        figures[which] = figures_on(sets, scores[which], chosen if which == "best" else None)
         if recipe.kind == "pairs" and not recipe.finishes:
             figures[which] = _with_own_figures(figures[which], sets, scores[which], model, recipe, features)
     judged = "validation" if choice is None else "test"
@@ -124,7 +124,7 @@ def measure(
     raw_pixels = chosen.raw_pixels
     if raw_pixels is None:
         pixels = {name: raw_pixel_scores(pairs, decoded) for name, pairs in sets.items() if name != "train"}
-        raw_pixels = _figures(sets, pixels)
+        raw_pixels = figures_on(sets, pixels)
     results = Results(
         status=status,
         seed=recipe.seed,
@@ -175,7 +175,7 @@ def _best_epoch(values: list[float], monitor: str) -> int:
     return int(best(values)) + 1
 
 
-def _figures(
+def figures_on(
     sets: dict[str, Pairs], scores: dict[str, np.ndarray], choice: Choice | None = None
 ) -> dict[str, Figures]:
     """The figures by what was chosen; by `None` those of a baseline, at its own threshold, uncalibrated."""

@@ -96,7 +96,7 @@ def test_a_photo_that_is_missing_or_of_two_people_is_named(folder):
 
 
 @pytest.mark.filterwarnings("ignore::siamese_nn.datasets.IdentityLeakWarning")
-@pytest.mark.parametrize("name", ["1.1-256-report-0", "2.1-256-identities-1"])
+@pytest.mark.parametrize("name", ["1.1-as-run-report-0", "2.1-256-identities-1"])
 def test_the_runs_that_are_kept_are_of_the_real_photos(lfw_a_dir, name):
     """Or a sweep would take them for the runs of other data."""
     kept = Path(__file__).parents[2] / "docs" / "report_runs" / name / "recipe.json"
