@@ -94,10 +94,10 @@ def write(folder: Path) -> None:
             tf.config.experimental.enable_tensor_float_32_execution(kind != "exact")
             recipe = replace(NAMED[name], precision="float32" if kind == "exact" else kind)
             own = 64 if recipe.kind == "groups" else recipe.batch_size
-            shape = [*recipe.image_size, recipe.channels]
             for n in [own] if kind == "exact" else [own, LARGE]:
                 tf.keras.utils.set_random_seed(0)
                 model = built(recipe)
+                shape = list(model.inputs[0].shape[1:])  # of photos, or of their patches
                 model.jit_compile = False
                 if n == own:
                     without_drop_out(model)

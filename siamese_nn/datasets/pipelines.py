@@ -174,7 +174,7 @@ def finish_images(
     if augment is not None:
         own = tf.random.experimental.stateless_fold_in(tf.cast(tf.stack(stream), tf.int32), seed)
         images = augment(images, own)
-    return tf.ensure_shape(images, (None, *shape))
+    return tf.ensure_shape(images, (None, *getattr(augment, "shape", shape)))
 
 
 def epochs_from(initial_epoch: int | tf.Variable | None) -> tf.data.Dataset:

@@ -60,24 +60,28 @@ class Plda:
     def projection(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns a linear map after which the cosine ranks pairs nearly as `score` does.
 
-        A coordinate is the expected value of the person along a direction, in standard deviations of the
-        uncertainty that remains after one photo: the embedding's coordinate times `sqrt(between / (1 +
-        between))`. Directions in which people do not differ are left out. `score` also uses how far an
-        embedding is from the mean; the cosine cannot.
+        `score` is a product of two embeddings, less a penalty of each: half the sum of `(between *
+        coordinate)^2 / ((1 + between) * (1 + 2 * between))` along the directions. The map's coordinates are
+        the roots of these terms, so that half the squared length is the penalty. Unit length alone would take
+        away what the distance from the mean says. Therefore the last coordinate is the same for all
+        embeddings, and as large as the others together are on average: the longer an embedding, the lower its
+        cosines, much as by the penalty. Directions in which people do not differ are left out.
 
         Returns:
-            The bias `(k,)` and the matrix `(d, k)`, with k at most d, for the cosine of `embeddings @ matrix
-            + bias`. `[matrix, bias]` are the weights of a dense layer.
+            The bias `(k + 1,)` and the matrix `(d, k + 1)`, with k at most d, for the cosine of `embeddings @
+            matrix + bias`. `[matrix, bias]` are the weights of a dense layer.
 
         Example:
             >>> plda = Plda(mean=np.array([1.0, 0.0]), directions=np.eye(2), between=np.array([1.0, 0.0]))
-            >>> plda.projection()
-            (array([-0.70710678]), array([[0.70710678], [0.        ]]))
+            >>> bias, matrix = plda.projection()
+            >>> bias.round(2).tolist(), matrix.round(2).tolist()
+            ([-0.41, 0.58], [[0.41, 0.0], [0.0, 0.0]])
         """
         known = self.between > 0
         between = self.between[known]
-        matrix = self.directions[:, known] * np.sqrt(between / (1 + between))
-        return -self.mean @ matrix, matrix
+        matrix = self.directions[:, known] * between / np.sqrt((1 + between) * (1 + 2 * between))
+        length = np.sqrt((between**2 / (1 + 2 * between)).sum())  # on average, if the model holds
+        return np.append(-self.mean @ matrix, length), np.pad(matrix, ((0, 0), (0, 1)))
 
 
 def fit_plda(embeddings: np.ndarray, identities: Sequence | np.ndarray, *, shrinkage: float = 0.3) -> Plda:

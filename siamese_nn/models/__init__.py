@@ -2,9 +2,10 @@
 
 from .backbones import koch_cnn, report_cnn
 from .face import FACE_PATCHES, face_cnn, face_patches
-from .finishing import MirrorImage, mirror_averaged, projected
+from .finishing import MirrorImage, mirror_averaged, projected, side_by_side
 from .layers import Cosine, CosineClassifier, DistanceAccuracy, EuclideanDistance, L1Distance, UnitLength
 from .normalization import FusedBatchNormalization
+from .patches import PhotoPatches
 from .preprocessing import ImageNetPreprocessing, MeanFace, PhotoStandardization
 from .pretrained import pretrained
 from .resnext import GroupedConv2D
@@ -21,6 +22,7 @@ from .siamese import (
     l1_sigmoid,
     triplet_embedding,
 )
+from .textures import LocalBinaryPatterns, LocalPhaseQuantization, texture_histograms
 
 __all__ = [
     "FACE_PATCHES",
@@ -32,8 +34,11 @@ __all__ = [
     "GroupedConv2D",
     "ImageNetPreprocessing",
     "L1Distance",
+    "LocalBinaryPatterns",
+    "LocalPhaseQuantization",
     "MeanFace",
     "MirrorImage",
+    "PhotoPatches",
     "PhotoStandardization",
     "UnitLength",
     "classifier",
@@ -53,5 +58,7 @@ __all__ = [
     "pretrained",
     "projected",
     "report_cnn",
+    "side_by_side",
+    "texture_histograms",
     "triplet_embedding",
 ]

@@ -10,15 +10,15 @@ import tensorflow as tf
 
 from .layers import UnitLength
 from .normalization import FusedBatchNormalization
+from .patches import PhotoPatches, over_photos
 from .preprocessing import PhotoStandardization
 
 _SMALLEST = (8, 8)  # the strided convolution and two poolings leave one pixel of eight
 SMALLEST_OF_PATCHES = (48, 42)
 FACE_PATCHES = {
-    "head": (0, 192, 0, 168, 3),
     "face": (32, 160, 28, 140, 2),
     "eyes": (59, 107, 36, 132, 1),
-    "mouth": (103, 159, 49, 121, 1),
+    "mouth": (103, 159, 48, 120, 1),
 }
 """Each patch's first and last row and column of 192 x 168, and how many pixels are pooled into one."""
 
@@ -69,11 +69,12 @@ def face_patches(
     embedding_size: int = 128,
     drop_rate: float = 0.4,
 ) -> tf.keras.Model:
-    """A `face_cnn` for each of four patches of the photo, from the whole head to the mouth, side by side.
+    """A `face_cnn` for each of three patches of the photo, the face, the eyes and the mouth, side by side.
 
-    The head has a third of the resolution, the face half of it, eyes and mouth have all of it. For training,
-    give `classifier` as many `groups` as there are patches, so that each network has its own head. With a
-    common head, each network would leave to the others what it can learn.
+    The face has half of the resolution, eyes and mouth have all of it. For training, give `classifier` as
+    many `groups` as there are patches, so that each network has its own head. With a common head, each
+    network would leave to the others what it can learn. A recipe's training changes each patch on its own: it
+    begins at the patches, see `PhotoPatches`.
 
     Args:
         input_shape: height, width and channels of the images, at least 48 x 42 pixels. The recipe's is the
@@ -94,23 +95,23 @@ def face_patches(
 
     Example:
         >>> model = face_patches((48, 42, 1), embedding_size=32)
-        >>> model.output_shape  # four patches
-        (None, 128)
+        >>> model.output_shape  # three patches
+        (None, 96)
     """
     require_size(input_shape, SMALLEST_OF_PATCHES)
     _check(embedding_size, drop_rate)
-    height, width, _ = input_shape
-    image = tf.keras.Input(input_shape, name="image")
-    vectors = []
-    for name, (top, bottom, left, right, pool) in FACE_PATCHES.items():
-        rows = round(top / 192 * height), height - round(bottom / 192 * height)
-        columns = round(left / 168 * width), width - round(right / 168 * width)
-        patch = tf.keras.layers.Cropping2D((rows, columns), dtype="float32", name=name)(image)
-        patch = tf.keras.layers.AveragePooling2D(pool, dtype="float32")(patch)
-        vector = _features(patch, embedding_size, drop_rate)
-        vectors.append(UnitLength(dtype="float32")(vector))
-    vector = tf.keras.layers.Concatenate(dtype="float32", name="embedding")(vectors)
-    return tf.keras.Model(image, vector, name="face_patches")
+    down, across = input_shape[0] / 192, input_shape[1] / 168
+    places = [
+        (round(top * down), round(bottom * down), round(left * across), round(right * across), pool)
+        for top, bottom, left, right, pool in FACE_PATCHES.values()
+    ]
+    patches = PhotoPatches(input_shape, places, dtype="float32")
+    vectors = tf.keras.Input((sum(patches.sizes),), name="patches")
+    parts = [
+        UnitLength(dtype="float32")(_features(patch, embedding_size, drop_rate)) for patch in patches(vectors)
+    ]
+    embedding = tf.keras.layers.Concatenate(dtype="float32", name="embedding")(parts)
+    return over_photos(tf.keras.Model(vectors, embedding, name="face_patches"), patches)
 
 
 def require_size(input_shape: tuple[int, int, int], smallest: tuple[int, int] = _SMALLEST) -> None:

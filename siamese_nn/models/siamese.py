@@ -8,6 +8,7 @@ many pairs contain it.
 import tensorflow as tf
 
 from .layers import Cosine, CosineClassifier, EuclideanDistance, L1Distance, UnitLength
+from .patches import PhotoPatches, over_photos, patches_at_start
 
 FEATURES = ("convolutional", "linear")
 LINEAR_UNITS = 256
@@ -357,7 +358,7 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
 
     Args:
         model: one of this package's models, which may be loaded from a file. A classifier loses its head;
-            another model of one image is its own tower.
+            another model of one image is its own tower. One that was trained from patches takes photos.
 
     Returns:
         The tower.
@@ -371,9 +372,14 @@ def embedding_model(model: tf.keras.Model) -> tf.keras.Model:
         >>> tower.input_shape, tower.output_shape
         ((None, 64, 56, 1), (None, 128))
     """
-    if len(model.inputs) == 1 and all(layer.name != "tower" for layer in model.layers):
-        return model
-    return _part(model, "tower")
+    tower = _tower(model)
+    patches = patches_at_start(tower)
+    return tower if patches is None else over_photos(tower, patches)
+
+
+def begins_at(model: tf.keras.Model) -> PhotoPatches | None:
+    """Returns the patches that a Siamese model takes instead of photos, `None` where it takes photos."""
+    return patches_at_start(_tower(model))
 
 
 def comparison_model(model: tf.keras.Model) -> tf.keras.Model:
@@ -395,6 +401,12 @@ def comparison_model(model: tf.keras.Model) -> tf.keras.Model:
         [(None, 128), (None, 128)]
     """
     return _part(model, "comparison")
+
+
+def _tower(model: tf.keras.Model) -> tf.keras.Model:
+    if len(model.inputs) == 1 and all(layer.name != "tower" for layer in model.layers):
+        return model
+    return _part(model, "tower")
 
 
 def _part(model: tf.keras.Model, name: str) -> tf.keras.Model:

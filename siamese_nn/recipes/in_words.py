@@ -58,6 +58,7 @@ _PLAYS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "patience": lambda recipe: recipe["patience"] < recipe["epochs"],
     "mirror": lambda recipe: recipe["model"] in BY_COSINE,
     "back_end": lambda recipe: kind_of(recipe) != "pairs",
+    "textures": lambda recipe: recipe["back_end"] == "plda",
     "letters": lambda recipe: recipe["split"] == "identities",
 }
 
@@ -104,6 +105,8 @@ def _in_words(name: str, value: Any, recipe: Mapping[str, Any]) -> str:
     if name == "pretraining" and isinstance(value, Mapping):
         own = {part: words for part, words in in_words(value).items() if recipe.get(part) != value[part]}
         return ", ".join(f"{part} {words}" for part, words in own.items()) or "the same recipe"
+    if name == "textures":
+        return " and ".join(value) or "none"
     if isinstance(value, list | tuple):
         return " x ".join(map(str, value))
     if value is None or isinstance(value, bool):

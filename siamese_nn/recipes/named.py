@@ -117,7 +117,7 @@ _FACE = replace(
     _EMBEDDING,
     crop=(128, 112),
     image_size=(64, 56),
-    augmentation=Augmentation(),
+    augmentation=Augmentation(shift=2.5, cutout=0),
     learning_rate=2e-3,
     weight_decay=5e-3,
     schedule="cosine",
@@ -127,20 +127,24 @@ _FACE = replace(
     back_end="plda",
 )
 
+_PATCHES = replace(
+    _FACE,
+    backbone="face_patches",
+    crop=(192, 168),
+    image_size=(192, 168),
+    augmentation=Augmentation(margin=8, cutout=0),  # a patch is a photo with the rest covered
+)
+
 RECIPES = {
     "face": _FACE,
     "face-fast": replace(_FACE, epochs=10, patience=10),
-    "face-patches": replace(
-        _FACE,
-        backbone="face_patches",
-        crop=(192, 168),
-        image_size=(192, 168),
-        augmentation=Augmentation(margin=8, cutout=0),  # a patch is a photo with the rest covered
-    ),
+    "face-patches": _PATCHES,
+    "face-fusion": replace(_PATCHES, textures=("lbp", "lpq")),
     "face-pairs": replace(
         _FACE,
         model="cosine_sigmoid",
         back_end="cosine",
+        augmentation=Augmentation(),
         batch_size=32,
         learning_rate=1.5e-3,
         epochs=60,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from .. import losses, models
+from ..models.patches import from_patches
 from .backbones import BACKBONES
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def _triplets(recipe: "Recipe", backbone: tf.keras.Model, _: Any) -> tf.keras.Mo
 
 def _beside_old(recipe: "Recipe", old: tf.keras.Model, _: Any) -> tf.keras.Model:
     old = models.triplet_embedding(old, None)
-    return models.harmonic_embedding(old, _embedding(recipe, recipe.build_backbone()))
+    new = from_patches(recipe.build_backbone())
+    return models.harmonic_embedding(old, _embedding(recipe, new))
 
 
 def _classes(head: str) -> Build:

@@ -10,8 +10,10 @@ import tensorflow as tf
 from ..datasets import Augmentation, Pairs, split_by_letter, split_identities
 from ..datasets.photo_format import PhotoFormat
 from ..models.backbones import INITIALIZERS
+from ..models.patches import from_patches
 from ..models.pretrained import TRAINABLE
 from ..models.siamese import FEATURES, LINEAR_UNITS
+from ..models.textures import TEXTURE_SIZE, TEXTURES
 from .backbones import BACKBONES
 from .constraints import (
     PRECISIONS,
@@ -42,6 +44,12 @@ def _are_weights(value: object) -> bool:
 
 def _are_letters(value: object) -> bool:
     return isinstance(value, str) and value.isalpha()
+
+
+def _are_textures(value: object) -> bool:
+    if not isinstance(value, tuple) or any(part not in tuple(TEXTURES) for part in value):
+        return False
+    return len(set(value)) == len(value)
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,8 @@ class Recipe:
             decision networks.
         back_end: how finished embeddings are compared: by `"cosine"` as they are, or after `"plda"`, which is
             fitted to the training people (see `evaluation.fit_plda`). Only for models that learn from people.
+        textures: textures of the photo that join the network's embedding in the back-end, `"lbp"`, `"lpq"` or
+            both; see `models.texture_histograms`. Only with `"plda"` and grey images of 192 x 168 pixels.
         precision: precision of the computation: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"` (with
             loss scaling). Weights and scores are always float32. `fastest_precision` says what suits this
             machine.
@@ -168,6 +178,7 @@ class Recipe:
     monitor: str = one_of("val_loss", "val_eer", "val_auc", default="val_loss")
     mirror: bool = one_of(False, True, default=False)
     back_end: str = one_of("cosine", "plda", default="cosine")
+    textures: tuple[str, ...] = that(f"some of {tuple(TEXTURES)}, each once", _are_textures, default=())
     precision: str = one_of(*PRECISIONS, default="float32", shared=True)
     split: str = one_of(*SPLITS, default="identities", shared=True)
     letters: str = that('letters such as "ABCDE"', _are_letters, default="ABCDE", shared=True)
@@ -215,6 +226,13 @@ class Recipe:
         )
         self._require(
             "back_end", not pairs or self.back_end == "cosine", f'"cosine" {model}, which knows no people'
+        )
+        self._require(
+            "textures", not self.textures or self.back_end == "plda", "() where the back-end is 'cosine'"
+        )
+        suit = self.image_size == TEXTURE_SIZE and self.channels == 1
+        self._require(
+            "textures", not self.textures or suit, f"() unless the images are grey and {TEXTURE_SIZE}"
         )
         self._require("model", objective.in_groups or backbone.groups == 1, f"one with more heads {network}")
         self._require("weights", not (backbone.at_random and self.weights), f"None {at_random}")
@@ -302,6 +320,9 @@ class Recipe:
     ) -> tf.keras.Model:
         """Returns the model, new and compiled. Its weights depend on TensorFlow's global seed.
 
+        Over `face_patches` it takes the photos' patches, as vectors of `models.PhotoPatches`, so that each
+        patch may change on its own. Its `models.embedding_model` takes photos, as every other.
+
         Args:
             backbone: what to build it over; `None` makes the recipe's. Where the model is "harmonic" it is
                 the old network.
@@ -311,7 +332,7 @@ class Recipe:
         if backbone is None and not objective.keeps_old:
             backbone = self.build_backbone()
         with built_in(self.precision):
-            model = objective.build(self, backbone, n_classes)
+            model = objective.build(self, backbone and from_patches(backbone), n_classes)
         self.compile(model)
         return model
 

@@ -3,15 +3,17 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from ..datasets import DecodedPhotos, Pairs, photo_sizes
+from ..datasets import Augmentation, DecodedPhotos, Pairs, photo_sizes
 from ..datasets.people import identity_batches, photo_batches, plan_identity_batches
 from ..datasets.pipelines import pair_batches, steps_an_epoch
 from ..datasets.triplets import triplet_batches
+from ..models import PhotoPatches
 from ..recipes.recipe import Recipe
 from .devices import in_equal_shares
 from .validation import CurrentEpoch, ViolatingTriplets
@@ -102,6 +104,7 @@ def training_data(
     decoded: DecodedPhotos,
     initial_epoch: int,
     replicas: int = 1,
+    patches: PhotoPatches | None = None,
 ) -> tuple[dict[str, Any], list[tf.keras.callbacks.Callback]]:
     """Chooses the data of a training.
 
@@ -113,11 +116,13 @@ def training_data(
         decoded: the photos of all these; see `run_photos`.
         initial_epoch: the epoch to begin with.
         replicas: among how many devices each batch is divided; see `in_equal_shares`.
+        patches: the patches that the model takes instead of photos; see `models.siamese.begins_at`.
 
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
     """
-    options: dict[str, Any] = {"seed": recipe.seed, "augment": recipe.augmentation}
+    augment = recipe.augmentation if patches is None else _ChangedPatches(patches, recipe.augmentation)
+    options: dict[str, Any] = {"seed": recipe.seed, "augment": augment}
     if recipe.kind == "pairs":
         batches: dict[str, Any] = {"batch_size": recipe.batch_size, "whole_batches": recipe.whole_batches}
         _require_a_batch(recipe, train, val)
@@ -134,6 +139,7 @@ def training_data(
             **batches,
             seed=recipe.seed,
             shuffle=recipe.whole_batches,
+            augment=patches and _ChangedPatches(patches, None),
             initial_epoch=current.number if recipe.whole_batches else None,
         )
         return data, [current]
@@ -164,6 +170,30 @@ def training_data(
         options |= dict(zip(("identities_per_batch", "images_per_identity"), sizes, strict=True))
         data = identity_batches(images, names, **options, initial_epoch=initial_epoch)
     return {"x": in_equal_shares(data, replicas), "steps_per_epoch": steps}, []
+
+
+class _ChangedPatches:
+    """Cuts the patches out of photos, each with changes of its own, around its own middle."""
+
+    def __init__(self, patches: PhotoPatches, changes: Augmentation | None):
+        self.patches, self.changes = patches, changes
+        self.margin = 0 if changes is None else int(changes.margin)
+        self.shape = (sum(patches.sizes),)
+
+    def __call__(self, photos: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if self.changes is None:
+            return self.patches(photos)
+        height, width, _ = self.patches.image_shape
+        parts = []
+        for number, (top, bottom, left, right, _) in enumerate(self.patches.places):
+            # As much of the photo as there is on all sides: real pixels for what turns and shifts bring in.
+            around = min(top, height - bottom, left, width - right)
+            rows = slice(top - around, bottom + around + 2 * self.margin)
+            columns = slice(left - around, right + around + 2 * self.margin)
+            changes = replace(self.changes, margin=self.margin + around)
+            own = tf.random.experimental.stateless_fold_in(seed, number)
+            parts.append(changes(photos[:, rows, columns], own))
+        return self.patches.pooled(parts)
 
 
 def _steps(examples: int, replicas: int, batch_size: int, whole_batches: bool = False) -> int:

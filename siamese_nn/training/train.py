@@ -20,6 +20,7 @@ from ..datasets import DecodedPhotos, IdentityLeakError, ImageError, Pairs, requ
 from ..datasets.photo_folders import some
 from ..files import replacing
 from ..models.pretrained import freeze
+from ..models.siamese import begins_at
 from ..recipes.named import RECIPES
 from ..recipes.recipe import Recipe
 from ..runs.folder import (
@@ -466,7 +467,8 @@ def _fit(
     if recipe.schedule != "constant":
         callbacks.insert(0, tf.keras.callbacks.LearningRateScheduler(recipe.learning_rate_at))
     replicas = strategy.num_replicas_in_sync
-    data, after = training_data(recipe, train, val, photos, decoded, done, replicas)
+    patches = begins_at(model)
+    data, after = training_data(recipe, train, val, photos, decoded, done, replicas, patches)
     model.fit(
         **data,
         epochs=epochs,

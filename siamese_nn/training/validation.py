@@ -6,6 +6,7 @@ import tensorflow as tf
 from ..datasets import DecodedPhotos, Pairs, PhotoFormat, sample_violating_triplets
 from ..evaluation import compare, embed, verification_report
 from ..models import embedding_model
+from ..models.siamese import begins_at
 
 
 class VerificationCallback(tf.keras.callbacks.Callback):
@@ -68,7 +69,10 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         self.pairs, self.crop, self.batch_size, self.photos = pairs, crop, batch_size, photos
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        shape = embedding_model(self.model).input_shape
+        embedding = embedding_model(self.model)
+        # Made over photos, it is another each time, and would be traced anew in each epoch.
+        self.tower = embedding if begins_at(self.model) else self.model
+        shape = embedding.input_shape
         if len(shape) != 4 or None in shape[1:]:
             raise ValueError(
                 "The model must take images, (batch, height, width, channels) of a fixed "
@@ -82,7 +86,7 @@ class VerificationCallback(tf.keras.callbacks.Callback):
         self.images = photos.of(paths)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        embeddings = embed(self.model, self.images, batch_size=self.batch_size)
+        embeddings = embed(self.tower, self.images, batch_size=self.batch_size)
         scores = compare(self.model, *(embeddings[side] for side in self.where.T), batch_size=self.batch_size)
         figures = dict.fromkeys(("val_eer", "val_auc", "val_verification_accuracy"), float("nan"))
         if np.isfinite(scores).all():

@@ -28,6 +28,24 @@ def test_the_mirrored_photo_is_averaged_in_at_equal_weight(network):
     np.testing.assert_allclose(averaged.predict(photos()[:, :, ::-1], verbose=0), expected, atol=1e-6)
 
 
+def test_groups_are_averaged_each_on_its_own(network):
+    sides = [
+        network.predict(images, verbose=0).reshape(5, 3, 2) for images in (photos(), photos()[:, :, ::-1])
+    ]
+    whole = [unit(side.reshape(5, 6)).reshape(5, 3, 2) for side in sides]
+    expected = (whole[0] + whole[1]) / np.linalg.norm(whole[0] + whole[1], axis=2, keepdims=True)
+    found = models.mirror_averaged(network, groups=3).predict(photos(), verbose=0)
+    np.testing.assert_allclose(found, expected.reshape(5, 6) / np.sqrt(3), atol=1e-5)
+
+
+def test_several_models_of_an_image_stand_side_by_side(network):
+    both = models.side_by_side([network, models.mirror_averaged(network), models.mirror_averaged(network)])
+    one, mean, again = np.split(both.predict(photos(), verbose=0), 3, axis=1)
+    np.testing.assert_allclose(one, network.predict(photos(), verbose=0), atol=1e-6)
+    np.testing.assert_array_equal(mean, again)
+    assert not np.allclose(mean, one)
+
+
 def test_a_projection_is_of_unit_embeddings_and_gives_them(network):
     rng = np.random.default_rng(1)
     bias, matrix = rng.normal(size=3), rng.normal(size=(6, 3))

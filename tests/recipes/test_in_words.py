@@ -47,11 +47,13 @@ def test_what_plays_no_part_is_left_out():
     gone |= {"trainable", "features", "embedding_size", "identities_per_batch", "images_per_identity"}
     gone |= {"whole_batches", "patience", "drop_after"}
     assert set(vars(RECIPES["face"])) - set(shown) == gone
-    assert shown["augmentation"] == (
+    assert in_words.in_words(RECIPES["face-pairs"].as_dict())["augmentation"] == (
         "half of them mirrored, turned by up to 8 degrees, enlarged or shrunk by up to 8%, stretched by up "
         "to 5%, shifted by up to 4 pixels, lighter or darker by a gamma of up to 1.35, 50% of them partly "
         "covered by a rectangle, with 4 pixels around the crop to fill gaps"
     )
+    assert shown["textures"] == "none"
+    assert in_words.in_words(RECIPES["face-fusion"].as_dict())["textures"] == "lbp and lpq"
     assert {"filters", "units", "batch_size"} <= set(in_words.effective(RECIPES["l1_sigmoid"].as_dict()))
     assert "batch_size" not in in_words.effective(RECIPES["triplet_hard"].as_dict())
     assert "trainable" in in_words.effective(RECIPES["parkhi"].as_dict())

@@ -11,6 +11,14 @@ from siamese_nn.models.pretrained import networks
 from siamese_nn.recipes import precision as precisions
 from siamese_nn.training import Recipe
 
+_TEXTURES = {
+    "model": "cosface",
+    "back_end": "plda",
+    "monitor": "val_auc",
+    "image_size": (192, 168),
+    "margin": 0.2,
+}
+
 
 def test_json_gives_the_recipe_back():
     for recipe in (
@@ -160,6 +168,13 @@ def test_experiment_5_1_is_the_reports():
         {"mirror": True},
         {"mirror": True, "model": "decision_network"},
         {"back_end": "plda", "model": "cosine_sigmoid"},
+        {"textures": ("lbp",), "image_size": (192, 168)},  # without a back-end that joins them
+        {"textures": ("lbp",), **_TEXTURES | {"image_size": (96, 84)}},
+        {"textures": ("lbp",), **_TEXTURES, "channels": 3},
+        {"textures": ("lbp", "lbp"), **_TEXTURES},
+        {"textures": ("hog",), **_TEXTURES},
+        {"textures": (["lbp"],), **_TEXTURES},
+        {"textures": "lbp", **_TEXTURES},
         {"kernel_sizes": (10, 7, 4)},
         {"kernel_sizes": (10, 7, 4, 0)},
         {"kernel_sizes": (10, 7, 4, 4.0)},
@@ -278,7 +293,8 @@ def test_the_kept_runs_recipes_are_recipes():
     for path in kept:
         recipe = json.loads(path.read_text())["recipe"]
         # Fields that are newer than a run have their default, which is what was done then.
-        assert json.loads(json.dumps(Recipe(**recipe).as_dict())) == Recipe().as_dict() | recipe
+        read, expected = Recipe(**recipe).as_dict(), Recipe().as_dict() | recipe
+        assert json.loads(json.dumps(read)) == json.loads(json.dumps(expected))
 
 
 def test_a_cosine_schedule_warms_up_and_comes_down_to_nearly_nothing():
@@ -357,4 +373,7 @@ def test_the_fastest_precision_goes_by_the_hardware(flags, capability, precision
 def test_a_classifier_over_patches_has_a_head_for_each():
     recipe = replace(training.RECIPES["face-patches"], image_size=(48, 42))
     model = recipe.build_model(n_classes=5)
-    assert model.output_shape == (None, 4, 5) and models.embedding_model(model).output_shape == (None, 512)
+    patches = len(models.FACE_PATCHES)
+    assert model.output_shape == (None, patches, 5)
+    embedding = models.embedding_model(model)
+    assert (embedding.input_shape, embedding.output_shape) == ((None, 48, 42, 1), (None, patches * 128))

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from siamese_nn import datasets, training
+from siamese_nn import datasets, models, training
 from siamese_nn.training import Recipe
-from siamese_nn.training.data import common_photo_size, run_photos, training_data
+from siamese_nn.training.data import _ChangedPatches, common_photo_size, run_photos, training_data
 
 
 @pytest.fixture
@@ -110,3 +110,23 @@ def test_cut_off_with_whole_batches_it_ends_like_an_unbroken_run(toy_pairs, tmp_
     training.train(recipe, train, val, tmp_path / "broken", verbose=0)
     whole, parts = (training.read_history(tmp_path / name) for name in ("unbroken", "broken"))
     assert [whole[name] == parts[name] for name in ("loss", "val_loss", "val_accuracy")] == [True] * 3
+
+
+def test_each_patch_changes_on_its_own_and_brings_in_real_pixels():
+    places = [(0, 24, 0, 24, 2), (4, 12, 6, 14, 1), (12, 20, 2, 22, 1)]
+    patches = models.PhotoPatches((24, 24, 1), places)
+    # Brighter column by column, so that a patch says how far it was shifted.
+    photos = tf.constant(np.tile(np.linspace(0, 1, 32, dtype=np.float32)[:, None], (2, 32, 1, 1)))
+    none = dict.fromkeys(("rotation", "zoom", "aspect", "gamma", "cutout"), 0)
+    shifted = _ChangedPatches(patches, datasets.Augmentation(flip=False, shift=4, margin=4, **none))
+    before = _ChangedPatches(patches, None)(photos[:, 4:-4, 4:-4], tf.constant([0, 1]))
+    found = shifted(photos, tf.constant([0, 1]))
+    assert found.shape[1:] == shifted.shape
+    for photo, old in zip(found, before, strict=True):
+        moved = [
+            np.asarray(a - b) * 31 for a, b in zip(patches(photo[None]), patches(old[None]), strict=True)
+        ]
+        assert all(np.ptp(pixels) < 1e-3 and abs(pixels.mean()) <= 4 for pixels in moved)
+        assert len({round(float(pixels.mean()), 2) for pixels in moved}) == len(places)
+    assert np.array_equal(found, shifted(photos, tf.constant([0, 1])))
+    assert not np.array_equal(found, shifted(photos, tf.constant([0, 2])))

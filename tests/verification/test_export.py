@@ -113,7 +113,7 @@ RECIPES = {  # each of the ways of comparing, of finishing and of reading a phot
 
 
 def one_convolution(image, embedding_size, drop_rate):
-    """A network of `face_patches`, with each of its layers once: to trace four whole ones takes long."""
+    """A network of `face_patches`, with each of its layers once: to trace three whole ones takes long."""
     features = face.PhotoStandardization(dtype="float32")(image)
     features = tf.keras.layers.MaxPooling2D()(face._convolution(features, 8, size=5, strides=2))
     features = tf.keras.layers.Dropout(drop_rate)(tf.keras.layers.Flatten()(features))

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from siamese_nn import datasets, evaluation, models, training
+from siamese_nn.datasets import DecodedPhotos
+from siamese_nn.training.finish import finish
+
+pytestmark = pytest.mark.once
+
+
+def unit(vectors):
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def parts_of(pool: tuple[int, int]) -> tf.keras.Model:
+    """A model of 192 x 168 images without weights, which stands for a network or a texture."""
+    image = tf.keras.Input((192, 168, 1))
+    mean = tf.keras.layers.AveragePooling2D(pool)(image)
+    return tf.keras.Model(image, tf.keras.layers.Flatten()(mean))
+
+
+def test_each_source_of_the_fusion_has_a_back_end_of_its_own(toy_pairs, monkeypatch):
+    networks, texture = parts_of((64, 84)), parts_of((48, 42))  # six numbers, in three groups, and 16
+    monkeypatch.setattr(models, "texture_histograms", lambda kind: texture)
+    recipe = training.RECIPES["face-fusion"]
+    photos = {}
+    for path, name in zip(toy_pairs.left, toy_pairs.left_identities, strict=True):
+        photos.setdefault(name, set()).add(path)
+    photos = {name: sorted(own) for name, own in photos.items() if len(own) > 1}
+    paths = [path for own in photos.values() for path in own]
+    finished = finish(networks, recipe, photos, DecodedPhotos(paths, recipe.photo_format))
+
+    # The reference: each source alone, the components by another decomposition.
+    images = datasets.load_images(paths, image_size=(192, 168), crop=(192, 168), channels=1)
+    people = [name for name, own in photos.items() for _ in own]
+    averaged = evaluation.embed(models.mirror_averaged(networks, 3), images)
+    raw = unit(evaluation.embed(texture, images).astype(float))
+    left, sizes, _ = np.linalg.svd(raw - raw.mean(axis=0), full_matrices=False)
+    components = unit(left * sizes / (left * sizes).std(axis=0, ddof=1) ** 0.25)
+    sources = []
+    for vectors in (*np.split(averaged, 3, axis=1), components, components):  # as if of two textures
+        bias, matrix = evaluation.fit_plda(vectors, people).projection()
+        sources.append(vectors @ matrix + bias)
+    expected = unit(np.hstack(sources))
+    found = evaluation.embed(finished, images)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=5e-3)
