@@ -45,6 +45,16 @@ def photos(data: Path | None) -> tuple[datasets.Pairs, datasets.Pairs]:
     )
 
 
+def at_most_six(val: datasets.Pairs, folder: Path):
+    """At most 6 photos in `folder` of each validation person: paths, and the person of each by number."""
+    import numpy as np
+
+    own = datasets.photos_by_identity(folder)
+    names = sorted(val.identities())
+    paths = [path for name in names for path in own[name][:6]]
+    return paths, np.repeat(np.arange(len(names)), [len(own[name][:6]) for name in names])
+
+
 def all_eer(model, val: datasets.Pairs, folder: Path, crop: tuple[int, int] | None) -> tuple[float, int]:
     """The equal error rate over all pairs of at most 6 photos of each validation person, and their number.
 
@@ -55,10 +65,7 @@ def all_eer(model, val: datasets.Pairs, folder: Path, crop: tuple[int, int] | No
 
     from siamese_nn import models
 
-    own = datasets.photos_by_identity(folder)
-    names = sorted(val.identities())
-    paths = [path for name in names for path in own[name][:6]]
-    people = np.repeat(np.arange(len(names)), [len(own[name][:6]) for name in names])
+    paths, people = at_most_six(val, folder)
     height, width, channels = models.embedding_model(model).input_shape[1:]
     photos = datasets.load_images(paths, image_size=(height, width), crop=crop, channels=channels)
     left, right = np.triu_indices(len(paths), 1)

@@ -157,8 +157,15 @@ def exports(runs, tmp_path_factory):
 
 @needs_keras_3
 @pytest.mark.slow
-@pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("name", "format"),  # patches in the two formats that phones and pages read: what differs is one layer
+    [
+        (name, format)
+        for name in RECIPES
+        for format in FORMATS
+        if name != "patches" or format in ("onnx", "litert")
+    ],
+)
 def test_an_export_answers_as_the_run(runs, exports, name, format, toy_pairs):
     exported, run = exports(name, format), Verifier.load(runs(name))
     folder, check = exported.folder, exported.check
