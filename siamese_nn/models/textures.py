@@ -42,7 +42,7 @@ class LocalBinaryPatterns(tf.keras.layers.Layer):
         those of scikit-image's `local_binary_pattern(image, 8, 1, "nri_uniform")`.
 
     Example:
-        >>> LocalBinaryPatterns()(tf.zeros((1, 16, 16, 1))).numpy().argmax()  # all neighbours as bright
+        >>> int(LocalBinaryPatterns()(tf.zeros((1, 16, 16, 1))).numpy().argmax())  # all neighbours as bright
         57
     """
 
