@@ -114,7 +114,8 @@ def _with_people(fold: OwnPeople, people: Mapping[str, Sequence[str]], number: i
         if spelling(name) in held_out:
             left_out += 1
             continue
-        photos.setdefault(names.setdefault(spelling(name), name), []).extend(own)
+        there = photos.setdefault(names.setdefault(spelling(name), name), [])
+        there.extend(path for path in own if path not in there)  # none counts twice
         added += 1
     new = len(photos) - before
     logger.info(

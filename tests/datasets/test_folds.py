@@ -174,3 +174,9 @@ def test_a_protocols_folds_in_turn():
         folds_in_turn(folds, {name: own for name, own in photos.items() if name != "b0"})
     with pytest.raises(ValueError, match="at least 3"):
         folds_in_turn(folds[:2])
+
+
+def test_a_data_set_that_is_added_to_itself_adds_no_photo(toy_dir):
+    own = load_people(toy_dir / "lfw2")
+    (joined,) = add_people([own], photos_by_identity(toy_dir / "lfw2"))
+    assert joined.photos == {name: list(photos) for name, photos in own.photos.items()}
