@@ -214,9 +214,9 @@ def test_options_of_lfw_a_are_refused(toy_dir, asked, options, capsys):
     assert "are for LFW-a" in capsys.readouterr().err and not asked
 
 
-def test_align_is_for_own_people(asked, capsys):
+def test_align_is_for_photos(asked, capsys):
     assert cli.main(["train", "--align"]) == 1
-    assert "`--align` is for a folder with a folder of photos for each person" in capsys.readouterr().err
+    assert "`--align` is for photos; the drawn faces are in place" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--align"]])

@@ -1,6 +1,7 @@
 """The commands that bring photos and pairs in order."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from .. import datasets
@@ -30,7 +31,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "align", help="find the face in each photo of a folder, and write aligned copies"
     )
     command.add_argument(
-        "source", type=Path, help="a folder with a folder of photos for each person, or with photos"
+        "source",
+        type=Path,
+        help="a folder with a folder of photos for each person, or with photos, or an organised LFW-a",
     )
     command.add_argument(
         "output", type=Path, help="the folder to make; the same command goes on after it was cut off"
@@ -124,7 +127,11 @@ def aligned(source: Path, face: str) -> Path:
 
 def align_folder(source: Path, output: Path, face: str) -> None:
     """Aligns a folder's photos, and prints which were not, and why."""
-    rows = datasets.align_folder(source, output, face=face)
+    organized = (source / "lfw_a.json").is_file()
+    if organized and face != "middle":
+        raise ValueError("LFW-a's photos show the person in their middle. Received: --face largest")
+    align = datasets.align_lfw_a if organized else partial(datasets.align_folder, face=face)
+    rows = align(source, output)
     for row in rows:
         if row["reason"]:
             print(f"{row['photo']}: {row['result']}: {row['reason']}")
@@ -132,7 +139,10 @@ def align_folder(source: Path, output: Path, face: str) -> None:
     aligned = sum(row["result"] == "aligned" for row in photos)
     if not aligned:
         raise ValueError(f"{output}: of {len(photos)} photos none could be aligned; photos.csv says why")
-    print(f"{output}: {aligned} of {len(photos)} photos are aligned; photos.csv says what became of each")
+    rest = "the others stay as they were, and " if organized else ""
+    print(
+        f"{output}: {aligned} of {len(photos)} photos are aligned; {rest}photos.csv says what became of each"
+    )
 
 
 def _check(options: argparse.Namespace) -> None:

@@ -12,7 +12,14 @@ from .folds import folds_in_turn, people_folds
 from .frames import known_frame
 from .further_people import add_people, all_people
 from .images import ImageError, load_image, load_images, photo_sizes
-from .lfw_a import check_lfw_a, lfw_a_photos, load_lfw_a, load_lfw_a_folds, organize_lfw_a
+from .lfw_a import (
+    align_lfw_a,
+    check_lfw_a,
+    lfw_a_photos,
+    load_lfw_a,
+    load_lfw_a_folds,
+    organize_lfw_a,
+)
 from .own_people import OwnPeople, load_people, make_pairs
 from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table
@@ -46,6 +53,7 @@ __all__ = [
     "PhotoFormat",
     "add_people",
     "align_folder",
+    "align_lfw_a",
     "all_people",
     "cfp_is_aligned",
     "cfp_photos",

@@ -1,4 +1,4 @@
-"""Sorts LFW-a's downloaded archive or folder into `train/`, `test/` and `unused/`, whole or not at all."""
+"""Sorts LFW-a's archive or folder into `train/`, `test/` and `unused/`, whole or not at all; aligns it."""
 
 import hashlib
 import json
@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ..files import locked, read_json, write_text
+from .. import faces
+from ..files import locked, read_json, replacing, write_text
+from .aligned_folder import NO_FACE, UNREADABLE, align_folder
 from .folds import folds_in_turn
 from .own_people import OwnPeople
 from .pair_files import (
@@ -22,7 +24,8 @@ from .pair_files import (
     read_pairs,
 )
 from .pairs import Pairs
-from .photo_folders import photos_by_identity
+from .photo_files import ImageError
+from .photo_folders import FRAME, photos_by_identity
 from .photo_sources import listed, read_photos, require_folder, require_same_source, source_kind
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
@@ -186,6 +189,54 @@ def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike)
     return folds_in_turn(read_folds_of(_folders(Path(data_dir)), Path(pairs_file)), photos)
 
 
+def align_lfw_a(
+    source: str | os.PathLike, output_dir: str | os.PathLike, *, finder: faces.Finder | None = None
+) -> list[dict[str, str]]:
+    """Aligns a folder that `organize_lfw_a` made into another one of the same form, photo by photo.
+
+    LFW-a has been aligned as a whole, without landmarks. This finds each photo's five points and puts them
+    where LFW-a has them on average. A photo in which no face is found stays as LFW-a has it. So all pairs
+    stay; the result can be used wherever the source can. After an interruption, the same call goes on.
+
+    Args:
+        source: the `output_dir` of `organize_lfw_a`.
+        output_dir: the folder to make or to continue.
+        finder: see `faces.find`.
+
+    Returns:
+        A line for each photo, as `align_folder` returns them.
+
+    Raises:
+        FileNotFoundError: if `source` is not organised, or only half.
+        ImageError: if a photo can't be read.
+        ImportError, ValueError, AlignedFolderInUse: as `align_folder` does.
+
+    Example:
+        >>> def finder(pixels):  # yours; without one, the extra `faces` brings MTCNN
+        ...     return [faces.Face((60, 60, 190, 200), 0.9, faces.LFW_A.points)]
+        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
+        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
+        >>> len(align_lfw_a("lfw-a", "lfw-a-aligned", finder=finder))
+        256
+        >>> load_lfw_a("lfw-a-aligned")
+        (Pairs(60 same, 60 different, 52 people), Pairs(12 same, 12 different, 12 people))
+    """
+    source, output_dir = Path(source), Path(output_dir)
+    _require_organized(source)
+    places = set(_places(source))
+    rows = [row for row in align_folder(source, output_dir, finder=finder) if row["photo"] in places]
+    for row in rows:
+        if row["result"] == UNREADABLE:
+            raise ImageError(f"{source / row['photo']}: {row['reason']}. Organise LFW-a anew")
+    stay = [row["photo"] for row in rows if row["result"] == NO_FACE]
+    for group in _GROUPS:
+        (output_dir / group).mkdir(exist_ok=True)
+    for name in (*stay, *_PAIR_FILES.values(), _PROOF):  # the proof last: its places are all there now
+        with replacing(output_dir / name) as partial:
+            shutil.copyfile(source / name, partial)
+    return rows
+
+
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
     """Checks that a local copy is the real LFW-a, byte for byte.
 
@@ -347,6 +398,11 @@ def _require_organized(data_dir: Path) -> None:
             "LFW-a's archive or folder as SOURCE"
         )
     if not (data_dir / _PROOF).is_file():
+        if (data_dir / FRAME).is_file():
+            raise FileNotFoundError(
+                f"{data_dir} holds aligned photos, and it has no {_PROOF}. If they are LFW-a's, go on "
+                f"with `siamese-nn align SOURCE {data_dir}`, where SOURCE is what `organize` made"
+            )
         half = "only half organised" if (data_dir / _STAGING).exists() else "not organised"
         raise FileNotFoundError(
             f"{data_dir} is {half}: it has no {_PROOF}. Run `siamese-nn organize SOURCE {data_dir}` with "

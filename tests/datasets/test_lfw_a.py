@@ -14,10 +14,13 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from siamese_nn.datasets import lfw_a, photo_sources
-from siamese_nn.datasets.lfw_a import check_lfw_a, load_lfw_a, organize_lfw_a
+from siamese_nn import faces
+from siamese_nn.datasets import ImageError, known_frame, lfw_a, photo_sources
+from siamese_nn.datasets.lfw_a import align_lfw_a, check_lfw_a, load_lfw_a, organize_lfw_a
 
 pytestmark = pytest.mark.once
 
@@ -504,3 +507,34 @@ def test_real_lfw_a(tmp_path):
     assert organize_lfw_a(real / "lfw2.zip", tmp_path, **pair_files) == counts
     assert check_lfw_a(tmp_path) == {"photos": 13233, "people": 5749, **counts}
     assert [len(pairs) for pairs in load_lfw_a(tmp_path)] == [2200, 1000]
+
+
+def test_it_is_aligned_as_a_whole(tmp_path, toy_dir):
+    """Each photo with a face is moved, the others stay, and pairs and people are those of the source."""
+    pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
+    source, output = tmp_path / "lfw-a", tmp_path / "aligned"
+    organize_lfw_a(toy_dir / "lfw2", source, **pair_files)
+    hidden = sorted((source / "train").iterdir())[1]
+    Image.new("L", (250, 250), 5).save(hidden)
+
+    def finder(pixels):
+        moved = np.array(faces.LFW_A.points) + 20 + (len(pixels) - 250) / 2  # within a margin
+        return [] if pixels.max() < 50 else [faces.Face((60, 60, 190, 200), 0.9, moved)]
+
+    rows = align_lfw_a(source, output, finder=finder)
+    left, right = (load_lfw_a(folder) for folder in (source, output))
+    assert [str(pairs) for pairs in left] == [str(pairs) for pairs in right] and len(rows) == 256
+    assert [row["photo"] for row in rows if row["result"] == "no face"] == [f"train/{hidden.name}"]
+    assert (output / "train" / hidden.name).read_bytes() == hidden.read_bytes()
+    other = left[1].left[0]
+    before, after = (np.asarray(Image.open(path).convert("L"), float) for path in (other, right[1].left[0]))
+    assert np.abs(after[:-20, :-20] - before[20:, 20:]).mean() < 3 < np.abs(after - before).mean()
+    assert known_frame(map(str, right[0].left)) == faces.LFW_A
+    assert align_lfw_a(source, output, finder=lambda pixels: pytest.fail("it is aligned")) == rows
+    (output / "lfw_a.json").unlink()  # as a call leaves it that was killed
+    with pytest.raises(FileNotFoundError, match="siamese-nn align SOURCE"):
+        load_lfw_a(output)
+    other = Path(left[0].left[0])
+    other.write_bytes(JPEG)
+    with pytest.raises(ImageError, match=rf"{other.name}: .*Organise LFW-a anew"):
+        align_lfw_a(source, output, finder=finder)
