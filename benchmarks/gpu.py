@@ -37,6 +37,8 @@ def photos_and_labels(kind: str, shape: list[int], n: int) -> list[np.ndarray]:
     photos = [generator.random((n, *shape), np.float32) for _ in range(sides)]
     if kind == "groups":
         return [*photos, np.repeat(np.arange(n // 4), 4).astype(np.int32)]
+    if kind == "teacher":
+        return [*photos, generator.normal(size=(n, 128)).astype(np.float32)]  # as wide as `face_cnn`
     return [*photos, generator.integers(0, 2 if kind == "pairs" else PEOPLE, n).astype(np.int32)]
 
 

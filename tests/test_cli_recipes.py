@@ -51,6 +51,8 @@ def test_a_recipe_is_written_changed_and_trained(trained, tmp_path, capsys, monk
 def test_epochs_are_of_both_stages_and_a_setting_is_of_one(trained):
     recipe, _ = trained("--recipe", "parkhi", "--epochs", "4", "--set", "pretraining.epochs=2")
     assert (recipe.epochs, recipe.pretraining.epochs) == (4, 2)
+    recipe, _ = trained("--recipe", "face-distilled", "--epochs", "4")
+    assert (recipe.epochs, recipe.teacher.epochs) == (4, 30)
 
 
 @pytest.mark.parametrize(

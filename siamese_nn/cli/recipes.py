@@ -12,6 +12,7 @@ _LEARNS_FROM = {
     "groups": "batches of people",
     "triplets": "chosen triplets",
     "classes": "photos and names",
+    "teacher": "photos and a teacher",
 }
 _NOTE = """\
 Accuracy: on the 1,000 test pairs of LFW-a's View 1, of held-out people. Others chose epoch and threshold.

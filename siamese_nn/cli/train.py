@@ -87,7 +87,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "Data/list_name.txt",
     )
     command.add_argument(
-        "--epochs", type=int, help="at most so many epochs, in each stage (default: the recipe's)"
+        "--epochs",
+        type=int,
+        help="at most so many epochs, in each stage (default: the recipe's); a teacher keeps its own",
     )
     command.add_argument(
         "--precision",

@@ -172,8 +172,12 @@ def photo_batches(
     seed: int,
     augment: Augment | None = None,
     initial_epoch: int | None = None,
+    targets: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """Batches of photos that may be decoded already; see `photo_dataset`."""
+    """Batches of photos that may be decoded already; see `photo_dataset`.
+
+    With `targets`, a row for each photo, these come in place of the people.
+    """
     labels = number_people(photos, identities)
     if not len(labels):
         raise ValueError("`paths` must hold at least one photo. Received none")
@@ -190,7 +194,7 @@ def photo_batches(
             order = order[_rank_within(labels[order]) < most_per_identity]
         return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
-    return _labelled(photos, labels, plan, seed, augment, initial_epoch)
+    return _labelled(photos, labels if targets is None else targets, plan, seed, augment, initial_epoch)
 
 
 def plan_identity_batches(

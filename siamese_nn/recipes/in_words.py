@@ -12,10 +12,14 @@ KINDS = {
     "groups": {"triplet_semi_hard", "triplet_hard", "circle", "multi_similarity", "harmonic"},
     "triplets": {"triplet"},
     "classes": {"softmax", "cosface", "arcface", "sphereface"},
+    "teacher": {"distilled"},
 }
 """The values of `model`, by what they learn from."""
 
-WITHOUT_MARGIN = {"l1_sigmoid", "cosine_sigmoid", "decision_network", "decision_network_2", "softmax"}
+WITHOUT_MARGIN = {
+    *("l1_sigmoid", "cosine_sigmoid", "decision_network", "decision_network_2"),
+    *("softmax", "distilled"),
+}
 WITH_SCALE = {"cosface", "arcface", "sphereface"}
 BY_COSINE = {model for models in KINDS.values() for model in models} - {
     *("l1_sigmoid", "euclidean_contrastive", "euclidean_contrastive_whole"),
@@ -50,11 +54,12 @@ _PLAYS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         _is_pretrained(recipe) or (recipe["pretraining"] is not None and recipe["model"] != "harmonic")
     ),
     "features": lambda recipe: recipe["model"].startswith("decision_network"),
-    "embedding_size": _of("groups", "triplets"),
-    "batch_size": _of("pairs", "triplets", "classes"),
+    "embedding_size": _of("groups", "triplets", "teacher"),
+    "teacher": _of("teacher"),
+    "batch_size": _of("pairs", "triplets", "classes", "teacher"),
     "whole_batches": _of("pairs"),
     **dict.fromkeys(("identities_per_batch", "images_per_identity"), _of("groups")),
-    "most_per_identity": _of("classes"),
+    "most_per_identity": _of("classes", "teacher"),
     "patience": lambda recipe: recipe["patience"] < recipe["epochs"],
     "mirror": lambda recipe: recipe["model"] in BY_COSINE,
     "back_end": lambda recipe: kind_of(recipe) != "pairs",
@@ -102,7 +107,7 @@ def in_words(recipe: Mapping[str, Any]) -> dict[str, str]:
 def _in_words(name: str, value: Any, recipe: Mapping[str, Any]) -> str:
     if name == "augmentation" and isinstance(value, Mapping):
         return augmentation_in_words(value)
-    if name == "pretraining" and isinstance(value, Mapping):
+    if name in ("pretraining", "teacher") and isinstance(value, Mapping):
         own = {part: words for part, words in in_words(value).items() if recipe.get(part) != value[part]}
         return ", ".join(f"{part} {words}" for part, words in own.items()) or "the same recipe"
     if name == "textures":

@@ -135,11 +135,14 @@ _PATCHES = replace(
     augmentation=Augmentation(margin=8, cutout=0),  # a patch is a photo with the rest covered
 )
 
+_FUSION = replace(_PATCHES, textures=("lbp", "lpq"))
+
 RECIPES = {
     "face": _FACE,
     "face-fast": replace(_FACE, epochs=10, patience=10),
     "face-patches": _PATCHES,
-    "face-fusion": replace(_PATCHES, textures=("lbp", "lpq")),
+    "face-fusion": _FUSION,
+    "face-distilled": replace(_FACE, model="distilled", teacher=_FUSION),
     "face-pairs": replace(
         _FACE,
         model="cosine_sigmoid",

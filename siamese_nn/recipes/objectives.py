@@ -23,7 +23,8 @@ class Objective:
     """A way of learning.
 
     Args:
-        learns_from: `"pairs"`, `"groups"` of photos of a person, `"triplets"` or `"classes"`.
+        learns_from: `"pairs"`, `"groups"` of photos of a person, `"triplets"`, `"classes"`, or the
+            embeddings of a `"teacher"`.
         build: makes the model from the recipe, a backbone and, for classes, the number of people.
         loss: makes the loss. What it refuses is refused when a recipe is made.
         metrics: makes the metrics.
@@ -152,6 +153,8 @@ OBJECTIVES = {
     "harmonic": _embeddings(
         "groups", _beside_old, lambda recipe: losses.HarmonicTripletLoss(recipe.margin), keeps_old=True
     ),
+    # From the embeddings of the recipe's teacher.
+    "distilled": _embeddings("teacher", _embedding, lambda recipe: tf.keras.losses.CosineSimilarity()),
     # From telling people apart.
     "softmax": Objective(
         "classes",

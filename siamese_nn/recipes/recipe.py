@@ -64,7 +64,7 @@ class Recipe:
             from pairs, such as `"l1_sigmoid"`; or it learns an embedding from batches of people, such as
             `"triplet_semi_hard"`, from chosen triplets, `"triplet"`, or by telling people apart, such as
             `"cosface"`. `"harmonic"` trains a new network beside the frozen one of `pretraining`, so that
-            their embeddings can be compared.
+            their embeddings can be compared. `"distilled"` learns the embedding of `teacher`, photo by photo.
         margin: margin of the loss, which is 1 in the report's contrastive loss. Some losses have none.
         scale: factor of the cosines in CosFace, ArcFace and SphereFace.
         backbone: a row of `recipes/backbones.py`, such as `"report_cnn"`, or the name of a network of
@@ -75,10 +75,14 @@ class Recipe:
         trainable: which part of such a network, or of that of `pretraining`, is trained: `"all"`,
             `"upper_half"` or `"none"`.
         features: argument of the decision networks, see `models.decision_network`.
-        embedding_size: argument of the models that learn from triplets, see `models.triplet_embedding`.
+        embedding_size: argument of the models that learn from triplets or a teacher, see
+            `models.triplet_embedding`.
         mean_face: whether the model subtracts the mean face of the training photos.
         pretraining: recipe of a training that comes first. This one goes on with its embedding. Backbone,
             images, split and seed are always those of this recipe.
+        teacher: recipe of another training that comes first, for `"distilled"` alone: this one learns what
+            its finished embedding, compared by cosine, says of each training photo; see
+            `training.teacher.targets`. Precision, split, letters and seed are always those of this recipe.
         image_size: height and width of the images, in pixels.
         crop: height and width of the middle part of the photos to use, in pixels; `None` uses all.
         channels: 1 for grey, 3 for RGB.
@@ -90,7 +94,8 @@ class Recipe:
             and for the validation loss; scores are always of all pairs.
         identities_per_batch, images_per_identity: people in a batch in which triplets are found, and photos
             of each, see `datasets.identity_dataset`.
-        most_per_identity: at most so many photos of one person in an epoch of a classifier; `None` takes all.
+        most_per_identity: at most so many photos of one person in an epoch of a classifier or of what has a
+            teacher; `None` takes all.
         optimizer: `"adam"`, `"rmsprop"` or `"sgd"`, with Keras's settings.
         learning_rate: learning rate of the optimizer.
         weight_decay: the part of each weight that a step takes away at a learning rate of 1, beside the
@@ -156,6 +161,7 @@ class Recipe:
     embedding_size: int | None = at_least(1, default=128, below=_WIDEST, or_none=True)
     mean_face: bool = one_of(False, True, default=False, shared=True)
     pretraining: "Recipe | None" = None
+    teacher: "Recipe | None" = None
     image_size: tuple[int, int] = whole_numbers(
         "(height, width), whole numbers", default=(125, 125), parts=2, shared=True
     )
@@ -186,7 +192,8 @@ class Recipe:
 
     def __post_init__(self):
         check_fields(self)
-        for name, kind in (("augmentation", Augmentation), ("pretraining", Recipe)):
+        kinds = {"augmentation": Augmentation, "pretraining": Recipe, "teacher": Recipe}
+        for name, kind in kinds.items():
             value = getattr(self, name)
             if isinstance(value, dict):  # from JSON
                 try:
@@ -197,14 +204,15 @@ class Recipe:
                 raise ValueError(f"`{name}` must be a `{kind.__name__}`, or None. Received: {name}={value!r}")
             object.__setattr__(self, name, value)
         self._require_sense()
-        if self.pretraining is not None:
-            shared = {name: getattr(self, name) for name, its in CONSTRAINTS.items() if its.shared}
-            try:
-                object.__setattr__(self, "pretraining", replace(self.pretraining, **shared))
-            except ValueError as error:
-                raise ValueError(f"`pretraining`, with the backbone and images of this: {error}") from error
-            if OBJECTIVES[self.model].keeps_old:
-                self._require_width(self.pretraining._width())
+        for name, fields in SHARED.items():
+            if (before := getattr(self, name)) is not None:
+                try:
+                    before = replace(before, **{field: getattr(self, field) for field in fields})
+                except ValueError as error:
+                    raise ValueError(f"`{name}`, with what it takes over from this: {error}") from error
+                object.__setattr__(self, name, before)
+        if OBJECTIVES[self.model].keeps_old:
+            self._require_width(self.pretraining._width())
 
     def _require_sense(self) -> None:
         """Checks the fields with one another; what the loss and the backbone refuse is refused here, too."""
@@ -219,6 +227,12 @@ class Recipe:
         self._require("drop_after", self.drop_rate or not self.drop_after, "None where `drop_rate` is None")
         self._require("pretraining", self.pretraining or not old, f"a recipe {model}, for the old network")
         self._require("mean_face", not (old and self.mean_face), f"False {model}")
+        if objective.learns_from == "teacher":
+            by_cosine = self.teacher is not None and OBJECTIVES[self.teacher.model].by_cosine
+            self._require("teacher", by_cosine, f"a recipe that compares by cosine, {model}")
+            self._require("pretraining", self.pretraining is None, f"None {model}: the `teacher` comes first")
+        else:
+            self._require("teacher", self.teacher is None, f"None {model}, which has none")
         self._require(
             "mirror",
             objective.by_cosine or not self.mirror,
@@ -260,7 +274,7 @@ class Recipe:
 
     def _width(self) -> int | None:
         """The embedding's size; `None` for that of the backbone."""
-        if self.kind in ("groups", "triplets") and self.embedding_size is not None:
+        if self.kind in ("groups", "triplets", "teacher") and self.embedding_size is not None:
             return self.embedding_size
         if self.model.startswith("decision_network") and self.features == "linear":
             return LINEAR_UNITS
@@ -279,6 +293,11 @@ class Recipe:
     def kind(self) -> str:
         """From what the model learns; see `Objective`."""
         return OBJECTIVES[self.model].learns_from
+
+    @property
+    def before(self) -> "Recipe | None":
+        """What is trained before this recipe: its `pretraining` or its `teacher`."""
+        return self.pretraining or self.teacher
 
     @property
     def finishes(self) -> bool:
@@ -346,3 +365,9 @@ class Recipe:
 
 CONSTRAINTS: dict[str, Constraint] = constraints(Recipe)
 """What each field of a recipe may hold; of a field that has few values, all of them (`choices`)."""
+
+SHARED = {
+    "pretraining": [name for name, constraint in CONSTRAINTS.items() if constraint.shared],
+    "teacher": ["precision", "split", "letters", "seed"],
+}
+"""The fields that a recipe of a training that comes first takes over."""

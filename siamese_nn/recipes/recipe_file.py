@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets import Augmentation
-from .recipe import CONSTRAINTS, Recipe
+from .recipe import CONSTRAINTS, SHARED, Recipe
 
 _NONE = "none"  # TOML has no null
-_SHARED = [name for name, constraint in CONSTRAINTS.items() if constraint.shared]
 _FIELDS = [own.name for own in fields(Recipe)]
 _TABLES = {
     "augmentation": [own.name for own in fields(Augmentation)],
-    "pretraining": [name for name in _FIELDS if name not in _SHARED],
+    **{before: [name for name in _FIELDS if name not in shared] for before, shared in SHARED.items()},
 }
 
 
@@ -26,8 +25,9 @@ def read_recipe(path: str | os.PathLike) -> Recipe:
     r"""Reads a recipe from a TOML file, such as `siamese-nn recipes face > my.toml` writes.
 
     A field that the file does not name has the default of `Recipe`; `"none"` stands for `None`. Changes to
-    photos are a table, `[augmentation]`, and so is the recipe of a pretraining, `[pretraining]`. That takes
-    over backbone, images, split and seed, so those stand in the main recipe alone.
+    photos are a table, `[augmentation]`, and so is the recipe of a pretraining, `[pretraining]`, or of a
+    teacher, `[teacher]`. A pretraining takes over backbone, images, split and seed, and a teacher precision,
+    split and seed, so those stand in the main recipe alone.
 
     Args:
         path: the file, in UTF-8.
@@ -103,11 +103,13 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def _checked(values: dict[str, Any], names: list[str], shared: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a file, as `Recipe` takes them; `shared` are those that a pretraining takes over."""
+    """The fields of a file, as `Recipe` takes them; `shared` are those that it takes over from another."""
     for name in values:
         _require_known(name, names)
     values = shared | {key: None if _stands_for_none(key, value) else value for key, value in values.items()}
-    taken = {"pretraining": {name: values[name] for name in _SHARED if name in values}}
+    taken = {
+        before: {name: values[name] for name in fields if name in values} for before, fields in SHARED.items()
+    }
     for name in _TABLES:
         if isinstance(values.get(name), dict):
             values[name] = _checked(values[name], _TABLES[name], taken.get(name, {}))
@@ -117,8 +119,8 @@ def _checked(values: dict[str, Any], names: list[str], shared: dict[str, Any]) -
 def _require_known(name: str, names: list[str]) -> None:
     if name in names:
         return
-    if name in _SHARED:
-        raise ValueError(f"`{name}` is for the main recipe, whose pretraining takes it over. Set it there")
+    if name in SHARED["pretraining"]:  # a teacher's are among them
+        raise ValueError(f"`{name}` is for the main recipe, from which this takes it over. Set it there")
     nearest = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]}?" if nearest else f"It has {', '.join(names)}"
     raise ValueError(f"A recipe has no field `{name}`. {hint}")

@@ -31,7 +31,8 @@ HELD_OUT = "held_out_scores.npy"  # of a verifier
 FOLD, FOLDS_MODEL = "fold-{}", "model"  # in a folder of folds: the runs by number, and the model to use
 CURVES = {quantity: f"{quantity}.png" for quantity in ("accuracy", "loss", "auc")}
 PAIRS = "pairs.png"
-PRETRAINING = "pretraining"  # the folder of the run of what came before this one
+PRETRAINING, TEACHER = "pretraining", "teacher"  # the folder of the run of what came before this one
+TARGETS = "targets.npz"  # what its teacher says of its photos, while it is trained
 LOCK = ".lock"
 
 MISSING, CHANGED = "is missing", "has changed"  # what can be wrong with a file that the results came with

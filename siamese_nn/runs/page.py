@@ -209,6 +209,8 @@ def _quantity_notes(recipe: Mapping[str, Any]) -> dict[str, str]:
         notes["accuracy"] = ": the share of training photos whose person is named rightly"
     elif kind == "pairs":
         notes["accuracy"] = ", at the threshold that the model is made for"
+    elif kind == "teacher":
+        notes["loss"] = ": the cosine to what the teacher says of a photo, negative, so that -1 is the best"
     return notes
 
 

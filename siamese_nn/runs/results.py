@@ -120,9 +120,9 @@ class Results:
     `results.json` holds these fields as plain JSON, and `training.train` returns them as a dictionary:
     `results["figures"]["best"]["test"]["accuracy"]` is the accuracy of the best epoch on the test pairs. The
     sets of pairs are `"train"`, `"validation"` and, if it was given, `"test"`. `figures` and `raw_pixels`
-    hold the fields of `Figures`: those of `evaluation.VerificationReport`, and three more. `pretraining` has
-    `epochs`, `best_epoch` and `seconds`; `photos` has `photos`, `people` and `sha256`; `leak` has the fields
-    of `Leak`, and `chosen_by` those of `ChosenBy`.
+    hold the fields of `Figures`: those of `evaluation.VerificationReport`, and three more. `pretraining` and
+    `teacher` have `epochs`, `best_epoch` and `seconds`; `photos` has `photos`, `people` and `sha256`; `leak`
+    has the fields of `Leak`, and `chosen_by` those of `ChosenBy`.
 
     Args:
         status: `Status.FINISHED` or `Status.INTERRUPTED`.
@@ -134,6 +134,7 @@ class Results:
         monitor: the logged quantity that decides which epoch is the best.
         seconds: time of all epochs together.
         pretraining: the training that came before; `None` if there was none.
+        teacher: likewise, of what it has learnt from.
         people: number of people in each set of pairs.
         photos: the photos it learnt from, if it learns from people and not from pairs.
         figures: figures by model and by set of pairs. The models are `"best"` (epoch) and, unless the run was
@@ -164,6 +165,7 @@ class Results:
     monitor: str = "val_loss"
     seconds: float
     pretraining: Pretraining | None = None
+    teacher: Pretraining | None = None
     people: dict[str, int]
     photos: Learnt | None = None
     figures: dict[str, dict[str, Figures]]
@@ -206,10 +208,10 @@ class Results:
             raise ValueError(
                 f"`document` must be what `results.json` holds. Received one that is not whole: {found}"
             )
-        nested = {"pretraining": Pretraining, "photos": Learnt, "leak": Leak, "chosen_by": ChosenBy}
+        nested = {"pretraining": Pretraining, "teacher": Pretraining, "photos": Learnt, "leak": Leak}
         parts: dict[str, Any] = {
             name: None if document.get(name) is None else _made(kind, document[name])
-            for name, kind in nested.items()
+            for name, kind in (nested | {"chosen_by": ChosenBy}).items()
         }
         models = {
             model: {name: _figures(each) for name, each in sets.items()}
@@ -230,7 +232,7 @@ _LEFT_OUT = {
     *COSTS,
     *(f"{name}_interval" for name in COSTS),
     *("val_auc_touched", "val_auc_others"),
-    *("chosen_by", "files", "sha256"),
+    *("teacher", "chosen_by", "files", "sha256"),
 }
 
 
@@ -293,9 +295,11 @@ _RESULTS: dict[str, Fits] = {
     "seconds": is_number,
     **dict.fromkeys(("figures", "raw_pixels"), is_table),
 }
+_BEFORE = _is_optional_table({"epochs": is_count, "best_epoch": is_count, "seconds": is_number})
 _OPTIONAL: dict[str, Fits] = {
     "monitor": is_text,
-    "pretraining": _is_optional_table({"epochs": is_count, "best_epoch": is_count, "seconds": is_number}),
+    "pretraining": _BEFORE,
+    "teacher": _BEFORE,
     "people": table_of(is_count),
     "photos": _is_optional_table({"photos": is_count, "people": is_count}, {"sha256": or_none(is_text)}),
     "leak": _is_optional_table(

@@ -134,6 +134,8 @@ def describe(results: Mapping[str, Any]) -> str:
         losses = " Losses include the penalties on weights."
     if before := found.pretraining:
         first = f", after {before.epochs} epochs of pretraining in {before.seconds / 60:.1f} minutes"
+    if teacher := found.teacher:
+        first = f", after {teacher.epochs} epochs of its teacher in {teacher.seconds / 60:.1f} minutes"
     interrupted = "" if found.status == Status.FINISHED else "; INTERRUPTED, not finished"
     people = ", ".join(f"{count} in {name}" for name, count in found.people.items())
     chosen = (

@@ -181,7 +181,7 @@ class RunState(tf.keras.callbacks.Callback):
         self.checkpoint.best = progress["checkpoint"]["best"]
         self.checkpoint.sha256 = progress["checkpoint"]["sha256"]
         path = self.run_dir / STATE
-        arrays = _read_arrays(path)
+        arrays = read_arrays(path)
         names = [f"variable_{i}" for i in range(len(arrays) - 1)]
         held = [arrays[name] for name in names if name in arrays]
         variables = self._variables()
@@ -239,7 +239,7 @@ def read_progress(run_dir: str | os.PathLike) -> dict[str, Any]:
     path = Path(run_dir) / STATE
     if not path.exists():
         return {"history": [], "early_stopping": {}, "checkpoint": {}, "stopped": False}
-    text = _read_arrays(path).get("progress")
+    text = read_arrays(path).get("progress")
     try:
         progress = json.loads(str(text))
     except (ValueError, RecursionError) as error:
@@ -280,7 +280,7 @@ def _is_progress(progress: Any) -> bool:
         return False
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Reads an `.npz` file in which nothing may be packed, cut off, longer than it says, or an object."""
     try:
         with ZipFile(path) as archive:

@@ -72,10 +72,10 @@ def read_choice(first: str | os.PathLike, recipe: Recipe, claim: Mapping[str, An
             itself, or has lost or changed a file; or the recipe can't be trained so.
     """
     first = Path(first)
-    if recipe.split == "report" or recipe.pretraining is not None:
+    if recipe.split == "report" or recipe.before is not None:
         raise ValueError(
-            "`chosen_by` is for recipes without `pretraining`, in the split by identities. Received: "
-            f"split={recipe.split!r}, {'no' if recipe.pretraining is None else 'a'} pretraining"
+            "`chosen_by` is for recipes without `pretraining` or `teacher`, in the split by identities. "
+            f"Received: split={recipe.split!r}, {'none' if recipe.before is None else 'one'} of these"
         )
     if not (first / RESULTS).is_file():
         raise FileNotFoundError(

@@ -36,7 +36,7 @@ def run_photos(
     Args:
         recipe: the recipe.
         sets: the pairs by name.
-        photos: the photos that people are learnt from, by it or in its pretraining.
+        photos: the photos that people are learnt from, by it or in what comes before it.
         cache_dir: see `datasets.load_images`.
     """
     # In an order that does not depend on the split, so that runs with other splits find them in the cache.
@@ -50,8 +50,8 @@ def run_photos(
 
 
 def alike(recipe: Recipe) -> list[Recipe]:
-    """Returns a recipe and the pretrainings below it that want the photos decoded as it does."""
-    before = recipe.pretraining
+    """Returns a recipe and those trained before it, as long as they want the photos decoded as it does."""
+    before = recipe.before
     return [recipe] + (alike(before) if before and before.photo_format == recipe.photo_format else [])
 
 
@@ -105,6 +105,7 @@ def training_data(
     initial_epoch: int,
     replicas: int = 1,
     patches: PhotoPatches | None = None,
+    targets: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], list[tf.keras.callbacks.Callback]]:
     """Chooses the data of a training.
 
@@ -117,6 +118,7 @@ def training_data(
         initial_epoch: the epoch to begin with.
         replicas: among how many devices each batch is divided; see `in_equal_shares`.
         patches: the patches that the model takes instead of photos; see `models.siamese.begins_at`.
+        targets: what a teacher says of each photo, a row for each, in the order of `photos`.
 
     Returns:
         The arguments of `fit` that have to do with data, and callbacks that these need, to come last.
@@ -158,11 +160,11 @@ def training_data(
         steps = _steps(len(sampler.triplets), replicas, recipe.batch_size)
         triplets = in_equal_shares(triplets, replicas)
         return {"x": triplets.apply(tf.data.experimental.assert_cardinality(steps))}, [sampler]
-    if recipe.kind == "classes":
+    if recipe.kind in ("classes", "teacher"):
         most = recipe.most_per_identity or len(images)
         steps = _steps(sum(min(len(own), most) for own in photos.values()), replicas, recipe.batch_size)
         options |= {"batch_size": recipe.batch_size, "most_per_identity": recipe.most_per_identity}
-        data = in_equal_shares(photo_batches(images, names, **options, initial_epoch=initial_epoch), replicas)
+        data = photo_batches(images, names, **options, initial_epoch=initial_epoch, targets=targets)
     else:
         sizes = (recipe.identities_per_batch, recipe.images_per_identity)
         labels = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])

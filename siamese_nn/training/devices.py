@@ -55,10 +55,10 @@ def strategy_for(recipe: Recipe, strategy: tf.distribute.Strategy | None) -> tf.
                 "extra `addons`, which brings Keras 2. Received: strategy over "
                 f"{strategy.num_replicas_in_sync} devices"
             )
-        if recipe.pretraining is not None:
+        if recipe.before is not None:
             raise ValueError(
-                "`strategy` must be of one machine where a recipe has a `pretraining`. Received: a "
-                "`MultiWorkerMirroredStrategy`"
+                "`strategy` must be of one machine where a recipe has a `pretraining` or a `teacher`. "
+                "Received: a `MultiWorkerMirroredStrategy`"
             )
     if fault := _indivisible(recipe, strategy.num_replicas_in_sync):
         raise ValueError(
@@ -141,14 +141,14 @@ def _sum(strategy: tf.distribute.Strategy, number: int) -> int:
 
 
 def _indivisible(recipe: Recipe | None, devices: int) -> str | None:
-    """Says why the batches of a recipe or its pretraining can't be divided, if they can't."""
+    """Says why the batches of a recipe or of what comes before it can't be divided, if they can't."""
     while recipe is not None:
         people = recipe.identities_per_batch
         if recipe.kind == "groups" and people < devices:
             return f"`identities_per_batch` must be at least the number of devices. Received: {people}"
         if recipe.kind != "groups" and recipe.batch_size % devices:
             return f"`batch_size` must be a multiple of the number of devices. Received: {recipe.batch_size}"
-        recipe = recipe.pretraining
+        recipe = recipe.before
     return None
 
 

@@ -35,6 +35,7 @@ from ..runs.folder import (
     LAST,
     MODEL,
     PRETRAINING,
+    TEACHER,
     read_claim,
     read_history,
     read_results,
@@ -113,11 +114,13 @@ def measure(
     judged = "validation" if choice is None else "test"
     if has_collapsed(scores["best"][judged]):
         logger.warning("%s: %s", run_dir, COLLAPSED.format(judged))
-    pretraining, trained_on = None, sets["train"].identities().union(photos)
-    if recipe.pretraining is not None:
-        before = Results.from_json(read_results(run_dir / PRETRAINING))
-        pretraining = Pretraining(before.epochs, before.best_epoch, before.seconds)
-        trained_on.update(read_verifier_settings(run_dir / PRETRAINING)["people"]["trained_on"])
+    before: dict[str, Any] = {}
+    trained_on = sets["train"].identities().union(photos)
+    for name in (PRETRAINING, TEACHER):
+        if getattr(recipe, name) is not None:
+            first = Results.from_json(read_results(run_dir / name))
+            before[name] = Pretraining(first.epochs, first.best_epoch, first.seconds)
+            trained_on.update(read_verifier_settings(run_dir / name)["people"]["trained_on"])
     leaked = None
     if recipe.split == "report" and "last" in scores:
         leaked = leak(sets["train"], sets["validation"], scores["last"]["validation"])
@@ -134,7 +137,7 @@ def measure(
         best_epoch=best_epoch,
         monitor=recipe.monitor,
         seconds=sum(history["seconds"]),
-        pretraining=pretraining,
+        **before,
         people={name: len(pairs.identities()) for name, pairs in sets.items()},
         photos=Learnt(**claim["photos"]) if "photos" in claim else None,
         figures=figures,

@@ -34,6 +34,8 @@ from ..runs.folder import (
     PRETRAINING,
     RESULTS,
     STATE,
+    TARGETS,
+    TEACHER,
     TRAINED,
     VERIFIER,
     changed_files,
@@ -56,6 +58,7 @@ from .claim import alone_in, claim_of, require_own_folder
 from .data import alike, common_photo_size, run_photos, training_data
 from .devices import describe_devices, is_chief, own_folder, strategy_for
 from .measure import measure
+from .teacher import targets
 from .validation import VerificationCallback
 
 logger = logging.getLogger(__name__)
@@ -88,10 +91,10 @@ def train(
     TensorFlow's deterministic operations for the whole process.
 
     Training, validation and measuring share the photos: each is decoded once and lies in memory once. There
-    are three exceptions. If all photos take more than 4 GiB, each step decodes its own. If photos are
+    are four exceptions. If all photos take more than 4 GiB, each step decodes its own. If photos are
     augmented with a margin around a `crop` that is resized by no multiple of a quarter, the training photos
     are decoded twice; see `PhotoFormat.is_middle_with`. The run's page and pictures decode the photos that
-    they show.
+    they show. And a teacher that takes other images than its pupil has all photos decoded for itself.
 
     Args:
         recipe: what to train.
@@ -101,13 +104,14 @@ def train(
             (best epoch), `last.keras`, `history.csv`, `scores.json`, `results.json` (the figures),
             `report.html` (the page), and the curves and `pairs.png` as pictures; for `Verifier.load`
             `verifier.json` and `held_out_scores.npy`; the pairs in `pairs/` and TensorBoard's files in
-            `logs/`. The recipe's `pretraining` is a run of its own in `pretraining/`.
+            `logs/`. The recipe's `pretraining` is a run of its own in `pretraining/`, and its `teacher` in
+            `teacher/`.
         test: pairs that play no part in training; they are scored at the end.
         photos: photos to train on, by person, as `datasets.photos_by_identity` lists them. Only for recipes
             that learn from people and not from pairs. People of the other sets are refused. `None` takes the
             photos of the training pairs.
-        callbacks: more Keras callbacks for the recipe's own training, not for its pretraining. They find the
-            figures of `VerificationCallback` in the logs. If one raises an error, the same call goes on.
+        callbacks: more Keras callbacks for the recipe's own training, not for what comes before it. They find
+            the figures of `VerificationCallback` in the logs. If one raises an error, the same call goes on.
         verbose: as in Keras's `fit`.
         cache_dir: a folder to keep the decoded photos in, for other trainings; see `datasets.load_images`.
         strategy: how several devices share each batch, a `tf.distribute.MirroredStrategy`, or on several
@@ -192,7 +196,7 @@ def _train(
     decoded: DecodedPhotos | None = None,
     choice: Choice | None = None,
 ) -> dict[str, Any]:
-    """Trains and measures a recipe, or the pretraining of one whose photos, `decoded`, may do for it, too."""
+    """Trains and measures a recipe, or what comes before one whose photos, `decoded`, may do for it, too."""
     _require_people_apart(recipe, sets, photos or {})
     train, val = sets["train"], sets.get("validation")
     own_photos = _photos(recipe, train, photos)
@@ -223,12 +227,18 @@ def _train(
         device = _prepare_device(recipe.seed, strategy)
         logger.info("computing on %s", device)
         facts = (run_dir, recipe, sets, own_photos, decoded, device)
-        if recipe.pretraining is not None:
+        taught = None
+        if recipe.before is not None:
             write_claim(run_dir, claim)
-            before = run_dir / PRETRAINING
-            logger.info("first the recipe's pretraining, in %s", before)
-            _train(recipe.pretraining, sets, photos, before, (), verbose, cache_dir, strategy, decoded)
-            # The same weights to begin with, whether the pretraining ran in this process or in one before.
+            stage, before = PRETRAINING if recipe.teacher is None else TEACHER, decoded
+            if recipe.before.photo_format != recipe.photo_format:
+                before = run_photos(recipe.before, sets, chain.from_iterable(own_photos.values()), cache_dir)
+            logger.info("first the recipe's %s, in %s", stage, run_dir / stage)
+            _train(recipe.before, sets, photos, run_dir / stage, (), verbose, cache_dir, strategy, before)
+            if recipe.teacher is not None:
+                taught = targets(run_dir, recipe, own_photos, before)
+            del before  # a teacher's photos are large
+            # The same weights to begin with, whether that ran in this process or in one before.
             tf.keras.utils.set_random_seed(recipe.seed)
         with strategy.scope():
             model = _build(recipe, own_photos, decoded, run_dir)
@@ -241,9 +251,8 @@ def _train(
                 (run_dir / name).unlink(missing_ok=True)
         try:
             epochs = first.epochs if first else recipe.epochs
-            _fit(
-                model, recipe, train, val, own_photos, decoded, run_dir, callbacks, verbose, strategy, epochs
-            )
+            learning = (train, val, own_photos, decoded, taught)
+            _fit(model, recipe, *learning, run_dir, callbacks, verbose, strategy, epochs)
         except KeyboardInterrupt:
             # What is to stop at a fixed epoch has no best model before it.
             if settle(run_dir)["checkpoint"].get("sha256") and choice is None:
@@ -257,8 +266,14 @@ def _train(
         if not is_chief(strategy):
             return {}
         results = _complete(run_dir, measure(*facts, Status.FINISHED, choice).as_json())
-        (run_dir / STATE).unlink()
+        _tidy(run_dir)
         return results
+
+
+def _tidy(run_dir: Path) -> None:
+    """Removes what only a training that goes on needs."""
+    for name in (TARGETS, STATE):
+        (run_dir / name).unlink(missing_ok=True)
 
 
 def _require_kinds(
@@ -310,7 +325,7 @@ def _finished(
     choice: Choice | None,
 ) -> dict[str, Any]:
     """Returns the results of a finished run; makes anew what is lost of it, where no training is needed."""
-    (run_dir / STATE).unlink(missing_ok=True)  # killed between the last two steps
+    _tidy(run_dir)  # killed between the last two steps
     faults = changed_files(run_dir, results)
     for name in TRAINED:
         if faults.get(name) == CHANGED:
@@ -444,6 +459,7 @@ def _fit(
     val: Pairs | None,
     photos: Mapping[str, Sequence[str]],
     decoded: DecodedPhotos,
+    taught: np.ndarray | None,
     run_dir: Path,
     further: Sequence[tf.keras.callbacks.Callback],
     verbose: int | str,
@@ -468,7 +484,7 @@ def _fit(
         callbacks.insert(0, tf.keras.callbacks.LearningRateScheduler(recipe.learning_rate_at))
     replicas = strategy.num_replicas_in_sync
     patches = begins_at(model)
-    data, after = training_data(recipe, train, val, photos, decoded, done, replicas, patches)
+    data, after = training_data(recipe, train, val, photos, decoded, done, replicas, patches, taught)
     model.fit(
         **data,
         epochs=epochs,

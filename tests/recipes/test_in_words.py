@@ -29,6 +29,8 @@ def test_the_table_of_what_plays_a_part_says_what_the_recipes_do():
         fit = {"margin": 0.5, "monitor": "val_auc"}
         if objective.keeps_old:
             fit["pretraining"] = example("cosface")
+        if objective.learns_from == "teacher":
+            fit["teacher"] = example("cosface")
         if model == "sphereface":
             fit["margin"] = 2
         recipe = Recipe(model=model, embedding_size=2048 if objective.keeps_old else 128, **fit)
@@ -45,7 +47,7 @@ def test_what_plays_no_part_is_left_out():
     shown = in_words.in_words(RECIPES["face"].as_dict())
     gone = {"filters", "units", "kernel_sizes", "initializer", "drop_rate", "last_pooling", "weights"}
     gone |= {"trainable", "features", "embedding_size", "identities_per_batch", "images_per_identity"}
-    gone |= {"whole_batches", "patience", "drop_after"}
+    gone |= {"whole_batches", "patience", "drop_after", "teacher"}
     assert set(vars(RECIPES["face"])) - set(shown) == gone
     assert in_words.in_words(RECIPES["face-pairs"].as_dict())["augmentation"] == (
         "half of them mirrored, turned by up to 8 degrees, enlarged or shrunk by up to 8%, stretched by up "
@@ -58,6 +60,9 @@ def test_what_plays_no_part_is_left_out():
     assert "batch_size" not in in_words.effective(RECIPES["triplet_hard"].as_dict())
     assert "trainable" in in_words.effective(RECIPES["parkhi"].as_dict())
     assert in_words.in_words(RECIPES["parkhi"].as_dict())["pretraining"].startswith("model softmax, ")
+    taught = in_words.in_words(RECIPES["face-distilled"].as_dict())
+    assert taught["teacher"].startswith("model cosface, ") and "textures lbp and lpq" in taught["teacher"]
+    assert "margin" not in taught and taught["most_per_identity"] == "20"
     assert in_words.effective({"model": "of tomorrow", "margin": 1}) == {"model": "of tomorrow", "margin": 1}
 
 

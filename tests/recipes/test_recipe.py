@@ -19,6 +19,8 @@ _TEXTURES = {
     "margin": 0.2,
 }
 
+_DISTILLED = {"model": "distilled", "monitor": "val_auc"}
+
 
 def test_json_gives_the_recipe_back():
     for recipe in (
@@ -40,6 +42,17 @@ def test_pretraining_is_of_the_same_network_images_split_and_seed():
         7,
     )
     assert (recipe.pretraining.model, recipe.pretraining.epochs) == ("softmax", 3)
+
+
+def test_a_teacher_keeps_its_own_network_and_images_and_takes_over_precision_split_and_seed():
+    pupil = replace(training.RECIPES["face-distilled"], seed=5, precision="mixed_bfloat16", letters="XY")
+    fusion = replace(training.RECIPES["face-fusion"], seed=5, precision="mixed_bfloat16", letters="XY")
+    assert pupil.teacher == fusion == pupil.before and pupil.kind == "teacher"
+    assert pupil.build_model().output_shape == (None, 128)
+    assert replace(pupil, embedding_size=32).build_model().output_shape == (None, 32)
+    # Written before there were teachers.
+    old = {name: value for name, value in training.RECIPES["face"].as_dict().items() if name != "teacher"}
+    assert Recipe(**old) == training.RECIPES["face"]
 
 
 @pytest.mark.parametrize(
@@ -231,6 +244,12 @@ def test_experiment_5_1_is_the_reports():
         },
         {"mean_face": True, "pretraining": Recipe(), "model": "harmonic", "monitor": "val_auc"},
         {"embedding_size": 64, "pretraining": Recipe(), "model": "harmonic", "monitor": "val_auc"},
+        {"teacher": None, **_DISTILLED},
+        {"teacher": Recipe(), **_DISTILLED},  # which doesn't compare by cosine
+        {"teacher": "face", **_DISTILLED},
+        {"teacher": {"epoch": 3}, **_DISTILLED},
+        {"teacher": Recipe("cosine_embedding", margin=0.3)},  # of a model that learns from pairs
+        {"pretraining": Recipe(), **_DISTILLED, "teacher": Recipe("cosine_embedding", margin=0.3)},
         {"pretraining": {"epoch": 3}},
         {"pretraining": {"letters": "1", "model": "circle", "monitor": "val_auc"}},
     ],
@@ -342,8 +361,9 @@ def test_half_precision_is_of_the_layers_and_no_one_elses(precision, model):
     images = np.random.default_rng(0).random((20, 16, 16, 1), np.float32)
     inputs = images if len(built.inputs) == 1 else (images, images[::-1])
     before = built.get_weights()
-    loss = built.fit(inputs, np.arange(20) % (2 if model == "l1_sigmoid" else 5), verbose=0).history["loss"]
-    assert np.isfinite(loss).all() and built.predict(inputs, verbose=0).dtype == np.float32
+    built.run_eagerly = True  # one step, for which tracing would take longest
+    figures = built.train_on_batch(inputs, np.arange(20) % (2 if model == "l1_sigmoid" else 5))
+    assert np.isfinite(figures).all() and built(inputs).dtype == "float32"
     assert any(not np.array_equal(a, b) for a, b in zip(before, built.get_weights(), strict=True))
     assert tf.keras.mixed_precision.global_policy().name == "float32"
 

@@ -23,7 +23,10 @@ def written(tmp_path):
 def test_every_recipe_is_the_same_after_it_was_written_and_read(written):
     nested = replace(RECIPES["parkhi"], backbone="ResNet50", channels=3, image_size=(96, 80), crop=None)
     nested = replace(nested, pretraining=replace(nested, pretraining=RECIPES["triplet"], mean_face=False))
-    for recipe in (*(RECIPES | REPORT_EXPERIMENTS | CFP_EXPERIMENTS).values(), nested):
+    # A pretraining with a teacher, which has a teacher itself.
+    taught = replace(RECIPES["face-distilled"], teacher=RECIPES["face-distilled"], seed=3)
+    taught = replace(RECIPES["triplet"], pretraining=taught, precision="mixed_bfloat16")
+    for recipe in (*(RECIPES | REPORT_EXPERIMENTS | CFP_EXPERIMENTS).values(), nested, taught):
         assert read_recipe(written(as_toml(recipe))) == recipe
 
 
@@ -58,7 +61,9 @@ def test_a_pretraining_is_checked_with_what_it_takes_over(written):
         ("[augmentation]\nrotatoin = 1", "no field `rotatoin`. Did you mean rotation?"),
         ("[augmentation]\nrotation = -1", "`rotation` must"),
         ("augmentation = 3", "`augmentation` must be a `Augmentation`"),
-        ('[pretraining]\nbackbone = "face_cnn"', "`backbone` is for the main recipe"),
+        ('[pretraining]\nbackbone = "face_cnn"', "`backbone` is for the main recipe, from which this takes"),
+        ("[teacher]\nseed = 3", "`seed` is for the main recipe, from which this takes"),
+        ('[teacher]\nmodel = "cosine_sigmoid"', "`teacher` must be None where the model is 'l1_sigmoid'"),
         ("[kernel_sizes]\na = 1", "`kernel_sizes` must be four whole numbers"),
         ('optimizer = "none"', "`optimizer` must be one of"),
     ],
@@ -102,6 +107,9 @@ def test_settings_of_a_pretraining_go_together():
     settings = ["pretraining.epochs=2", "image_size=72x72", "epochs=3"]
     recipe = with_settings(RECIPES["parkhi"], settings)
     assert (recipe.epochs, recipe.pretraining.epochs, recipe.pretraining.image_size) == (3, 2, (72, 72))
+    recipe = with_settings(RECIPES["face-distilled"], ["teacher.epochs=2", "image_size=72x72", "seed=4"])
+    assert (recipe.epochs, recipe.teacher.epochs, recipe.teacher.image_size) == (30, 2, (192, 168))
+    assert recipe.teacher.seed == 4
 
 
 @pytest.mark.parametrize(

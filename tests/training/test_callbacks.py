@@ -162,7 +162,7 @@ def test_a_state_with_any_bit_flipped_is_refused_or_the_same(half_done, tmp_path
             content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
         (tmp_path / "state.npz").write_bytes(content)
         try:
-            found = callbacks._read_arrays(tmp_path / "state.npz")
+            found = callbacks.read_arrays(tmp_path / "state.npz")
             callbacks.read_progress(tmp_path)
         except ValueError as error:
             refused += 1

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,6 +217,8 @@ def test_batches_are_made_divisible():
     sizes = [len(x) for x, _ in in_equal_shares(data, 2).as_numpy_iterator()]
     assert sizes == [4, 4, 2]
     assert in_equal_shares(data, 1) is data
+    vectors = tf.data.Dataset.from_tensor_slices((np.arange(5), np.ones((5, 3)))).batch(4)  # of a teacher
+    assert [y.shape for _, y in in_equal_shares(vectors, 2).as_numpy_iterator()] == [(4, 3)]
 
 
 def test_all_gpus_are_taken_that_the_batches_suit(monkeypatch, caplog):
@@ -226,7 +229,9 @@ def test_all_gpus_are_taken_that_the_batches_suit(monkeypatch, caplog):
     assert strategy_for(training.RECIPES["triplet_hard"], None) == 3 and not caplog.messages
     assert strategy_for(training.Recipe(batch_size=64), None) == 2
     assert caplog.messages == ["the batches are divided among 2 of 3 GPUs, which they suit"]
-    assert strategy_for(training.Recipe(batch_size=1), None) is tf.distribute.get_strategy()
+    taught = replace(training.RECIPES["face-distilled"], batch_size=63)  # and its teacher 64
+    for recipe in (training.Recipe(batch_size=1), taught):
+        assert strategy_for(recipe, None) is tf.distribute.get_strategy()
     few = training.Recipe("circle", margin=0.4, monitor="val_auc", identities_per_batch=2)
     assert strategy_for(few, None) == 2
 

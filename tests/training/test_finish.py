@@ -20,6 +20,18 @@ def parts_of(pool: tuple[int, int]) -> tf.keras.Model:
     return tf.keras.Model(image, tf.keras.layers.Flatten()(mean))
 
 
+def test_the_back_end_of_what_has_a_teacher_is_of_people_with_two_photos(toy_dir):
+    recipe = training.RECIPES["face-distilled"]
+    photos = dict(list(datasets.photos_by_identity(toy_dir / "lfw2").items())[:20])
+    alone = {"Alone": [photos.pop(next(iter(photos)))[0]]}
+    image = tf.keras.Input((64, 56, 1))
+    network = tf.keras.Model(image, tf.keras.layers.Flatten()(tf.keras.layers.AveragePooling2D(16)(image)))
+    paths = [path for own in (photos | alone).values() for path in own]
+    decoded = DecodedPhotos(paths, recipe.photo_format)
+    found = [finish(network, recipe, own, decoded).get_weights() for own in (photos | alone, photos)]
+    assert found[0] and all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_each_source_of_the_fusion_has_a_back_end_of_its_own(toy_pairs, monkeypatch):
     networks, texture = parts_of((64, 84)), parts_of((48, 42))  # six numbers, in three groups, and 16
     monkeypatch.setattr(models, "texture_histograms", lambda kind: texture)

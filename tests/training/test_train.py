@@ -212,6 +212,89 @@ def test_a_training_in_two_stages_goes_on_in_either(toy_pairs, toy_test, tmp_pat
     assert "After a pretraining of 2 epochs" in (broken / "report.html").read_text(encoding="utf-8")
 
 
+_TAUGHT = {"backbone": "face_cnn", "batch_size": 8, "learning_rate": 3e-3, "monitor": "val_auc"}
+PUPIL = Recipe(
+    model="distilled",
+    image_size=(16, 14),
+    epochs=3,
+    back_end="plda",
+    teacher=Recipe(
+        model="cosface",
+        margin=0.2,
+        crop=(128, 112),
+        image_size=(32, 28),
+        epochs=2,
+        mirror=True,
+        **_TAUGHT,
+    ),
+    **_TAUGHT,
+)
+
+
+@pytest.mark.slow
+def test_a_teacher_is_trained_first_and_its_pupil_learns_what_it_says(
+    toy_dir, toy_pairs, toy_test, tmp_path, kill_before
+):
+    train, val = PUPIL.split_pairs(toy_pairs, exclude=toy_test)
+    photos = datasets.training_photos(toy_dir / "lfw2", toy_pairs, val)
+    alone = next(iter(photos))
+    photos[alone] = photos[alone][:1]  # teaches the pupil alone
+
+    def trained(folder):
+        return training.train(PUPIL, train, val, folder, test=toy_test, photos=photos, verbose=0)
+
+    results = trained(tmp_path / "unbroken")
+    broken, spoilt = tmp_path / "broken", tmp_path / "spoilt"
+    shutil.copytree(tmp_path / "unbroken/teacher", broken / "teacher")
+    shutil.copy(tmp_path / "unbroken/recipe.json", broken)
+    for file, count in (("targets.npz", 1), ("state.npz", 3)):
+        kill_before(broken / file, count)
+        with pytest.raises(Killed):
+            trained(broken)
+    kill_before(None)
+    assert training.completed_epochs(broken) == 2
+    with np.load(broken / "targets.npz") as held:
+        targets = held["targets"]
+    for file, message in (
+        ("teacher/model.keras", "teacher/model.keras is damaged .it has changed since"),
+        ("targets.npz", "targets.npz is damaged"),
+    ):
+        shutil.copytree(broken, spoilt)
+        with open(spoilt / file, "r+b") as content:
+            content.seek(2000)
+            content.write(b"spoilt")
+        with pytest.raises(ValueError, match=message):
+            trained(spoilt)
+        shutil.rmtree(spoilt)
+    claim = json.loads((broken / "teacher/recipe.json").read_text())
+    foreign = claim | {"recipe": claim["recipe"] | {"epochs": 9}}
+    shutil.copytree(broken, spoilt)
+    (spoilt / "teacher/recipe.json").write_text(json.dumps(foreign))
+    with pytest.raises(ValueError, match="teacher is the run of another recipe; they differ in epochs"):
+        trained(spoilt)
+
+    trained(broken)
+    assert not (broken / "targets.npz").exists()
+    if KERAS_3:  # Keras 2 keeps no drop-out state
+        assert not unlike(tmp_path / "unbroken", broken)
+        for file in ("model.keras", "last.keras"):
+            assert same_weights(tmp_path / "unbroken" / file, broken / file)
+
+    paths = [path for name in sorted(photos) for path in sorted(photos[name])]
+    images = datasets.load_images(paths, image_size=PUPIL.image_size, crop=PUPIL.crop)
+    tf.keras.utils.set_random_seed(0)
+    new, learnt = PUPIL.build_model(), tf.keras.models.load_model(broken / "last.keras")
+    alike = [(evaluation.embed(model, images) * targets).sum(axis=1).mean() for model in (new, learnt)]
+    assert alike[0] < 0.1 and alike[1] > 0.4  # over five seeds and both stacks at most 0.01, at least 0.67
+
+    assert results["teacher"]["epochs"] == 2 and results["photos"]["people"] == len(photos)
+    assert claim["photos"]["people"] == len(photos) - 1
+    seen = json.loads((broken / "teacher/verifier.json").read_text())["people"]["trained_on"]
+    assert set(seen) == set(photos) and not set(seen) & (val.identities() | toy_test.identities())
+    assert "after 2 epochs of its teacher" in training.describe(results)
+    assert "Its teacher trained for 2 epochs" in (broken / "report.html").read_text(encoding="utf-8")
+
+
 def test_one_person_is_too_few(toy_pairs, toy_test, tmp_path):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     photos = {"Nobody": [train.left[0], train.right[0]]}

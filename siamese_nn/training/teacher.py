@@ -1,0 +1,81 @@
+"""What a recipe's teacher says of each training photo, for its pupil to learn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets import DecodedPhotos
+from ..evaluation import embed, fit_plda
+from ..evaluation.vectors import unit_length
+from ..files import replacing
+from ..recipes.recipe import Recipe
+from ..runs.folder import FINISHED, MODEL, STATE, TARGETS, TEACHER, damaged
+from ..verification.safe_loading import load_model_safely
+from .callbacks import completed_epochs, read_arrays
+
+
+def targets(
+    run_dir: Path, recipe: Recipe, photos: Mapping[str, Sequence[str]], decoded: DecodedPhotos
+) -> np.ndarray:
+    """Returns the vectors that a recipe is to learn; makes them once, and keeps them in the run's folder.
+
+    On another machine the directions that are found may have other signs, and a training that goes on there
+    must learn what it has begun with.
+
+    Args:
+        run_dir: the folder of the run, with its finished teacher.
+        recipe: its recipe.
+        photos: the photos to learn from, person by person.
+        decoded: the same photos, among others, as the teacher wants them decoded.
+
+    Returns:
+        `(n, embedding_size)`, float32, a row for each photo in the order of `photos`.
+
+    Raises:
+        ValueError: if the kept ones are damaged or lost, or PLDA can't be fitted to the teacher's embeddings.
+    """
+    path = run_dir / TARGETS
+    paths = [path for own in photos.values() for path in own]
+    size = recipe.embedding_size or recipe.build_backbone().output_shape[-1]
+    if not path.exists():
+        if completed_epochs(run_dir):
+            raise ValueError(
+                f"{path} is missing, and the training has begun to learn what it held. Remove "
+                f"{run_dir / STATE}, and the same call begins anew"
+            )
+        finished = recipe.teacher is not None and recipe.teacher.finishes
+        model = load_model_safely(run_dir / TEACHER / (FINISHED if finished else MODEL))
+        identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
+        vectors = targets_of(embed(model, decoded.of(paths)), identities, size)
+        with replacing(path) as partial:
+            np.savez(partial, targets=vectors)
+    found = read_arrays(path).get("targets")
+    if found is None or (found.shape, found.dtype) != ((len(paths), size), np.float32):
+        raise damaged(path, "it must hold a vector for each photo")
+    return found
+
+
+def targets_of(embeddings: np.ndarray, identities: np.ndarray, size: int) -> np.ndarray:
+    """Makes of a teacher's embeddings the fewer numbers in which people differ most.
+
+    They are the coordinates z along the directions of a PLDA of its own, times sqrt(b / (1 + b)), where b is
+    the variance between people and 1 that between photos of one person. So what tells people apart weighs
+    most, and what tells nothing is 0.
+
+    Args:
+        embeddings: the teacher's, `(n, d)`, which it compares by cosine.
+        identities: who is on each photo, `(n,)`.
+        size: how many numbers to return; what exceeds d is 0.
+
+    Returns:
+        `(n, size)`, float32, of unit length.
+
+    Reference:
+        Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+    """
+    embeddings = unit_length(embeddings)
+    plda = fit_plda(embeddings, identities)
+    between = plda.between[:size]
+    found = (embeddings - plda.mean) @ plda.directions[:, :size] * np.sqrt(between / (1 + between))
+    return np.pad(unit_length(found), ((0, 0), (0, size - len(between)))).astype(np.float32)
