@@ -38,7 +38,8 @@ def test_the_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    ("page", "recipes"), [(README, {"face-fast", "face", "face-fusion"}), (RECIPES, set(read_measured()))]
+    ("page", "recipes"),
+    [(README, {"face-fast", "face", "face-distilled", "face-fusion"}), (RECIPES, set(read_measured()))],
 )
 def test_a_page_has_the_figures_that_were_measured(page, recipes):
     rows = re.findall(r"^\| `([\w-]+)` \|.*?([^|]*%[^|]*\|[^|]*) \|$", page.read_text(encoding="utf-8"), re.M)
