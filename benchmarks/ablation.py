@@ -52,6 +52,8 @@ ROWS = {
     "semi-hard triplets": replace(FACE, model="triplet_semi_hard", margin=0.2),
     "patches": RECIPES["face-patches"],
     "patches, 10 epochs": replace(RECIPES["face-patches"], epochs=10, patience=10),
+    "fusion": RECIPES["face-fusion"],
+    "distilled": RECIPES["face-distilled"],
     "constant learning rate": replace(FACE, schedule="constant", learning_rate=1e-3),
     "then semi-hard triplets": replace(
         FACE,
