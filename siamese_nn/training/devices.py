@@ -1,10 +1,12 @@
 """On which devices a training computes, and what goes to each."""
 
+import json
 import logging
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
@@ -110,15 +112,27 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 @contextmanager
-def own_folder(strategy: tf.distribute.Strategy, run_dir: Path) -> Iterator[Path]:
+def own_folder(strategy: tf.distribute.Strategy, run_dir: Path, claim: Callable[[], dict]) -> Iterator[Path]:
     """The folder that this process trains in: the run's, or on further machines a copy that goes at the end.
 
+    Args:
+        strategy: of the training.
+        run_dir: the folder of the run.
+        claim: says what the run is; asked where there are several machines.
+
     Raises:
-        ValueError: if the run stands elsewhere on another machine.
+        ValueError: if another machine trains something else, or the run stands elsewhere there.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         yield run_dir
         return
+    # 24 bits: machines' numbers are added up as int32.
+    digest = sha256(json.dumps(claim(), sort_keys=True).encode()).hexdigest()[:6]
+    if not _is_everywhere(strategy, int(digest, 16)):
+        raise ValueError(
+            "All machines must train one recipe on the same pairs and photos: else one learns people whom "
+            "another validates on. Received: other ones here than elsewhere. Make scripts and folders equal"
+        )
     with TemporaryDirectory() as temporary:
         folder = run_dir
         if not is_chief(strategy):
@@ -126,13 +140,18 @@ def own_folder(strategy: tf.distribute.Strategy, run_dir: Path) -> Iterator[Path
             if run_dir.exists():
                 copytree(run_dir, folder, ignore=ignore_patterns(".*"))
         epochs = completed_epochs(folder)
-        if _sum(strategy, epochs) != epochs * strategy.num_replicas_in_sync:
+        if not _is_everywhere(strategy, epochs):
             raise ValueError(
                 "`run_dir` must be one folder, which all machines share. Received: "
                 f"{run_dir}, which holds {epochs} epochs here, and another number elsewhere"
             )
         yield folder
         _sum(strategy, 0)  # waits for the others
+
+
+def _is_everywhere(strategy: tf.distribute.Strategy, number: int) -> bool:
+    """Whether all machines have the same number; if not, those whose number is not the mean know."""
+    return _sum(strategy, number) == number * strategy.num_replicas_in_sync
 
 
 def _sum(strategy: tf.distribute.Strategy, number: int) -> int:

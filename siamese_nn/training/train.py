@@ -157,7 +157,11 @@ def train(
         choice = _chosen(chosen_by, recipe, sets, photos)
         sets = {"train": train + val, "test": sets["test"]}
     strategy = strategy_for(recipe, strategy)
-    with own_folder(strategy, Path(run_dir)) as folder:
+
+    def claim() -> dict:
+        return claim_of(recipe, sets, _photos(recipe, sets["train"], photos))
+
+    with own_folder(strategy, Path(run_dir), claim) as folder:
         return _train(recipe, sets, photos, folder, callbacks, verbose, cache_dir, strategy, choice=choice)
 
 
@@ -219,6 +223,8 @@ def _train(
         if (run_dir / RESULTS).exists():
             results = read_results(run_dir)
             if Results.from_json(results).status == Status.FINISHED:
+                if not is_chief(strategy):
+                    return {}
                 return _finished(run_dir, results, recipe, sets, own_photos, decoded, choice)
         paths = [path for pairs in sets.values() for path in pairs.distinct_images()[0]]
         common_photo_size(

@@ -1,5 +1,6 @@
 """A training whose batches several devices share is that of one device."""
 
+import contextlib
 import json
 import os
 import signal
@@ -187,6 +188,22 @@ def test_two_machines_train_what_one_does_and_go_on_after_one_was_killed(toy_dir
     for name in wanted.keys() - {"seconds"}:
         apart = 0.05 if name.startswith("val_") else 1e-4  # rounding may exchange two pairs
         np.testing.assert_allclose(history[name], wanted[name], rtol=1e-4, atol=apart, err_msg=name)
+
+
+@pytest.mark.parametrize("elsewhere", [0, 1])
+def test_machines_that_train_something_else_are_refused(tmp_path, monkeypatch, elsewhere):
+    class Two(tf.distribute.MultiWorkerMirroredStrategy):
+        num_replicas_in_sync, cluster_resolver = 2, None
+
+        def __init__(self):
+            """Makes no cluster."""
+
+    monkeypatch.setattr(devices, "_sum", lambda strategy, number: 2 * number + elsewhere)
+    with contextlib.ExitStack() as stack:
+        if elsewhere:
+            stack.enter_context(pytest.raises(ValueError, match="one recipe on the same pairs and photos"))
+        with devices.own_folder(Two(), tmp_path / "run", lambda: {"data": 1}) as folder:
+            assert folder == tmp_path / "run" and not elsewhere
 
 
 @pytest.mark.skipif(not KERAS_3, reason="Keras 2 can")
