@@ -51,15 +51,15 @@ def batch(network: str, n: int | None = None) -> tuple[list[np.ndarray], np.ndar
     return list(sides), generator.integers(0, 2 if network == "report" else PEOPLE, n)
 
 
-def keras_model(network: str, *, to_compare: bool = False):
+def keras_model(network: str, precision: str = "float32", *, to_compare: bool = False):
     from siamese_nn import models
     from siamese_nn.training import RECIPES, REPORT_EXPERIMENTS
 
     if network == "report":
         # The report's weights begin in the sigmoids' flat parts, where rounding is as large as the gradients.
         changes = {"initializer": "he_normal"} if to_compare else {}
-        return replace(REPORT_EXPERIMENTS["5.1"], **changes).build_model()
-    recipe = replace(RECIPES["face"], image_size=(64, 64), scale=SCALE, margin=MARGIN)
+        return replace(REPORT_EXPERIMENTS["5.1"], precision=precision, **changes).build_model()
+    recipe = replace(RECIPES["face"], precision=precision, image_size=(64, 64), scale=SCALE, margin=MARGIN)
     backbone = models.face_cnn((64, 64, 1), drop_rate=0.0 if to_compare else 0.4)
     return recipe.build_model(backbone, n_classes=PEOPLE)
 
@@ -71,11 +71,11 @@ def keras_times(network: str, contestant: str) -> list[tuple[float, float]]:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    if "bfloat16" in contestant:
-        tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    precision = "mixed_bfloat16" if "bfloat16" in contestant else "float32"
+    tf.keras.mixed_precision.set_global_policy(precision)
     if contestant.startswith("Keras"):
         face.FusedBatchNormalization = tf.keras.layers.BatchNormalization
-    model = keras_model(network)
+    model = keras_model(network, precision)
     # Without metrics, which the rival doesn't compute.
     model.compile(model.optimizer, loss=model.loss)
     sides, labels = batch(network)
