@@ -78,6 +78,9 @@ def test_photos_are_aligned_before_they_become_shards(tmp_path, monkeypatch):
     people, aligned, shards = (tmp_path / name for name in ("people", "people-aligned", "shards"))
     assert cli.main(["shards", str(people), str(shards), "--align"]) == 0
     assert asked == [(people, aligned, "middle"), (aligned, shards)]
+    people.mkdir()
+    assert cli.main(["shards", str(people), str(people / "shards"), "--align"]) == 1
+    assert len(asked) == 2 and not any(people.iterdir())
 
 
 def test_a_split_by_letters_keeps_names_that_begin_alike_on_one_side(toy_dir, asked):

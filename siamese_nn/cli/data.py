@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from .. import datasets
+from ..datasets.shard_writing import require_new_or_shards
 from .people import write_pairs
 
 
@@ -113,6 +114,7 @@ def _align(options: argparse.Namespace) -> None:
 
 
 def _shards(options: argparse.Namespace) -> None:
+    require_new_or_shards(options.source, options.output)  # before hours of aligning
     source = aligned(options.source, "middle") if options.align else options.source
     counts = datasets.write_shards(source, options.output)
     print(f"{options.output}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import datasets
 from ..datasets.own_people import require_enough
-from ..datasets.photo_folders import listing, some
+from ..datasets.photo_folders import listing, require_no_set, some
 from ..datasets.raw_photos import RAW_ENDINGS
 from ..datasets.shards import is_shards
 from ..recipes.constraints import PRECISIONS, SPLITS
@@ -130,6 +130,7 @@ def _train(options: argparse.Namespace) -> None:
         options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
     if not own and options.data != "toy" and not _folders(Path(options.data)):
+        require_no_set(Path(options.data))
         raise FileNotFoundError(
             "`--data` must be a folder with a folder of photos for each person, or an organised LFW-a, which "
             f"`siamese-nn organize SOURCE {options.data}` makes. Received: {options.data}, which "

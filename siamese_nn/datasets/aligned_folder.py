@@ -20,8 +20,9 @@ from tqdm.auto import tqdm
 from .. import faces
 from ..files import csv_text, locked, read_csv, read_json, replacing, write_text
 from .photo_files import ImageError, read_photo
-from .photo_folders import FRAME, LIST, LOCK, is_plain, listing, require_different_names, some
+from .photo_folders import LIST, LOCK, is_plain, listing, require_different_names, some
 from .raw_photos import RAW_ENDINGS, open_raw_photo
+from .shards import FRAME
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from .. import faces
 from ..files import read_json
 from .cfp_archive import cfp_is_aligned
 from .lfw_a import check_lfw_a
-from .photo_folders import FRAME
+from .shards import FRAME, is_shards, open_shards
 
 
 def known_frame(paths: Iterable[str | os.PathLike]) -> faces.Frame | None:
@@ -23,6 +23,9 @@ def known_frame(paths: Iterable[str | os.PathLike]) -> faces.Frame | None:
 
     Returns:
         The frame, or `None` where it is not known.
+
+    Raises:
+        ImageError: if the photos are in shards that are damaged or not finished.
 
     Example:
         >>> print(known_frame(["faces/lfw2/Ada_Adler/Ada_Adler_0001.jpg"]))  # drawn, not aligned
@@ -45,6 +48,8 @@ def _of_root(root: Path) -> faces.Frame | None:
 
 
 def _of_folder(folder: Path) -> faces.Frame | None:
+    if is_shards(folder.parent) and not folder.is_dir():
+        open_shards(folder.parent)  # which checks what is recorded there
     # Photos in the folder itself, in people's folders or LFW-a's parts, or in CFP's Data/Images/NNN/frontal/.
     roots = [folder, *folder.parents][:2] + list(folder.parents)[3:4]
     return next((frame for root in roots if (frame := _of_root(root))), None)

@@ -25,8 +25,9 @@ from .pair_files import (
 )
 from .pairs import Pairs
 from .photo_files import ImageError
-from .photo_folders import FRAME, photos_by_identity
+from .photo_folders import photos_by_identity
 from .photo_sources import listed, read_photos, require_folder, require_same_source, source_kind
+from .shards import FRAME
 
 _PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
 _GROUPS = (*_PAIR_FILES, "unused")

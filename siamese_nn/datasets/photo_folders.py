@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unicodedata import category, normalize
 
-from .shards import is_shards, read_shards
+from .shards import FRAME, is_shards, read_shards
 
 if TYPE_CHECKING:
     from .pairs import Pairs
@@ -25,7 +25,7 @@ _CAMERAS = (
 )
 _LFW_NAME = re.compile(rf"(?!(?i:{_CAMERAS.replace(' ', '|')})(?:_[0-9]+)+$)(.*[^\W\d_].*)_[0-9]{{4}}")
 _MOST_NAMED = 10
-LIST, FRAME, LOCK = "photos.csv", "frame.json", ".lock"  # what `align_folder` writes beside the photos
+LIST, LOCK = "photos.csv", ".lock"  # what `align_folder` writes beside the photos, and `FRAME`
 
 
 def photos_in(folder: str | os.PathLike, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
@@ -183,6 +183,7 @@ def photos_by_identity(
         people.setdefault(name, []).append(str(path))
     require_different_names(people)
     if not people:
+        require_no_set(folder)
         raise ValueError(f"`image_dir` must hold photos. Received a folder without any: {folder}")
     if len(flat) > 1 and len(people) == 1 and "_" not in min(people):  # the names number files, not people
         raise ValueError(
@@ -191,6 +192,15 @@ def photos_by_identity(
             f"{folder}. Make a folder for each person"
         )
     return dict(sorted(people.items()))
+
+
+def require_no_set(folder: Path) -> None:
+    """Refuses a folder with one of InsightFace's sets, which must become shards first."""
+    if (rec := folder / "train.rec").is_file():
+        raise ValueError(
+            f"A folder of people must hold photos. Received one of InsightFace's sets: {rec}. Make shards of "
+            f"it: `siamese-nn shards {rec} SHARDS`"
+        )
 
 
 def person_by_name(photo: Path) -> str | None:

@@ -42,10 +42,17 @@ def find_records(rec: str | os.PathLike) -> list[Record]:
             raise FileNotFoundError(
                 f"{part} must be a file. A set in RecordIO is {rec.name} and {index.name} in one folder"
             )
-    offsets = _read_index(index, rec.stat().st_size)
+    size = rec.stat().st_size
+    offsets = _read_index(index, rec, size)
     n_people = _number_of_people(rec.with_name("property"))
     found = []
     with rec.open("rb") as file:
+        _unpacked(rec, file, max(offsets.values()))
+        if (end := file.tell()) + -end % 4 < size:
+            raise ValueError(
+                f"{index} must list all records of {rec.name}. Received: none behind byte {end} of {size}. "
+                "Fetch it again"
+            )
         labels, content = _unpacked(rec, file, offsets[0]) if 0 in offsets else ([], b"")
         photos: Collection[int] = offsets.keys()
         if len(labels) > 1 and not content:  # InsightFace's record 0: photos are those before this number
@@ -82,17 +89,22 @@ def read_record(rec: str | os.PathLike, offset: int) -> bytes:
         return _unpacked(Path(rec), file, offset)[1]
 
 
-def _read_index(index: Path, size: int) -> dict[int, int]:
+def _read_index(index: Path, rec: Path, size: int) -> dict[int, int]:
     offsets: dict[int, int] = {}
     for number, line in enumerate(index.read_text(encoding="ascii", errors="replace").splitlines(), 1):
         try:
             key, offset = map(int, line.split("\t"))
         except ValueError:
             key = offset = -1
-        if key < 0 or key in offsets or not 0 <= offset < size:
+        if key < 0 or key in offsets or offset < 0:
             raise ValueError(
                 f"{index}:{number}: each line must hold a record's number, another in each, a tab, and the "
-                f"byte where it begins, of {size}. Received: {line[:80]!r}. Fetch it again"
+                f"byte where it begins. Received: {line[:80]!r}. Fetch it again"
+            )
+        if offset >= size:
+            raise ValueError(
+                f"{rec} is damaged or cut off: it ends at byte {size}, and record {key} should begin at "
+                f"{str(offset)[:20]} by {index.name}:{number}. Fetch both again"
             )
         offsets[key] = offset
     if not offsets:

@@ -2,7 +2,6 @@
 
 import os
 from bisect import bisect_right
-from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..files import read_json
+from ..files import digest, read_json
 from .photo_format import ImageError
 
 NOTE = "shards.json"  # what makes a folder one of shards; the last file to be finished
+FRAME = "frame.json"  # where the faces lie
 VERSION = 1
 
 
@@ -118,7 +118,7 @@ def read_shards(folder: str | os.PathLike) -> dict[str, list[str]]:
         )
     prefix = os.path.join(os.fspath(folder), "")
     people: dict[str, list[str]] = {}
-    for shard in _open(folder):
+    for shard in open_shards(folder):
         for name in shard.names.tolist():
             person, _, photo = name.decode().partition("/")
             people.setdefault(person, []).append(f"{prefix}{person}{os.sep}{photo}")
@@ -137,31 +137,44 @@ def find_in_shards(path: str | os.PathLike) -> StoredPhoto | None:
     folder, person = os.path.split(person_folder)
     if not is_shards(folder):
         return None
-    shards = _open(folder)
+    shards = open_shards(folder)
     name = f"{person}/{photo}".encode(errors="replace")
     number = bisect_right(shards, name, key=lambda shard: shard.names[0]) - 1
     return shards[number].find(name) if number >= 0 else None
 
 
-def _open(folder: str | os.PathLike) -> list[_Shard]:
+def open_shards(folder: str | os.PathLike) -> list[_Shard]:
+    """Reads the indexes of a folder of shards, once; raises `ImageError` if it is damaged or not finished."""
     path = os.path.abspath(folder)
     facts = os.stat(os.path.join(path, NOTE))
-    return _opened(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+    version = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+    known = _opened.get(path)
+    if known is None or known[0] != version:
+        known = _opened[path] = (version, _read(Path(path)))
+    return known[1]
 
 
-@lru_cache(maxsize=4)
-def _opened(folder: str, *_: int) -> list[_Shard]:
-    note = read_json(Path(folder) / NOTE)
-    if isinstance(note, dict) and note.get("version") == VERSION and not note.get("finished"):
-        raise ImageError(
-            f"{folder} is not finished: the command that wrote it was cut off. The same command goes on: "
-            f"`siamese-nn shards SOURCE {folder}`"
-        )
+# Of each folder the latest; a limit to their number would read an index anew for each photo beyond it.
+_opened: dict[str, tuple[tuple[int, int, int], list[_Shard]]] = {}
+
+
+def _read(folder: Path) -> list[_Shard]:
     try:
+        note = read_json(folder / NOTE)
         if note["version"] != VERSION:
             raise ValueError(f"of version {note['version']}, not {VERSION}")
-        return [_Shard(Path(folder), own) for own in note["shards"]]
+        if not note["finished"]:
+            raise ImageError(
+                f"{folder} is not finished: the command that wrote it was cut off, or has named damaged "
+                f"photos. The same command goes on: `siamese-nn shards SOURCE {folder}`"
+            )
+        frame = folder / FRAME
+        if "frame" in note and note["frame"] != (digest(frame) if frame.is_file() else None):
+            raise ImageError(f"{frame} is damaged: it is not what was written. {_remedy(folder)}")
+        return [_Shard(folder, own) for own in note["shards"]]
     except ImageError:
         raise
     except (LookupError, TypeError, ValueError) as error:
-        raise ImageError(f"{Path(folder) / NOTE} is damaged ({error}). {_remedy(Path(folder))}") from error
+        raise ImageError(
+            f"{folder / NOTE} is damaged ({error.__cause__ or error}). {_remedy(folder)}"
+        ) from error

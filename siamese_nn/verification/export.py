@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import __version__
 from ..datasets.pairs import Pairs
+from ..datasets.photo_files import photo_version
 from ..evaluation import Comparison, verification_report
 from ..files import digest, filling
 from ..runs.folder import read_claim, read_results, read_scores
@@ -155,7 +156,7 @@ def _pairs(run_dir: Path, judged: str, data: str | os.PathLike | None) -> tuple[
     columns = read_scores(run_dir)[judged]
     paths = sorted({*columns["left"], *columns["right"]})
     found = dict(zip(paths, paths, strict=True)) if data is None else _moved(paths, judged, Path(data))
-    if missing := [path for path in paths if not Path(found[path]).is_file()]:
+    if missing := [path for path in paths if photo_version(found[path]) is None]:
         raise FileNotFoundError(
             f"An export is checked on the run's {judged} photos. {len(missing)} of {len(paths)} are not "
             f"where they were, as {missing[0]}. Say by `data` (`--data`) in which folder they are now"
@@ -175,7 +176,7 @@ def _moved(paths: list[str], judged: str, data: Path) -> dict[str, str]:
     parts = {path: Path(path).parts for path in paths}
     for count in range(min(map(len, parts.values())) - 1, 0, -1):
         found = {path: data.joinpath(*own[-count:]) for path, own in parts.items()}
-        if all(path.is_file() for path in found.values()):
+        if all(photo_version(path) is not None for path in found.values()):
             return {path: str(own) for path, own in found.items()}
     raise FileNotFoundError(
         f"`data` must hold all {len(paths)} {judged} photos of the run, by their last folders and names, "

@@ -37,10 +37,17 @@ def people(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def written(people):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shard_writing, "PHOTOS_A_SHARD", 5)
+        datasets.write_shards(people, people.with_name("shards"))
+    return people.with_name("shards")
+
+
 @pytest.fixture
-def shards(people, tmp_path):
-    datasets.write_shards(people, tmp_path / "shards")
-    return tmp_path / "shards"
+def shards(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "shards")
 
 
 def photos_of(people):
@@ -114,24 +121,33 @@ def test_batches_are_those_of_the_folder(people, shards, make):
             tf.nest.map_structure(np.testing.assert_array_equal, own, other)
 
 
+class Killed(BaseException):
+    pass
+
+
+def kill_at(monkeypatch, photo):
+    """Makes a writer die at a photo. Returns those that it reads."""
+    of_folder, read = shard_writing._of_folder, []
+
+    def mortal(source):
+        own = of_folder(source)
+
+        def killed(i):
+            read.append(i)
+            if i == photo:
+                raise Killed
+            return own.read(i)
+
+        return own._replace(read=killed)
+
+    monkeypatch.setattr(shard_writing, "_of_folder", mortal)
+    return read
+
+
 def test_a_killed_writer_goes_on_to_the_same_files(people, shards, tmp_path, monkeypatch):
     whole, output = contents(shards), tmp_path / "cut"
-
-    class Killed(BaseException):
-        pass
-
-    def killed(source, index):  # with the second shard half written
-        if index == 7:
-            raise Killed
-        return source(index)
-
-    of_folder = shard_writing._of_folder
     with monkeypatch.context() as patch:
-        patch.setattr(
-            shard_writing,
-            "_of_folder",
-            lambda s: (own := of_folder(s))._replace(read=lambda i: killed(own.read, i)),
-        )
+        kill_at(patch, 7)  # with the second shard half written
         with pytest.raises(Killed):
             datasets.write_shards(people, output)
     assert contents(output) == {name: whole[name] for name in whole if "00000" in name}
@@ -143,6 +159,78 @@ def test_a_killed_writer_goes_on_to_the_same_files(people, shards, tmp_path, mon
     datasets.write_shards(people, output)
     assert contents(output) == whole
     assert (output / "photos-00000.tfrecord").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize("name", ["photos-00000.tfrecord", "photos-00000.npy"])
+def test_damage_after_a_kill_is_no_part_of_what_is_finished(people, shards, tmp_path, monkeypatch, name):
+    output = tmp_path / "cut"
+    with monkeypatch.context() as patch:
+        kill_at(patch, 7)
+        with pytest.raises(Killed):
+            datasets.write_shards(people, output)
+    content = bytearray((output / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (output / name).write_bytes(content)
+    datasets.write_shards(people, output)
+    assert contents(output) == contents(shards)
+
+
+def test_damaged_photos_are_all_named_and_cost_their_shards_alone(people, tmp_path, monkeypatch):
+    source, output = tmp_path / "source", tmp_path / "shards"
+    shutil.copytree(people, source)
+    photos = sorted(photos_of(datasets.photos_by_identity(source)))
+    for path in (photos[i] for i in (0, 3, 11)):  # the first and the last of three shards
+        Path(path).write_bytes(Path(path).read_bytes()[:-20])
+    with pytest.raises(ImageError) as error:
+        datasets.write_shards(source, output)
+    assert [line.split(": ")[0] for line in str(error.value).split("\n")] == [photos[i] for i in (0, 3, 11)]
+    for path in (photos[i] for i in (0, 3)):
+        shutil.copy(people / Path(path).relative_to(source), path)
+    Path(photos[11]).unlink()
+    with monkeypatch.context() as patch:
+        read = kill_at(patch, None)
+        assert datasets.write_shards(source, output)["photos"] == 11
+    assert sorted(read) == [0, 1, 2, 3, 4, 10]
+    stored = sorted(photos_of(datasets.read_shards(output)))
+    np.testing.assert_array_equal(
+        datasets.load_images(stored, **SIZE), datasets.load_images(photos[:11], **SIZE)
+    )
+
+
+def test_other_rights_and_a_copy_make_no_other_photos(people, shards, tmp_path):
+    source, whole = tmp_path / "source", contents(shards)
+    shutil.copytree(people, source)
+    Path(photos_of(datasets.photos_by_identity(source))[0]).chmod(0o600)
+    datasets.write_shards(source, shards)
+    assert contents(shards) == whole
+
+
+def test_where_faces_lie_is_checked_as_all_else(people, shards, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(people, source)
+    frame = '{"points": [[5, 7.5], [14, 7], [10, 12], [6, 15], [13, 15]], "size": [20, 20]}'
+    (source / "frame.json").write_text(frame)
+    output = tmp_path / "new"
+    datasets.write_shards(source, output)
+    photos = photos_of(datasets.read_shards(output))
+    known = datasets.known_frame(photos)
+    assert known.points[0] == (5, 7.5) or known.points[0] == [5, 7.5]
+    for damage in (lambda file: file.write_text(frame.replace("7.5", "8.5")), Path.unlink):
+        damage(output / "frame.json")
+        os.utime(output / NOTE)
+        with pytest.raises(ImageError, match=r"frame.json is damaged: .*siamese-nn shards SOURCE"):
+            datasets.known_frame(photos)
+        datasets.write_shards(source, output)
+        assert datasets.known_frame(photos) == known
+
+
+def test_any_number_of_folders_is_read_once(shards, tmp_path, monkeypatch):
+    photos = []
+    for i in range(5):
+        shutil.copytree(shards, tmp_path / str(i))
+        photos += photos_of(datasets.read_shards(tmp_path / str(i)))
+    monkeypatch.setattr("siamese_nn.datasets.shards._Shard", None)
+    assert len(datasets.photo_sizes(photos)) == 60
 
 
 @pytest.mark.parametrize("name", ["photos-00001.tfrecord", "photos-00001.npy"])
@@ -170,14 +258,23 @@ def test_damage_is_refused_and_mended(people, shards, name, damage):
     "text", ["", "[]", "{}", '{"version": 9}', '{"version": 1, "finished": true, "shards": [{}]}', '"\x00"']
 )
 def test_a_damaged_note_is_refused(people, shards, text):
+    whole = contents(shards)
     (shards / NOTE).write_text(text)
-    with pytest.raises(ValueError, match=NOTE):
+    with pytest.raises(ImageError, match=rf"{NOTE} is damaged .*siamese-nn shards SOURCE"):
         datasets.read_shards(shards)
+    if text in ("", "[]", "{}", '"\x00"'):
+        datasets.write_shards(people, shards)
+        assert len(photos_of(datasets.read_shards(shards))) == 12
+    else:  # of another version, or finished and of nobody knows which photos
+        with pytest.raises(ValueError, match=r"or remove .*shards|or remove that one"):
+            datasets.write_shards(people, shards)
+    assert contents(shards) == whole
 
 
 def test_what_cannot_become_shards_is_refused(people, shards, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(people, changed)
+    Image.new("L", (20, 20)).save(next(changed.glob("Ada/*.jpg")))
     with pytest.raises(ValueError, match=r"shards was written from other photos than those in .*changed"):
         datasets.write_shards(changed, shards)
     for source, fault in ((tmp_path / "none", "is missing"), (shards / NOTE, "is neither")):
@@ -185,7 +282,7 @@ def test_what_cannot_become_shards_is_refused(people, shards, tmp_path):
             datasets.write_shards(source, tmp_path / "new")
     with pytest.raises(ValueError, match="must not lie in that of the photos"):
         datasets.write_shards(people, people / "shards")
-    with pytest.raises(ValueError, match="must be a new folder, or one of shards"):
+    with pytest.raises(ValueError, match="must be a new folder, or one of shards.*: Ada, Ada"):
         datasets.write_shards(people, changed)
     photo = next(changed.glob("Ada/*.png"))
     photo.write_bytes(photo.read_bytes()[:-20])
@@ -269,7 +366,13 @@ FAULTS = {
     "train.idx:2: each line": lambda folder: (folder / "train.idx").write_text("1\t0\n1\t0\n"),
     "train.idx must list": lambda folder: (folder / "train.idx").write_text(""),
     "train.idx must be a file": lambda folder: (folder / "train.idx").unlink(),
-    "train.idx:1: each line": lambda folder: (folder / "train.idx").write_text(f"1\t{2**70}\n"),
+    "train.idx:1: each line": lambda folder: (folder / "train.idx").write_text("1\t-1\n"),
+    "train.rec is damaged or cut off: it ends at byte": lambda folder: (folder / "train.rec").write_bytes(
+        (folder / "train.rec").read_bytes()[:100]
+    ),
+    "train.idx must list all records of train.rec": lambda folder: (folder / "train.idx").write_text(
+        "".join((folder / "train.idx").read_text().splitlines(keepends=True)[:2])
+    ),
     "no whole record begins at byte 4": lambda folder: (folder / "train.idx").write_text("1\t4\n"),
     "less than the 2 of `property`": lambda folder: (folder / "property").write_text("2,24,20"),
     "property must hold": lambda folder: (folder / "property").write_text("many"),
@@ -283,6 +386,15 @@ def test_a_damaged_set_is_refused(people, tmp_path, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         datasets.write_shards(rec, tmp_path / "shards")
     assert not (tmp_path / "shards").exists()
+
+
+def test_a_damaged_photo_of_a_set_and_a_folder_for_its_file_are_told(tmp_path, capsys):
+    rec = write_set(tmp_path / "set", [(1, [0], b"photo")], 3)
+    with pytest.raises(ImageError, match=rf"{rec}, record 1: not a whole [^.]*\. Fetch the set again$"):
+        datasets.write_shards(rec, tmp_path / "shards")
+    for command in (["shards", str(rec.parent), str(tmp_path / "new")], ["train", "--data", str(rec.parent)]):
+        assert main(command) == 1
+        assert f"`siamese-nn shards {rec} SHARDS`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -433,6 +433,20 @@ def test_photos_that_moved_are_looked_for_and_others_refused(run, tmp_path, toy_
     assert {path.name for path in tmp_path.iterdir()} == {"run", "moved", "out"}
 
 
+def test_photos_in_shards_are_found_and_looked_for(toy_dir, tmp_path, monkeypatch):
+    for name in sorted(path.name for path in (toy_dir / "lfw2").iterdir())[:2]:
+        shutil.copytree(toy_dir / "lfw2" / name, tmp_path / "people" / name)
+    datasets.write_shards(tmp_path / "people", tmp_path / "shards")
+    names = [own[0] for own in datasets.read_shards(tmp_path / "shards").values()]
+    columns = {"left": names[:1], "right": names[1:], "same": [0], "best": [0.5]}
+    columns |= {"left_identities": ["Ada"], "right_identities": ["Bob"]}
+    monkeypatch.setattr(export_module, "read_scores", lambda _: {"test": columns})
+    assert export_module._pairs(tmp_path, "test", None)[0].left.tolist() == names[:1]
+    moved = (tmp_path / "shards").rename(tmp_path / "moved")
+    pairs, _ = export_module._pairs(tmp_path, "test", moved)
+    assert datasets.load_images([*pairs.left, *pairs.right]).shape == (2, 125, 125, 1)
+
+
 def test_wrong_arguments_are_told(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="`format` must be one of"):
         export("run", tmp_path / "out", format="caffe")
