@@ -34,6 +34,19 @@ UNITS = (256, 512, 2048)
 CROSSED = 512  # up to so many units each optimizer meets each kind of initial weights
 SEEDS = (0, 1, 2)
 FIELDS = ("optimizer", "learning_rate", "initializer", "units", "seed")
+NOT_NORMAL = INITIALIZERS[1:]
+COMPARED = (  # in words, the field, its two values, and the other fields' values
+    ("He's weights, less normal ones, 256 units", "initializer", "he_normal", "normal", {"units": ["256"]}),
+    ("the same, 512 units", "initializer", "he_normal", "normal", {"units": ["512"]}),
+    ("He's, less Glorot's, 256 units", "initializer", "he_normal", "glorot_normal", {"units": ["256"]}),
+    ("the same, 512 units", "initializer", "he_normal", "glorot_normal", {"units": ["512"]}),
+    ("He's, less LeCun's, 256 units", "initializer", "he_normal", "lecun_normal", {"units": ["256"]}),
+    ("the same, 512 units", "initializer", "he_normal", "lecun_normal", {"units": ["512"]}),
+    ("RMSprop, less Adam", "optimizer", "rmsprop", "adam", {}),
+    ("SGD, less Adam, without normal weights", "optimizer", "sgd", "adam", {"initializer": NOT_NORMAL}),
+    ("512 units, less 256, without normal weights", "units", "512", "256", {"initializer": NOT_NORMAL}),
+    ("2048 units, less 256, He's weights", "units", "2048", "256", {}),
+)
 
 
 def trials() -> dict[str, Recipe]:
@@ -112,6 +125,22 @@ def table(path: Path) -> PrettyTable:
     return shown
 
 
+def comparisons(path: Path) -> PrettyTable:
+    """How much the AUC changes with one field, all others and the seed equal."""
+    fields = [name for name in FIELDS if name != "learning_rate"]  # which is the optimizer's
+    found = {tuple(one[name] for name in fields): one for one in read_rows(path) if one["val_auc"]}
+    shown = PrettyTable(["", "change of the AUC (95%)", "pairs of trainings"], align="r")
+    shown.align[""] = "l"
+    for words, field, value, other, where in COMPARED:
+        changes = []
+        for one in found.values():
+            beside = found.get(tuple((one | {field: other})[name] for name in fields))
+            if one[field] == value and beside and all(one[name] in own for name, own in where.items()):
+                changes.append(float(one["val_auc"]) - float(beside["val_auc"]))
+        shown.add_row([words, interval(changes) if changes else "-", len(changes)])
+    return shown
+
+
 def main() -> None:
     """Makes the trainings that are left, and prints the table."""
     arguments = common.parser(__doc__)
@@ -124,6 +153,7 @@ def main() -> None:
     found = [row(recipe, Results.from_json(read_results(folder))) for folder, recipe in done.items()]
     write_rows(found, options.folder / "optimizers.csv")
     print(table(options.folder / "optimizers.csv"))
+    print(comparisons(options.folder / "optimizers.csv"))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,11 @@ def main() -> None:
     shown.set_style(TableStyle.MARKDOWN)
     reproduction.write_part(f"{shown}\n\n{reproduction.noise()}\n", options.page, "lfw-a-report-agreement")
     trials = options.runs / "optimizers.csv"
-    shown = report_optimizers.table(trials)
-    shown.set_style(TableStyle.MARKDOWN)
-    words = report_optimizers.over_people(trials)
-    reproduction.write_part(f"{shown}\n\n{words}\n", options.page, "lfw-a-report-optimizers")
+    tables = report_optimizers.table(trials), report_optimizers.comparisons(trials)
+    for shown in tables:
+        shown.set_style(TableStyle.MARKDOWN)
+    words = f"\n\n{report_optimizers.over_people(trials)}\n\n"
+    reproduction.write_part(f"{words.join(map(str, tables))}\n", options.page, "lfw-a-report-optimizers")
     for path in reproduction.draw(runs, options.page.parent / "report_figures"):
         print(path)
 
