@@ -105,7 +105,7 @@ def over_people(path: Path) -> str:
     """Says in words how sure the AUC of one network is."""
     halves = [(float(row["high"]) - float(row["low"])) / 2 for row in read_rows(path) if row["high"]]
     return (
-        "Each is a mean over three seeds with its 95% interval, or one of one or two seeds without. Over "
+        "Each is a mean over three seeds with its 95% interval, or one of one seed without. Over "
         f"people, the interval of one training is ± {statistics.median(halves):.3f} (the median)."
     )
 
