@@ -62,8 +62,8 @@ def organize_lfw_a(
     Raises:
         ValueError: before anything is written, if the source is damaged or holds anything but photos in
             people's folders, a person is in both pair files, a photo of the pairs is missing, or the folder
-            was made from another source or other pair files, or has changed since. Or if another process is
-            organising into `output_dir`.
+            was made from another source or other pair files, has changed since, or holds aligned copies. Or
+            if another process is organising into `output_dir`.
         FileExistsError: if `output_dir` holds a folder or pair file of such a name that was not made by this
             function.
         FileNotFoundError: if `source` or a pair file does not exist.
@@ -77,6 +77,10 @@ def organize_lfw_a(
     source, output_dir = Path(source), Path(output_dir)
     given = {"train": Path(train_pairs), "test": Path(test_pairs)}
     require_folder(output_dir)
+    if (output_dir / FRAME).exists():
+        raise ValueError(
+            f"{output_dir} holds aligned copies of an organised folder. Choose another `output_dir`"
+        )
     proof = _read_proof(output_dir / _PROOF) or _read_proof(output_dir / _STAGING / _PROOF)
     if proof is None:
         source_kind(source)  # reports a wrong source before a missing pair file beside it
@@ -199,6 +203,9 @@ def align_lfw_a(
     where LFW-a has them on average. A photo in which no face is found stays as LFW-a has it. So all pairs
     stay; the result can be used wherever the source can. After an interruption, the same call goes on.
 
+    Other photos of these names, such as LFW in another alignment, have their faces elsewhere. Of those, each
+    must show a face that is found.
+
     Args:
         source: the `output_dir` of `organize_lfw_a`.
         output_dir: the folder to make or to continue.
@@ -210,7 +217,8 @@ def align_lfw_a(
     Raises:
         FileNotFoundError: if `source` is not organised, or only half.
         ImageError: if a photo can't be read.
-        ImportError, ValueError, AlignedFolderInUse: as `align_folder` does.
+        ValueError: as `align_folder`; or if no face is found in a photo, and the photos are not LFW-a's.
+        ImportError, AlignedFolderInUse: as `align_folder`.
 
     Example:
         >>> def finder(pixels):  # yours; without one, the extra `faces` brings MTCNN
@@ -229,13 +237,25 @@ def align_lfw_a(
     for row in rows:
         if row["result"] == UNREADABLE:
             raise ImageError(f"{source / row['photo']}: {row['reason']}. Organise LFW-a anew")
-    stay = [row["photo"] for row in rows if row["result"] == NO_FACE]
+    if stay := [row["photo"] for row in rows if row["result"] == NO_FACE]:
+        _require_lfw_a(source, stay)
     for group in _GROUPS:
         (output_dir / group).mkdir(exist_ok=True)
     for name in (*stay, *_PAIR_FILES.values(), _PROOF):  # the proof last: its places are all there now
         with replacing(output_dir / name) as partial:
             shutil.copyfile(source / name, partial)
     return rows
+
+
+def _require_lfw_a(source: Path, photos: list[str]) -> None:
+    """Refuses to leave these photos where they are, if it is not known where their faces are."""
+    try:
+        check_lfw_a(source)
+    except ValueError as error:
+        raise ValueError(
+            f"{source}: a photo in which no face is found may stay as it is only in LFW-a, whose faces are "
+            f"in one place. Received {len(photos)}:{listed(photos)}\nOrganise LFW-a itself. {error}"
+        ) from error
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:

@@ -509,8 +509,8 @@ def test_real_lfw_a(tmp_path):
     assert [len(pairs) for pairs in load_lfw_a(tmp_path)] == [2200, 1000]
 
 
-def test_it_is_aligned_as_a_whole(tmp_path, toy_dir):
-    """Each photo with a face is moved, the others stay, and pairs and people are those of the source."""
+def test_it_is_aligned_as_a_whole(tmp_path, toy_dir, monkeypatch):
+    """Each photo with a face is moved, LFW-a's others stay, and pairs and people are those of the source."""
     pair_files = {f"{side}_pairs": toy_dir / f"pairsDev{side.title()}.txt" for side in ("train", "test")}
     source, output = tmp_path / "lfw-a", tmp_path / "aligned"
     organize_lfw_a(toy_dir / "lfw2", source, **pair_files)
@@ -521,7 +521,13 @@ def test_it_is_aligned_as_a_whole(tmp_path, toy_dir):
         moved = np.array(faces.LFW_A.points) + 20 + (len(pixels) - 250) / 2  # within a margin
         return [] if pixels.max() < 50 else [faces.Face((60, 60, 190, 200), 0.9, moved)]
 
+    with pytest.raises(ValueError, match=rf"Received 1:\n.*{hidden.name}(?s:.*)256 photos instead of 13233"):
+        align_lfw_a(source, output, finder=finder)
+    assert not (output / "lfw_a.json").exists()
+    monkeypatch.setattr("siamese_nn.datasets.lfw_a.check_lfw_a", lambda data: {})
     rows = align_lfw_a(source, output, finder=finder)
+    with pytest.raises(ValueError, match="holds aligned copies"):
+        organize_lfw_a(toy_dir / "lfw2", output, **pair_files)
     left, right = (load_lfw_a(folder) for folder in (source, output))
     assert [str(pairs) for pairs in left] == [str(pairs) for pairs in right] and len(rows) == 256
     assert [row["photo"] for row in rows if row["result"] == "no face"] == [f"train/{hidden.name}"]
