@@ -1,6 +1,6 @@
 """From a trained network to the embedding that is measured and used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,51 +19,55 @@ _MOST_PHOTOS = 6000  # to which they are fitted: 0.6 GB of histograms
 _ROUNDING = 1e-8  # of the variance of histograms of unit length
 
 
-def finish(
-    model: tf.keras.Model, recipe: Recipe, photos: Mapping[str, Sequence[str]], decoded: DecodedPhotos
-) -> tf.keras.Model:
-    """Makes of a trained model the embedding that its recipe's `mirror` and `back_end` ask for.
+def finishing(
+    recipe: Recipe, photos: Mapping[str, Sequence[str]], decoded: DecodedPhotos
+) -> Callable[[tf.keras.Model], tf.keras.Model]:
+    """Makes what finishes the trained models of a run, as its recipe's `mirror` and `back_end` ask for.
 
     Args:
-        model: the trained model.
-        recipe: its recipe.
+        recipe: the recipe.
         photos: the photos that it learnt from, person by person; the back-end is fitted to them, and to
             nothing else. With a teacher, those of people with one photo are left out.
         decoded: the same photos, among others, as the recipe wants them decoded.
 
     Returns:
-        A model from one image to its embedding, of unit length.
-
-    Raises:
-        ValueError: if the back-end can't be fitted to these photos.
+        A function from a trained model to one from an image to its embedding, of unit length. It raises a
+        `ValueError` if the back-end can't be fitted to these photos. The textures, which know no network, are
+        computed once.
     """
-    embedding = models.embedding_model(model)
-    # Under a name of its own: `embedding_model` of the result is to be the result.
-    embedding = tf.keras.Model(embedding.inputs, embedding.outputs[0], name="trained_embedding")
+    if recipe.kind == "teacher":  # on validation people this was better in each of four trainings
+        photos = {name: own for name, own in photos.items() if len(own) > 1}
+    paths = [path for own in photos.values() for path in own]
+    identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
+    textures, histograms = [], []
+    if recipe.textures:
+        # Evenly from all people: they come person by person.
+        some = np.linspace(0, len(paths) - 1, min(len(paths), _MOST_PHOTOS)).astype(int)
+        known = decoded.of([paths[i] for i in some])
+        textures = [_components(kind, known) for kind in recipe.textures]
+        histograms = [embed(texture, decoded.of(paths)) for texture in textures]
     groups = BACKBONES[recipe.backbone].groups
-    if recipe.mirror:
-        embedding = models.mirror_averaged(embedding, groups)
-    if recipe.back_end == "plda":
-        if recipe.kind == "teacher":  # on validation people this was better in each of four trainings
-            photos = {name: own for name, own in photos.items() if len(own) > 1}
-        paths = [path for own in photos.values() for path in own]
-        identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
-        sizes = [embedding.output_shape[-1] // groups] * groups
-        if recipe.textures:
-            # Evenly from all people: they come person by person.
-            some = np.linspace(0, len(paths) - 1, min(len(paths), _MOST_PHOTOS)).astype(int)
-            known = decoded.of([paths[i] for i in some])
-            components = [_components(kind, known) for kind in recipe.textures]
-            sizes += [model.output_shape[-1] for model in components]
-            embedding = models.side_by_side([embedding, *components])
-        embeddings = unit_length(embed(embedding, decoded.of(paths)))
+
+    def finished(model: tf.keras.Model) -> tf.keras.Model:
+        embedding = models.embedding_model(model)
+        # Under a name of its own: `embedding_model` of the result is to be the result.
+        embedding = tf.keras.Model(embedding.inputs, embedding.outputs[0], name="trained_embedding")
+        if recipe.mirror:
+            embedding = models.mirror_averaged(embedding, groups)
+        if recipe.back_end != "plda":
+            return embedding
+        found = [embed(embedding, decoded.of(paths)), *histograms]
+        sizes = [found[0].shape[1] // groups] * groups + [own.shape[1] for own in histograms]
+        parts = np.split(unit_length(np.hstack(found)), np.cumsum(sizes)[:-1], axis=1)
         # Each source's people and photos differ in their own way: one back-end for all would need far more
         # people than there are to learn how the sources depend on one another.
-        parts = np.split(embeddings, np.cumsum(sizes)[:-1], axis=1)
         projections = [fit_plda(part, identities).projection() for part in parts]
         biases, matrices = zip(*projections, strict=True)
-        embedding = models.projected(embedding, np.concatenate(biases), block_diag(*matrices))
-    return embedding
+        if textures:
+            embedding = models.side_by_side([embedding, *textures])
+        return models.projected(embedding, np.concatenate(biases), block_diag(*matrices))
+
+    return finished
 
 
 def _components(kind: str, photos: DecodedPhotos) -> tf.keras.Model:

@@ -49,7 +49,7 @@ from ..verification.safe_loading import load_model_safely
 from .callbacks import mode
 from .choice import Choice, choose
 from .data import common_photo_size
-from .finish import finish
+from .finish import finishing
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ def measure(
     best_epoch = len(history["epoch"]) if choice else _best_epoch(history[recipe.monitor], recipe.monitor)
     scores: dict[str, dict[str, np.ndarray]] = {}
     figures: dict[str, dict[str, Figures]] = {}
+    finish = finishing(recipe, photos, decoded) if recipe.finishes else None
     for which, file in _WHICH.items():
         if which == "last" and status == Status.INTERRUPTED:
             continue
@@ -97,8 +98,8 @@ def measure(
             scores[which], figures[which] = scores["best"], figures["best"]  # the same weights
             continue
         model = load_model_safely(run_dir / file)
-        if recipe.finishes:
-            model = finish(model, recipe, photos, decoded)
+        if finish is not None:
+            model = finish(model)
             if which == "best":
                 with replacing(run_dir / FINISHED) as partial:
                     model.save(partial)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from siamese_nn import datasets, evaluation, models, training
 from siamese_nn.datasets import DecodedPhotos
-from siamese_nn.training.finish import finish
+from siamese_nn.training.finish import finishing
 
 pytestmark = pytest.mark.once
 
@@ -28,7 +28,7 @@ def test_the_back_end_of_what_has_a_teacher_is_of_people_with_two_photos(toy_dir
     network = tf.keras.Model(image, tf.keras.layers.Flatten()(tf.keras.layers.AveragePooling2D(16)(image)))
     paths = [path for own in (photos | alone).values() for path in own]
     decoded = DecodedPhotos(paths, recipe.photo_format)
-    found = [finish(network, recipe, own, decoded).get_weights() for own in (photos | alone, photos)]
+    found = [finishing(recipe, own, decoded)(network).get_weights() for own in (photos | alone, photos)]
     assert found[0] and all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
 
@@ -41,7 +41,7 @@ def test_each_source_of_the_fusion_has_a_back_end_of_its_own(toy_pairs, monkeypa
         photos.setdefault(name, set()).add(path)
     photos = {name: sorted(own) for name, own in photos.items() if len(own) > 1}
     paths = [path for own in photos.values() for path in own]
-    finished = finish(networks, recipe, photos, DecodedPhotos(paths, recipe.photo_format))
+    finished = finishing(recipe, photos, DecodedPhotos(paths, recipe.photo_format))(networks)
 
     # The reference: each source alone, the components by another decomposition.
     images = datasets.load_images(paths, image_size=(192, 168), crop=(192, 168), channels=1)
