@@ -19,7 +19,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "folds",
         help="train and measure a recipe in ten folds, by the protocol of LFW's View 2 or of CFP",
-        epilog="This takes hours. After an interruption the same command goes on.",
+        epilog="This takes hours. After an interruption the same command goes on. Started several times at "
+        "once, it shares the folds.",
     )
     command.add_argument(
         "--data",

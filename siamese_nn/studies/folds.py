@@ -20,6 +20,7 @@ from ..files import write_text
 from ..recipes.recipe import Recipe
 from ..runs.folder import FOLD, FOLDS_MODEL, PAGE, read_scores
 from ..runs.html_page import percent, write_page
+from ..training.claim import RunFolderInUse
 from ..training.train import train
 
 __all__ = ["FoldsResult", "train_folds", "train_model", "train_tasks"]
@@ -87,7 +88,7 @@ def train_folds(
 ) -> FoldsResult:
     """Trains a recipe once for each fold, and measures it on this fold.
 
-    The same call goes on after it was cut off.
+    The same call goes on after it was cut off. Several processes may share the folds, see `train_tasks`.
 
     Args:
         recipe: what to train.
@@ -101,6 +102,7 @@ def train_folds(
         IdentityLeakError: if somebody is on two sides of a fold, or in the tests of two.
         ValueError: as `training.train`.
         KeyboardInterrupt: on Ctrl-C, as `training.train`.
+        RunFolderInUse: as `train_tasks`.
 
     Example:
         >>> from siamese_nn import datasets
@@ -126,7 +128,8 @@ def train_tasks(
     """Trains a recipe once for each fold, and measures it on several tasks that have the same people there.
 
     The validation pairs of all tasks together choose a fold's epoch. Each task's own validation pairs choose
-    its threshold. The same call goes on after it was cut off.
+    its threshold. The same call goes on after it was cut off. Several processes may make it at once: each
+    leaves the folds that another is training to that one, and the last to end makes the figures.
 
     Args:
         recipe: what to train.
@@ -139,6 +142,7 @@ def train_tasks(
 
     Raises:
         IdentityLeakError, KeyboardInterrupt: as `train_folds`.
+        RunFolderInUse: at the end, if other processes still train some of the folds.
         ValueError: as `train_folds`, or if the tasks differ in their people or `photos`.
 
     Example:
@@ -163,15 +167,24 @@ def train_tasks(
         _require_apart(run_dir.name, fold)
     for (number, fold), (other, another) in combinations(enumerate(folds, 1), 2):
         require_disjoint(fold.test, another.test, names=(f"fold-{number}'s test", f"fold-{other}'s test"))
+    elsewhere = []
     for run_dir, fold in zip(run_dirs, folds, strict=True):
-        train(
-            *(recipe, fold.train, fold.validation, run_dir),
-            test=fold.test,
-            photos=fold.photos or None,
-            verbose=verbose,
-            cache_dir=cache_dir,
-        )
+        try:
+            train(
+                *(recipe, fold.train, fold.validation, run_dir),
+                test=fold.test,
+                photos=fold.photos or None,
+                verbose=verbose,
+                cache_dir=cache_dir,
+            )
+        except RunFolderInUse:
+            elsewhere.append(run_dir.name)
         tf.keras.backend.clear_session()  # the models of all folds would add up
+    if elsewhere:
+        raise RunFolderInUse(
+            f"All folds in {runs_dir} are finished but those that other processes train: "
+            f"{', '.join(elsewhere)}. When these are finished, the same call makes the figures"
+        )
     results = {task: _measured(own, run_dirs) for task, own in tasks.items()}
     figures = {task: asdict(result) for task, result in results.items()}
     # Of folds with one task, which has no name, the figures stand alone.

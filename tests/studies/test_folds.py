@@ -81,6 +81,14 @@ def test_tasks_share_a_training_and_have_their_own_thresholds(tmp_path, monkeypa
         sets = {name: {key: own.tolist() for key, own in columns.items()} for name, columns in sets.items()}
         folder.write_scores(run_dir, sets)
 
+    def train_elsewhere(recipe, *sets, **options):
+        if sets[-1].name == "fold-2":
+            raise training.RunFolderInUse("Another process is training there")
+
+    monkeypatch.setattr(study, "train", train_elsewhere)
+    with pytest.raises(training.RunFolderInUse, match="but those that other processes train: fold-2. When"):
+        study.train_tasks(SMALL, tasks, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
     monkeypatch.setattr(study, "train", train)
     results = study.train_tasks(SMALL, tasks, tmp_path / "runs")
     assert trained == [
