@@ -63,7 +63,8 @@ def align_folder(
         output: the folder to make or to continue.
         face: which face of a photo: `"middle"`, the one nearest its middle, or `"largest"`.
         frame: where the faces should be in the aligned photos.
-        finder: see `faces.find`. All cores align photos, but only one at a time calls your finder.
+        finder: see `faces.find`. All cores align photos, but only one at a time calls your finder. Continue
+            a folder with the finder that it was begun with: photos that it has aligned stay.
 
     Returns:
         The lines of `photos.csv`, sorted by photo: `photo` (its path in `source`), `sha256` of the file,
@@ -207,7 +208,7 @@ def _files(source: Path, output: Path) -> tuple[list[str], list[str], dict[str, 
     names = [aligned_name(name) for name in photos]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(f"{source}: two photos would both become {twice[0]}. Rename one of them")
-    return photos, list(people), left_out
+    return photos, [name for name, own in people.items() if own], left_out
 
 
 def _require_own(output: Path, choice: dict[str, Any]) -> None:

@@ -233,6 +233,8 @@ def align_lfw_a(
     source, output_dir = Path(source), Path(output_dir)
     _require_organized(source)
     places = set(_places(source))
+    if (output_dir / FRAME).exists():  # an aligned folder proves nothing until all its photos are there again
+        (output_dir / _PROOF).unlink(missing_ok=True)
     rows = [row for row in align_folder(source, output_dir, finder=finder) if row["photo"] in places]
     for row in rows:
         if row["result"] == UNREADABLE:
@@ -254,7 +256,8 @@ def _require_lfw_a(source: Path, photos: list[str]) -> None:
     except ValueError as error:
         raise ValueError(
             f"{source}: a photo in which no face is found may stay as it is only in LFW-a, whose faces are "
-            f"in one place. Received {len(photos)}:{listed(photos)}\nOrganise LFW-a itself. {error}"
+            f"in one place. Received {len(photos)}:{listed(photos)}\nOrganise LFW-a itself; or align a "
+            f"folder with a folder of photos for each person, where such photos are left out. {error}"
         ) from error
 
 

@@ -133,6 +133,11 @@ class HeldOutScores:
         if least > fpir:
             promised = math.ceil(1000 * least) / 1000
             words = f"rates from {promised:g} on" if promised < 1 else "none"
+            if not self.n_people:
+                raise ValueError(
+                    "No `fpir` can be promised: the run holds nobody out, or has lost their scores. Give a "
+                    "`threshold` of your own, or take a run with people held out for validation"
+                )
             raise ValueError(
                 f"`fpir` must be a rate that can be promised. For a gallery of {n_photos} photos, the run's "
                 f"{self.n_people} held-out people can promise {words}. Received: "

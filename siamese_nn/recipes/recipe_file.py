@@ -71,8 +71,8 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
     Args:
         recipe: where to start from.
-        settings: each `field=value`, as `learning_rate=3e-4`, `image_size=96x80`, `crop=none` or
-            `augmentation.rotation=5`.
+        settings: each `field=value`, as `learning_rate=3e-4`, `image_size=96x80`, `crop=none`,
+            `textures=lbp,lpq` or `augmentation.rotation=5`.
 
     Raises:
         ValueError: if there is no such field, one is set twice, or `Recipe` refuses the value.
@@ -134,6 +134,8 @@ def _value(name: str, text: str) -> Any:
     """What a text stands for; whether the field may hold it, `Recipe` knows."""
     if _stands_for_none(name, text):
         return None
+    if name == "textures" and re.fullmatch(r"\w+(,\w+)*", text):
+        return text.split(",")
     constraint = CONSTRAINTS.get(name)
     if constraint and constraint.parts > 1 and re.fullmatch(r"\d+([x,]\d+)+", text):
         return [int(part) for part in re.split("[x,]", text)]

@@ -167,23 +167,26 @@ def train_tasks(
         _require_apart(run_dir.name, fold)
     for (number, fold), (other, another) in combinations(enumerate(folds, 1), 2):
         require_disjoint(fold.test, another.test, names=(f"fold-{number}'s test", f"fold-{other}'s test"))
-    elsewhere = []
-    for run_dir, fold in zip(run_dirs, folds, strict=True):
-        try:
-            train(
-                *(recipe, fold.train, fold.validation, run_dir),
-                test=fold.test,
-                photos=fold.photos or None,
-                verbose=verbose,
-                cache_dir=cache_dir,
-            )
-        except RunFolderInUse:
-            elsewhere.append(run_dir.name)
-        tf.keras.backend.clear_session()  # the models of all folds would add up
+    elsewhere = dict(zip(run_dirs, folds, strict=True))
+    for _ in range(2):  # what another process was training at first may be finished now
+        todo, elsewhere = elsewhere, {}
+        for run_dir, fold in todo.items():
+            try:
+                train(
+                    *(recipe, fold.train, fold.validation, run_dir),
+                    test=fold.test,
+                    photos=fold.photos or None,
+                    verbose=verbose,
+                    cache_dir=cache_dir,
+                )
+            except RunFolderInUse:
+                elsewhere[run_dir] = fold
+            tf.keras.backend.clear_session()  # the models of all folds would add up
     if elsewhere:
+        names = ", ".join(run_dir.name for run_dir in elsewhere)
         raise RunFolderInUse(
-            f"All folds in {runs_dir} are finished but those that other processes train: "
-            f"{', '.join(elsewhere)}. When these are finished, the same call makes the figures"
+            f"All folds in {runs_dir} are finished but those that other processes still train: {names}. The "
+            "process that ends last makes the figures; or the same call does, later"
         )
     results = {task: _measured(own, run_dirs) for task, own in tasks.items()}
     figures = {task: asdict(result) for task, result in results.items()}

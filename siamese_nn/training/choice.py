@@ -16,7 +16,6 @@ from ..runs.folder import (
     TRAINED,
     VERIFIER,
     changed_files,
-    damaged,
     read_claim,
     read_results,
     read_verifier_settings,
@@ -97,7 +96,10 @@ def read_choice(first: str | os.PathLike, recipe: Recipe, claim: Mapping[str, An
         )
     for name, fault in changed_files(first, document).items():
         if name in (*TRAINED, VERIFIER):
-            raise damaged(first / name, f"it {fault} since the run was measured")
+            raise ValueError(
+                f"`chosen_by` must be a run as it was measured. Received: {first}, whose {name} {fault}. "
+                "Call again what trained it, and then this"
+            )
     settings = read_verifier_settings(first)
     run = first.resolve().name
     return Choice(

@@ -1,6 +1,7 @@
 """What a recipe's teacher says of each training photo, for its pupil to learn."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..evaluation import embed, fit_plda
 from ..evaluation.vectors import unit_length
 from ..files import replacing
 from ..recipes.recipe import Recipe
-from ..runs.folder import FINISHED, MODEL, STATE, TARGETS, TEACHER, damaged
+from ..runs.folder import FINISHED, MODEL, STATE, TARGETS, TEACHER
 from ..verification.safe_loading import load_model_safely
 from .callbacks import completed_epochs, read_arrays
 
@@ -33,26 +34,35 @@ def targets(
         `(n, embedding_size)`, float32, a row for each photo in the order of `photos`.
 
     Raises:
-        ValueError: if the kept ones are damaged or lost, or PLDA can't be fitted to the teacher's embeddings.
+        ValueError: if the kept ones are damaged, lost or of another teacher, or PLDA can't be fitted to the
+            teacher's embeddings.
     """
     path = run_dir / TARGETS
+    begin_anew = f"Remove {path} and {run_dir / STATE}, and the same call begins anew"
     paths = [path for own in photos.values() for path in own]
     size = recipe.embedding_size or recipe.build_backbone().output_shape[-1]
+    finished = recipe.teacher is not None and recipe.teacher.finishes
+    teacher = run_dir / TEACHER / (FINISHED if finished else MODEL)
+    digest = sha256(teacher.read_bytes()).hexdigest()
     if not path.exists():
         if completed_epochs(run_dir):
             raise ValueError(
-                f"{path} is missing, and the training has begun to learn what it held. Remove "
-                f"{run_dir / STATE}, and the same call begins anew"
+                f"{path} is missing, and the training has begun to learn what it held. {begin_anew}"
             )
-        finished = recipe.teacher is not None and recipe.teacher.finishes
-        model = load_model_safely(run_dir / TEACHER / (FINISHED if finished else MODEL))
+        model = load_model_safely(teacher)
         identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         vectors = targets_of(embed(model, decoded.of(paths)), identities, size)
         with replacing(path) as partial:
-            np.savez(partial, targets=vectors)
-    found = read_arrays(path).get("targets")
+            np.savez(partial, targets=vectors, teacher=digest)
+    try:
+        arrays = read_arrays(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged. {begin_anew}") from error
+    found = arrays.get("targets")
     if found is None or (found.shape, found.dtype) != ((len(paths), size), np.float32):
-        raise damaged(path, "it must hold a vector for each photo")
+        raise ValueError(f"{path} must hold a vector for each photo. {begin_anew}")
+    if str(arrays.get("teacher")) != digest:
+        raise ValueError(f"{path} is of another teacher than {teacher}. {begin_anew}")
     return found
 
 

@@ -540,7 +540,9 @@ def test_it_is_aligned_as_a_whole(tmp_path, toy_dir, monkeypatch):
     (output / "lfw_a.json").unlink()  # as a call leaves it that was killed
     with pytest.raises(FileNotFoundError, match="siamese-nn align SOURCE"):
         load_lfw_a(output)
+    assert align_lfw_a(source, output, finder=finder) == rows
     other = Path(left[0].left[0])
     other.write_bytes(JPEG)
     with pytest.raises(ImageError, match=rf"{other.name}: .*Organise LFW-a anew"):
         align_lfw_a(source, output, finder=finder)
+    assert not (output / "lfw_a.json").exists()  # it holds one photo less now

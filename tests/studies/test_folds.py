@@ -81,14 +81,23 @@ def test_tasks_share_a_training_and_have_their_own_thresholds(tmp_path, monkeypa
         sets = {name: {key: own.tolist() for key, own in columns.items()} for name, columns in sets.items()}
         folder.write_scores(run_dir, sets)
 
-    def train_elsewhere(recipe, *sets, **options):
-        if sets[-1].name == "fold-2":
-            raise training.RunFolderInUse("Another process is training there")
+    tries = []
 
-    monkeypatch.setattr(study, "train", train_elsewhere)
-    with pytest.raises(training.RunFolderInUse, match="but those that other processes train: fold-2. When"):
+    def train_beside_others(*arguments, **options):
+        tries.append(arguments[-1].name)
+        if tries.count("fold-2") <= 2 and tries[-1] == "fold-2":  # two more calls of this find it in use
+            raise training.RunFolderInUse("Another process is training there")
+        train(*arguments, **options)
+
+    monkeypatch.setattr(study, "train", train_beside_others)
+    with pytest.raises(training.RunFolderInUse, match="but those that other processes still train: fold-2. "):
         study.train_tasks(SMALL, tasks, tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
+    assert tries == ["fold-1", "fold-2", "fold-3", "fold-2"]
+    tries.remove("fold-2")
+    study.train_tasks(SMALL, tasks, tmp_path / "runs")  # it is free again when the others are done
+    assert tries[3:] == ["fold-1", "fold-2", "fold-3", "fold-2"]
+    shutil.rmtree(tmp_path / "runs")
+    trained.clear()
     monkeypatch.setattr(study, "train", train)
     results = study.train_tasks(SMALL, tasks, tmp_path / "runs")
     assert trained == [

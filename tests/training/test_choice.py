@@ -61,7 +61,7 @@ def test_another_training_than_the_first_runs_is_refused(sets, toy_run, tmp_path
         )
     first = shutil.copytree(toy_run, tmp_path / "first")
     (first / "model.keras").write_bytes(b"")
-    refused("model.keras is damaged .it has changed since", first=first)
+    refused("first, whose model.keras has changed. Call again what trained it", first=first)
     results = json.loads((toy_run / "results.json").read_text())
     for change, words in (
         ({"status": "interrupted"}, "which is interrupted"),

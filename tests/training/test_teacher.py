@@ -1,4 +1,5 @@
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -34,10 +35,21 @@ def test_a_target_weighs_each_direction_by_what_it_tells_of_people(size):
 def test_a_training_that_goes_on_learns_what_it_has_begun_with(tmp_path, monkeypatch):
     recipe, photos = replace(RECIPES["face-distilled"], embedding_size=3), {"Ada": ["1.jpg", "2.jpg"]}
     held = np.eye(2, 3, dtype=np.float32)
-    np.savez(tmp_path / "targets.npz", targets=held)
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "finished.keras").write_bytes(b"a teacher")
+    own = {"teacher": sha256(b"a teacher").hexdigest()}
+    np.savez(tmp_path / "targets.npz", targets=held, **own)
     np.testing.assert_array_equal(targets(tmp_path, recipe, photos, decoded=None), held)
-    np.savez(tmp_path / "targets.npz", targets=held[:1])
-    with pytest.raises(ValueError, match="targets.npz is damaged .it must hold a vector for each photo"):
+    anew = r"\. Remove .*targets.npz and .*state.npz, and the same call begins anew"
+    for wrong, fault in (
+        ({"targets": held[:1], **own}, "must hold a vector for each photo"),
+        ({"targets": held, "teacher": "0" * 64}, "is of another teacher than .*finished.keras"),
+    ):
+        np.savez(tmp_path / "targets.npz", **wrong)
+        with pytest.raises(ValueError, match=rf"targets.npz {fault}{anew}"):
+            targets(tmp_path, recipe, photos, decoded=None)
+    (tmp_path / "targets.npz").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=rf"targets.npz is damaged{anew}"):
         targets(tmp_path, recipe, photos, decoded=None)
     (tmp_path / "targets.npz").unlink()
     monkeypatch.setattr("siamese_nn.training.teacher.completed_epochs", lambda run_dir: 1)
