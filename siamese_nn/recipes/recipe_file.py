@@ -98,6 +98,11 @@ def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
                     f"{setting}: the recipe has no `{part}`. Write it into a file, and add a table [{part}]"
                 )
         _require_known(name, names)
+        if name in _TABLES and text != _NONE:
+            raise ValueError(
+                f"`{name}` can only be set to {_NONE}. Set its fields, as {name}.{_TABLES[name][0]}=..., or "
+                f"write a table [{name}] into a file. Received: {setting}"
+            )
         table[name] = _value(name, text)
     return Recipe(**values)
 

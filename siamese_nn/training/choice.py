@@ -74,7 +74,7 @@ def read_choice(first: str | os.PathLike, recipe: Recipe, claim: Mapping[str, An
     if recipe.split == "report" or recipe.before is not None:
         raise ValueError(
             "`chosen_by` is for recipes without `pretraining` or `teacher`, in the split by identities. "
-            f"Received: split={recipe.split!r}, {'none' if recipe.before is None else 'one'} of these"
+            f"Received: split={recipe.split!r}, {'no' if recipe.before is None else 'a'} recipe before it"
         )
     if not (first / RESULTS).is_file():
         raise FileNotFoundError(

@@ -103,6 +103,12 @@ def test_a_setting_changes_one_field(setting, changes):
     assert with_settings(RECIPES["face"], [setting]) == replace(RECIPES["face"], **changes)
 
 
+@pytest.mark.parametrize("textures", [("lbp",), ("lbp", "lpq")])
+def test_textures_are_set_by_their_names(textures):
+    recipe = replace(RECIPES["face-fusion"], textures=("lpq",))
+    assert with_settings(recipe, [f"textures={','.join(textures)}"]).textures == textures
+
+
 def test_settings_of_a_pretraining_go_together():
     settings = ["pretraining.epochs=2", "image_size=72x72", "epochs=3"]
     recipe = with_settings(RECIPES["parkhi"], settings)
@@ -130,7 +136,10 @@ def test_settings_of_a_pretraining_go_together():
         (["pretraining.epochs=1"], "the recipe has no `pretraining`"),
         (["augmented.rotation=1"], "no field `augmented`. Did you mean augmentation?"),
         (["augmentation.pretraining.epochs=1"], "no field `pretraining`"),
-        (["pretraining=face"], "`pretraining` must be a `Recipe`"),
+        (
+            ["pretraining=face"],
+            "`pretraining` can only be set to none. Set its fields, as pretraining.model=...",
+        ),
     ],
 )
 def test_a_wrong_setting_is_told_the_nearest_right_one(settings, message):
