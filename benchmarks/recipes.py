@@ -41,6 +41,7 @@ LABELS = {
     "l1_sigmoid": ("l1_sigmoid", (7, -10)),
     "face-pairs": ("face-pairs", (6, -4)),
     "decision_network_linear": ("the three decision networks", (7, -3)),
+    "face-patches": ("face-patches", (6, -4)),
 } | {name: (name, (6, 4)) for name in ("face", "face-fast", "face-fusion", "face-distilled", "parkhi")}
 TRAIN = "from siamese_nn.cli import main; raise SystemExit(main())"
 
