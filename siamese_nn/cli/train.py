@@ -192,7 +192,7 @@ def _train(options: argparse.Namespace) -> None:
         if (run_dir / RESULTS).exists():
             show_run(read_results(run_dir), data_dir, run_dir)
         raise
-    if own:
+    if own and not options.all_people:  # whose validation people are held out no more
         sets.write_pairs(run_dir / PAIRS)
     show_run(results, data_dir, run_dir)
 

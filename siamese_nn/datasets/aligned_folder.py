@@ -75,7 +75,8 @@ def align_folder(
         FileNotFoundError: if `source` is not a folder.
         ImportError: if `finder` is `None` and the extra `faces` is not installed.
         ValueError: if `source` holds no photo; if `output` is inside `source`, holds other files, or was
-            aligned to another frame or with another choice of faces; or if its `photos.csv` is damaged.
+            aligned to another frame, with another choice of faces, or mostly from other photos;
+            or if its `photos.csv` is damaged.
         AlignedFolderInUse: if another process is aligning into `output`.
 
     Example:
@@ -98,7 +99,15 @@ def align_folder(
     with locked(output / LOCK, busy):
         write_text(output / FRAME, json.dumps(choice, indent=2) + "\n")
         before = _read_list(output)
-        for name in set(before) - set(names):
+        gone = sorted(set(before) - set(names))
+        if 2 * len(gone) > len(before):  # no change of one folder, but another one
+            raise ValueError(
+                f"{output} was aligned from other photos: {len(gone)} of its {len(before)} are not in "
+                f"{source}: {some(gone)}. Choose another folder, or remove this one"
+            )
+        if gone:
+            logger.warning("%s: removed with the photos that they were made of: %s", output, some(gone))
+        for name in gone:
             (output / aligned_name(name)).unlink(missing_ok=True)
         rows = []
 

@@ -41,15 +41,15 @@ def targets(
     begin_anew = f"Remove {path} and {run_dir / STATE}, and the same call begins anew"
     paths = [path for own in photos.values() for path in own]
     size = recipe.embedding_size or recipe.build_backbone().output_shape[-1]
-    finished = recipe.teacher is not None and recipe.teacher.finishes
-    teacher = run_dir / TEACHER / (FINISHED if finished else MODEL)
+    teacher = run_dir / TEACHER / MODEL  # nothing writes it anew, as it does what is made of it
     digest = sha256(teacher.read_bytes()).hexdigest()
     if not path.exists():
         if completed_epochs(run_dir):
             raise ValueError(
                 f"{path} is missing, and the training has begun to learn what it held. {begin_anew}"
             )
-        model = load_model_safely(teacher)
+        finished = recipe.teacher is not None and recipe.teacher.finishes
+        model = load_model_safely(teacher.with_name(FINISHED) if finished else teacher)
         identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
         vectors = targets_of(embed(model, decoded.of(paths)), identities, size)
         with replacing(path) as partial:

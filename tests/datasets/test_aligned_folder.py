@@ -1,5 +1,6 @@
 import csv
 import logging
+import shutil
 import time
 
 import numpy as np
@@ -140,6 +141,11 @@ def test_another_choice_or_folder_is_refused(people, tmp_path):
     align_folder(people, tmp_path / "out", finder=finder)
     with pytest.raises(ValueError, match="was aligned with face='middle'. Received: face='largest'"):
         align_folder(people, tmp_path / "out", face="largest", finder=finder)
+    held = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("out/*/*"))
+    shutil.copytree(people / "Ada Lovelace", tmp_path / "else" / "Somebody Else")
+    with pytest.raises(ValueError, match="was aligned from other photos: . of its . are not in .*else: A"):
+        align_folder(tmp_path / "else", tmp_path / "out", finder=finder)
+    assert held == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("out/*/*")) != []
     with pytest.raises(ValueError, match="must be a new folder, or one of aligned photos"):
         align_folder(people, tmp_path, finder=finder)
     with pytest.raises(ValueError, match="must not be in that of the photos"):

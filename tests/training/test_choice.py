@@ -153,6 +153,10 @@ def test_the_first_run_chooses_and_the_second_learns_from_all(
     assert "whom the training has never seen" in result_line(results)
     assert compare_runs([tmp_path / "first", tmp_path / "all"], tmp_path / "both.html").exists()
 
+    (tmp_path / "first").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "scores.json").unlink()  # measured anew, it has other bytes
+    training.train(recipe, train, val, tmp_path / "moved", test=toy_test, photos=photos, verbose=0)
+    arguments["chosen_by"] = tmp_path / "moved"
     assert training.train(recipe, train, val, tmp_path / "all", **arguments) == results
     with pytest.raises(ValueError, match="is the run of another choice|is the run of other data"):
         training.train(

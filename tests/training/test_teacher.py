@@ -36,14 +36,14 @@ def test_a_training_that_goes_on_learns_what_it_has_begun_with(tmp_path, monkeyp
     recipe, photos = replace(RECIPES["face-distilled"], embedding_size=3), {"Ada": ["1.jpg", "2.jpg"]}
     held = np.eye(2, 3, dtype=np.float32)
     (tmp_path / "teacher").mkdir()
-    (tmp_path / "teacher" / "finished.keras").write_bytes(b"a teacher")
+    (tmp_path / "teacher" / "model.keras").write_bytes(b"a teacher")
     own = {"teacher": sha256(b"a teacher").hexdigest()}
     np.savez(tmp_path / "targets.npz", targets=held, **own)
     np.testing.assert_array_equal(targets(tmp_path, recipe, photos, decoded=None), held)
     anew = r"\. Remove .*targets.npz and .*state.npz, and the same call begins anew"
     for wrong, fault in (
         ({"targets": held[:1], **own}, "must hold a vector for each photo"),
-        ({"targets": held, "teacher": "0" * 64}, "is of another teacher than .*finished.keras"),
+        ({"targets": held, "teacher": "0" * 64}, "is of another teacher than .*model.keras"),
     ):
         np.savez(tmp_path / "targets.npz", **wrong)
         with pytest.raises(ValueError, match=rf"targets.npz {fault}{anew}"):
