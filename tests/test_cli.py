@@ -93,6 +93,10 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
         (["organize", "nowhere.zip", "out"], "Received: nowhere.zip, which does not exist"),
         (["organize", ".", "/dev/null/out"], "/dev/null is a file"),
         (
+            ["organize", ".", "out", "--train-pairs", "pairsDevTrain.txt"],
+            "`--train-pairs` must be an LFW pair file. Received: pairsDevTrain.txt, which does not exist",
+        ),
+        (
             ["organize", ".", "out"],
             "`train_pairs` must be an LFW pair file. Received: pairsDevTrain.txt, which does not exist",
         ),
@@ -100,6 +104,10 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
         (["pairs", "nowhere"], "nowhere must be a folder that `organize_lfw_a` made, and does not exist"),
         (["pairs", "."], ". is not organised: it has no lfw_a.json"),
         (["cfp", "organize", "nowhere.zip", "out"], "Received: nowhere.zip, which does not exist"),
+        (
+            ["folds", "--data", "nowhere"],
+            "LFW-a or CFP first. Received: nowhere, which is neither",
+        ),
         (
             ["sweep", "cfp", "--data", "nowhere"],
             "nowhere must be the unpacked cfp-dataset, with Data/ and Protocol/, and does not",

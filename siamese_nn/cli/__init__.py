@@ -68,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"siamese_nn {__version__}")
     commands: Any = parser.add_subparsers(
-        action=_Commands, required=True, metavar="COMMAND", help="COMMAND --help tells more of one"
+        action=_Commands,
+        required=True,
+        dest="command",
+        metavar="COMMAND",
+        help="COMMAND --help tells more of one",
     )
 
     for group in (

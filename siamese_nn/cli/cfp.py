@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "cfp", help="organise the photos of CFP (Celebrities in Frontal-Profile), or measure a run on them"
     )
-    own = command.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    own = command.add_subparsers(title="commands", required=True, dest="part", metavar="COMMAND")
 
     command = own.add_parser(
         "organize", help="take the photos and the protocol out of the archive, and align the photos if asked"

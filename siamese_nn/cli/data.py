@@ -141,7 +141,7 @@ def align_folder(source: Path, output: Path, face: str) -> None:
     aligned = sum(row["result"] == "aligned" for row in photos)
     if not aligned:
         raise ValueError(f"{output}: of {len(photos)} photos none could be aligned; photos.csv says why")
-    rest = "the others stay as they were, and " if organized else ""
+    rest = "the others stay as they were, and " if organized and aligned < len(photos) else ""
     print(
         f"{output}: {aligned} of {len(photos)} photos are aligned; {rest}photos.csv says what became of each"
     )

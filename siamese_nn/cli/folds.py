@@ -31,7 +31,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="an organised LFW-a or CFP, whose folds these are; a second one adds people, as in `train`",
     )
     command.add_argument(
-        "--pairs", type=Path, metavar="FILE", help="LFW's pairs.txt (default: pairs.txt beside --data)"
+        "--pairs",
+        dest="pairs_file",
+        type=Path,
+        metavar="FILE",
+        help="LFW's pairs.txt (default: pairs.txt beside --data)",
     )
     command.add_argument(
         "--task", choices=TASKS, help="which task of CFP (default: both, by one training for each fold)"
@@ -58,8 +62,13 @@ def _folds(options: argparse.Namespace) -> None:
     recipe, changes = chosen(options.recipe, options)
     data, *others = options.data
     if (data / "lfw_a.json").exists():
-        pairs_file = options.pairs or data.parent / "pairs.txt"
+        pairs_file = options.pairs_file or data.parent / "pairs.txt"
         tasks = {"view-2": datasets.load_lfw_a_folds(data, pairs_file)}
+    elif not (data / "Data").is_dir():
+        raise ValueError(
+            f"`--data` must be an organised LFW-a or CFP first. Received: {data}, which is neither. A folder "
+            f"of people is measured in folds by `siamese-nn train --data {data} --folds N`"
+        )
     else:
         photos = datasets.cfp_photos(data)
         tasks = {

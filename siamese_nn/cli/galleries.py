@@ -10,7 +10,7 @@ from .use import add_align, add_function, add_run, gallery_of_folder, load_verif
 def add(commands: argparse._SubParsersAction) -> None:
     """Adds it to the parser."""
     command = commands.add_parser("gallery", help="keep known people in a folder: add, remove, list")
-    actions = command.add_subparsers(title="actions", required=True, metavar="ACTION")
+    actions = command.add_subparsers(title="actions", required=True, dest="part", metavar="ACTION")
 
     action = actions.add_parser("add", help="add people, by a run; a missing folder is made")
     add_run(action)

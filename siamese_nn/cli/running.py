@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 
@@ -29,5 +30,16 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError, ImportError) as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        print(f"{parser.prog}: error: {_in_options(str(error), parser, options)}", file=sys.stderr)
         return 1
+
+
+def _in_options(words: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """Names options that were given where the library names its arguments: `run_dir` is `--run-dir` here."""
+    named = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return _in_options(words, action.choices[getattr(options, action.dest)], options)
+        if action.option_strings and getattr(options, action.dest, None) != action.default:
+            named[action.dest] = action.option_strings[-1]
+    return re.sub(r"`(\w+)`", lambda found: f"`{named.get(found[1], found[1])}`", words)

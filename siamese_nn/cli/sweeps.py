@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "sweep", help="run many trainings: the report's, a search, or those of the CFP study"
     )
-    sweeps = command.add_subparsers(title="sweeps", required=True, metavar="SWEEP")
+    sweeps = command.add_subparsers(title="sweeps", required=True, dest="part", metavar="SWEEP")
     _add_report(sweeps)
     _add_search(sweeps)
     cfp.add_sweep(sweeps)

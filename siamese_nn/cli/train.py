@@ -73,6 +73,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--all-people",
+        dest="chosen_by",
         type=Path,
         metavar="RUN",
         help="learn from the validation people, too, for as many epochs and with the threshold that RUN has "
@@ -162,7 +163,7 @@ def _train(options: argparse.Namespace) -> None:
         title += f"-{options.folds}-folds"
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
-    if options.all_people:
+    if options.chosen_by:
         title += "-all-people"
     run_dir = options.run_dir or Path("runs") / title
     if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
@@ -176,7 +177,7 @@ def _train(options: argparse.Namespace) -> None:
         sets = _lfw_a(options, data_dir, recipe)
     (sets,) = reduce(datasets.add_people, more, [sets])
     photos = sets.photos
-    if options.all_people:
+    if options.chosen_by:
         everybody = datasets.all_people(data_dir)
         photos = photos | {name: everybody[name] for name in sets.validation.identities()}
     try:
@@ -186,13 +187,13 @@ def _train(options: argparse.Namespace) -> None:
             photos=photos,
             verbose=2,
             strategy=strategy,
-            chosen_by=options.all_people,
+            chosen_by=options.chosen_by,
         )
     except KeyboardInterrupt:
         if (run_dir / RESULTS).exists():
             show_run(read_results(run_dir), data_dir, run_dir)
         raise
-    if own and not options.all_people:  # whose validation people are held out no more
+    if own and not options.chosen_by:  # whose validation people are held out no more
         sets.write_pairs(run_dir / PAIRS)
     show_run(results, data_dir, run_dir)
 
@@ -238,7 +239,7 @@ def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, r
             "`--folds` trains on all GPUs that the batches suit; leave out `--devices`. Received: --devices "
             f"{options.devices}. The environment variable CUDA_VISIBLE_DEVICES={options.devices} hides others"
         )
-    if options.all_people and options.folds is not None:
+    if options.chosen_by and options.folds is not None:
         raise ValueError(
             "`--all-people` and `--folds` exclude each other: the folds measure, and leave a model to use. "
             "Received both"

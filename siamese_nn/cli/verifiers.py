@@ -34,7 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "verifier", help="make a verifier of any network, with threshold and figures from your own people"
     )
-    parts = command.add_subparsers(required=True, metavar="COMMAND")
+    parts = command.add_subparsers(required=True, dest="part", metavar="COMMAND")
     command = parts.add_parser(
         "make",
         help="choose the threshold on some people, and report on others",

@@ -154,6 +154,10 @@ def train(
     sets = {"train": train, "validation": val, **({} if test is None else {"test": test})}
     choice = None
     if chosen_by is not None:
+        if Path(run_dir).resolve() == Path(chosen_by).resolve():
+            raise ValueError(
+                f"`run_dir` must be another folder than that of `chosen_by`. Received: {run_dir} for both"
+            )
         choice = _chosen(chosen_by, recipe, sets, photos)
         sets = {"train": train + val, "test": sets["test"]}
     strategy = strategy_for(recipe, strategy)
