@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,13 @@ def pictures(real_pictures):
     """Real pictures for a whole test."""
     with real_pictures():
         yield
+
+
+@pytest.fixture
+def no_page(monkeypatch):
+    """Leaves out a training's page and pictures."""
+    for name in ("draw", "write_page"):
+        monkeypatch.setattr(sys.modules["siamese_nn.training.train"], name, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

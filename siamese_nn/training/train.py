@@ -495,6 +495,8 @@ def _fit(
     replicas = strategy.num_replicas_in_sync
     patches = begins_at(model)
     data, after = training_data(recipe, train, val, photos, decoded, done, replicas, patches, taught)
+    with strategy.scope():
+        _make_variables(model, data["x"].element_spec, replicas)
     model.fit(
         **data,
         epochs=epochs,
@@ -504,6 +506,16 @@ def _fit(
         verbose=verbose,
     )
     _require_finite(run_dir, read_progress(run_dir)["history"])
+
+
+def _make_variables(model: tf.keras.Model, spec: tuple, replicas: int) -> None:
+    """Makes those of optimizer and metrics. TensorFlow traces a step twice that makes them itself."""
+    model.optimizer.build(model.trainable_variables)
+    if replicas > 1:  # where metrics take no values but in a step
+        return
+    labels, output = (tf.zeros([n or 1 for n in shape]) for shape in (spec[1].shape, model.output_shape))
+    model.compute_metrics(None, tf.cast(labels, spec[1].dtype), output, None)
+    model.reset_metrics()
 
 
 def _require_finite(run_dir: Path, history: list[dict]) -> None:

@@ -46,6 +46,7 @@ def in_fit(strategy, loss, units, y):
     with strategy.scope():
         model = new_model(units)
         model.compile(tf.keras.optimizers.SGD(RATE), loss)
+        model.optimizer.build(model.trainable_variables)  # or the step is traced twice
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(PHOTOS)
     return model.fit(data, verbose=0).history["loss"][0], model.get_weights()[0]
 

@@ -29,14 +29,11 @@ RECIPES = {
 
 
 @pytest.fixture
-def decoded(monkeypatch):
-    """Counts how often each photo is decoded, in whatever format. A run's page and pictures aren't made."""
+def decoded(monkeypatch, no_page):
+    """Counts how often each photo is decoded, in whatever format."""
     counts = Counter()
     read = images.read_photo
     monkeypatch.setattr(images, "read_photo", lambda path: counts.update([path]) or read(path))
-    module = sys.modules["siamese_nn.training.train"]
-    monkeypatch.setattr(module, "draw", lambda run: None)
-    monkeypatch.setattr(module, "write_page", lambda run, path: None)
     return counts
 
 
