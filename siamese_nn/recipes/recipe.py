@@ -264,7 +264,9 @@ class Recipe:
 
     def _require(self, name: str, holds: Any, rule: str) -> None:
         if not holds:
-            raise ValueError(f"`{name}` must be {rule}. Received: {name}={getattr(self, name)!r}")
+            value = getattr(self, name)
+            received = f"a recipe of {value.model!r}" if isinstance(value, Recipe) else f"{name}={value!r}"
+            raise ValueError(f"`{name}` must be {rule}. Received: {received}")
 
     def _require_width(self, old: int | None) -> None:
         new = self.embedding_size

@@ -63,7 +63,10 @@ def test_a_pretraining_is_checked_with_what_it_takes_over(written):
         ("augmentation = 3", "`augmentation` must be a `Augmentation`"),
         ('[pretraining]\nbackbone = "face_cnn"', "`backbone` is for the main recipe, from which this takes"),
         ("[teacher]\nseed = 3", "`seed` is for the main recipe, from which this takes"),
-        ('[teacher]\nmodel = "cosine_sigmoid"', "`teacher` must be None where the model is 'l1_sigmoid'"),
+        (
+            '[teacher]\nmodel = "cosine_sigmoid"',
+            "`teacher` must be None where the model is 'l1_sigmoid', .*Received: a recipe of 'cosine_sigmoid'",
+        ),
         ("[kernel_sizes]\na = 1", "`kernel_sizes` must be four whole numbers"),
         ('optimizer = "none"', "`optimizer` must be one of"),
     ],
