@@ -295,6 +295,17 @@ def test_a_teacher_is_trained_first_and_its_pupil_learns_what_it_says(
     assert "Its teacher trained for 2 epochs" in (broken / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_page")
+def test_a_step_is_traced_once(toy_pairs, tmp_path, monkeypatch):
+    traced, step = [], tf.keras.Model.train_step
+    monkeypatch.setattr(
+        tf.keras.Model, "train_step", lambda self, data: traced.append(self) or step(self, data)
+    )
+    training.train(replace(SMALL, epochs=1), *SMALL.split_pairs(toy_pairs), tmp_path / "run", verbose=0)
+    assert len(traced) == 1
+
+
 def test_one_person_is_too_few(toy_pairs, toy_test, tmp_path):
     train, val = PEOPLE.split_pairs(toy_pairs, exclude=toy_test)
     photos = {"Nobody": [train.left[0], train.right[0]]}
