@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .aligned_folder import AlignedFolderInUse, align_folder
+from .aligned_lfw_a import align_lfw_a
 from .cfp import cfp_photos, read_cfp_folds, read_names, split_cfp_folds
 from .cfp_archive import cfp_is_aligned, organize_cfp
 from .decoded import DecodedPhotos
@@ -12,14 +13,8 @@ from .folds import folds_in_turn, people_folds
 from .frames import known_frame
 from .further_people import add_people, all_people
 from .images import ImageError, load_image, load_images, photo_sizes
-from .lfw_a import (
-    align_lfw_a,
-    check_lfw_a,
-    lfw_a_photos,
-    load_lfw_a,
-    load_lfw_a_folds,
-    organize_lfw_a,
-)
+from .lfw_a import check_lfw_a, organize_lfw_a
+from .lfw_a_folder import lfw_a_photos, load_lfw_a, load_lfw_a_folds
 from .own_people import OwnPeople, load_people, make_pairs
 from .pair_files import PairFileError, read_folds, read_pairs, write_pairs
 from .pairs import Pairs, class_table, letter_counts, letter_table

@@ -10,7 +10,7 @@ from pathlib import Path
 from .cfp import NAMES, cfp_photos
 from .frames import known_frame
 from .images import photo_sizes
-from .lfw_a import lfw_a_photos
+from .lfw_a_folder import lfw_a_photos
 from .own_people import OwnPeople
 from .photo_folders import photos_by_identity
 from .splits import spelling

@@ -1,4 +1,4 @@
-"""Sorts LFW-a's archive or folder into `train/`, `test/` and `unused/`, whole or not at all; aligns it."""
+"""Sorts LFW-a's archive or folder into `train/`, `test/` and `unused/`, whole or not at all."""
 
 import hashlib
 import json
@@ -10,28 +10,13 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from .. import faces
-from ..files import locked, read_json, replacing, write_text
-from .aligned_folder import NO_FACE, UNREADABLE, align_folder
-from .folds import folds_in_turn
-from .own_people import OwnPeople
-from .pair_files import (
-    IMAGE_ENDINGS,
-    PairFileError,
-    parse_pair_file,
-    photo_stem,
-    read_folds_of,
-    read_pairs,
-)
-from .pairs import Pairs
-from .photo_files import ImageError
-from .photo_folders import photos_by_identity
+from ..files import locked, read_json, write_text
+from .lfw_a_folder import GROUPS, PAIR_FILES, PROOF, STAGING, places_in, require_organized
+from .pair_files import PairFileError, parse_pair_file, photo_stem
 from .photo_sources import listed, read_photos, require_folder, require_same_source, source_kind
 from .shards import FRAME
 
-_PAIR_FILES = {"train": "pairsDevTrain.txt", "test": "pairsDevTest.txt"}
-_GROUPS = (*_PAIR_FILES, "unused")
-_STAGING, _PROOF, _LOCK = ".partial-lfw_a", "lfw_a.json", ".lock"
+_LOCK = ".lock"
 _LFW_A_COUNTS = {"photos": 13233, "people": 5749, "train": 6685, "test": 2741, "unused": 3807}
 _LFW_A_SHA256 = "00d8df7b4024af09127d38426bb2801931ae2a405b29347d34b920468cc4a451"
 
@@ -81,10 +66,10 @@ def organize_lfw_a(
         raise ValueError(
             f"{output_dir} holds aligned copies of an organised folder. Choose another `output_dir`"
         )
-    proof = _read_proof(output_dir / _PROOF) or _read_proof(output_dir / _STAGING / _PROOF)
+    proof = _read_proof(output_dir / PROOF) or _read_proof(output_dir / STAGING / PROOF)
     if proof is None:
         source_kind(source)  # reports a wrong source before a missing pair file beside it
-    pair_bytes = {_PAIR_FILES[group]: _pair_file_bytes(group, file) for group, file in given.items()}
+    pair_bytes = {PAIR_FILES[group]: _pair_file_bytes(group, file) for group, file in given.items()}
     if proof and proof["pairs_sha256"] != _hashes(pair_bytes):
         raise ValueError(
             f"{output_dir} was organised with other pair files than {given['train']} and {given['test']}. "
@@ -92,7 +77,7 @@ def organize_lfw_a(
         )
     if proof:
         require_same_source(output_dir, proof, source)
-    if not (output_dir / _PROOF).exists():
+    if not (output_dir / PROOF).exists():
         foreign = _foreign(output_dir, pair_bytes)
         if foreign and not (output_dir / _LOCK).exists():  # no lock in a folder that is not ours
             raise foreign
@@ -101,164 +86,14 @@ def organize_lfw_a(
         with locked(output_dir / _LOCK, ValueError(busy)):
             _write(output_dir, gathered, pair_bytes)
     with suppress(OSError):  # a call that was killed in its last step leaves the empty folder
-        (output_dir / _STAGING).rmdir()
-    proof = _read_proof(output_dir / _PROOF)
-    if proof is None or _digest(_places(output_dir)) != proof["photos_sha256"]:
+        (output_dir / STAGING).rmdir()
+    proof = _read_proof(output_dir / PROOF)
+    if proof is None or _digest(places_in(output_dir)) != proof["photos_sha256"]:
         raise ValueError(
             f"{output_dir}: photos were added or removed since it was organised. Delete its train/, test/, "
-            f"unused/ and {_PROOF}, and organise it again"
+            f"unused/ and {PROOF}, and organise it again"
         )
     return proof["counts"]
-
-
-def load_lfw_a(data_dir: str | os.PathLike) -> tuple[Pairs, Pairs]:
-    """Reads the pairs of a folder that `organize_lfw_a` made.
-
-    Args:
-        data_dir: the `output_dir` of `organize_lfw_a`.
-
-    Returns:
-        The training and the test pairs: 2,200 and 1,000 for the real LFW-a.
-
-    Raises:
-        FileNotFoundError: if the folder is not organised, or only half. The message says how to do it.
-        PairFileError: if photos have been removed since.
-
-    Example:
-        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
-        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
-        >>> load_lfw_a("lfw-a")
-        (Pairs(60 same, 60 different, 52 people), Pairs(12 same, 12 different, 12 people))
-    """
-    data_dir = Path(data_dir)
-    _require_organized(data_dir)
-    train, test = (read_pairs(data_dir / file, data_dir / group) for group, file in _PAIR_FILES.items())
-    return train, test
-
-
-def lfw_a_photos(data_dir: str | os.PathLike) -> dict[str, list[str]]:
-    """Returns for each person of LFW-a the paths of all their photos, whatever folder they are in.
-
-    Args:
-        data_dir: the `output_dir` of `organize_lfw_a`.
-
-    Raises:
-        FileNotFoundError: if the folder is not organised, or only half.
-
-    Example:
-        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
-        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
-        >>> len(lfw_a_photos("lfw-a"))
-        64
-    """
-    _require_organized(Path(data_dir))
-    photos: dict[str, list[str]] = {}
-    for folder in _folders(Path(data_dir)):
-        photos |= photos_by_identity(folder)
-    return photos
-
-
-def _folders(data_dir: Path) -> list[Path]:
-    """The folders with photos; drawn faces have none in `unused/`."""
-    return [data_dir / group for group in _GROUPS if any((data_dir / group).iterdir())]
-
-
-def load_lfw_a_folds(data_dir: str | os.PathLike, pairs_file: str | os.PathLike) -> list[OwnPeople]:
-    """Reads LFW's View 2 in a folder that `organize_lfw_a` made, as one training per fold.
-
-    Nobody of a fold takes part in its training. The next fold chooses epoch and threshold, and all photos of
-    the people of the other eight folds are for training; see `folds_in_turn`.
-
-    Args:
-        data_dir: the `output_dir` of `organize_lfw_a`.
-        pairs_file: LFW's `pairs.txt`.
-
-    Returns:
-        The ten folds.
-
-    Raises:
-        FileNotFoundError: if the folder is not organised, or `pairs_file` does not exist.
-        PairFileError: as in `read_pairs`.
-        ValueError: if the file has fewer than 3 folds.
-
-    Example:
-        >>> from siamese_nn import datasets
-        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
-        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
-        >>> folds = datasets.people_folds("faces/lfw2", 4, most_per_person=1)
-        >>> datasets.write_pairs([fold.test for fold in folds], "pairs.txt")  # in the form of LFW's own
-        >>> [fold.test for fold in load_lfw_a_folds("lfw-a", "pairs.txt")][:2]
-        [Pairs(16 same, 16 different, 16 people), Pairs(16 same, 16 different, 16 people)]
-    """
-    photos = lfw_a_photos(data_dir)
-    return folds_in_turn(read_folds_of(_folders(Path(data_dir)), Path(pairs_file)), photos)
-
-
-def align_lfw_a(
-    source: str | os.PathLike, output_dir: str | os.PathLike, *, finder: faces.Finder | None = None
-) -> list[dict[str, str]]:
-    """Aligns a folder that `organize_lfw_a` made into another one of the same form, photo by photo.
-
-    LFW-a has been aligned as a whole, without landmarks. This finds each photo's five points and puts them
-    where LFW-a has them on average. A photo in which no face is found stays as LFW-a has it. So all pairs
-    stay; the result can be used wherever the source can. After an interruption, the same call goes on.
-
-    Other photos of these names, such as LFW in another alignment, have their faces elsewhere. Of those, each
-    must show a face that is found.
-
-    Args:
-        source: the `output_dir` of `organize_lfw_a`.
-        output_dir: the folder to make or to continue.
-        finder: see `faces.find`.
-
-    Returns:
-        A line for each photo, as `align_folder` returns them.
-
-    Raises:
-        FileNotFoundError: if `source` is not organised, or only half.
-        ImageError: if a photo can't be read.
-        ValueError: as `align_folder`; or if no face is found in a photo, and the photos are not LFW-a's.
-        ImportError, AlignedFolderInUse: as `align_folder`.
-
-    Example:
-        >>> def finder(pixels):  # yours; without one, the extra `faces` brings MTCNN
-        ...     return [faces.Face((60, 60, 190, 200), 0.9, faces.LFW_A.points)]
-        >>> pair_files = {"train_pairs": "faces/pairsDevTrain.txt", "test_pairs": "faces/pairsDevTest.txt"}
-        >>> _ = organize_lfw_a("faces/lfw2", "lfw-a", **pair_files)
-        >>> len(align_lfw_a("lfw-a", "lfw-a-aligned", finder=finder))
-        256
-        >>> load_lfw_a("lfw-a-aligned")
-        (Pairs(60 same, 60 different, 52 people), Pairs(12 same, 12 different, 12 people))
-    """
-    source, output_dir = Path(source), Path(output_dir)
-    _require_organized(source)
-    places = set(_places(source))
-    if (output_dir / FRAME).exists():  # an aligned folder proves nothing until all its photos are there again
-        (output_dir / _PROOF).unlink(missing_ok=True)
-    rows = [row for row in align_folder(source, output_dir, finder=finder) if row["photo"] in places]
-    for row in rows:
-        if row["result"] == UNREADABLE:
-            raise ImageError(f"{source / row['photo']}: {row['reason']}. Organise LFW-a anew")
-    if stay := [row["photo"] for row in rows if row["result"] == NO_FACE]:
-        _require_lfw_a(source, stay)
-    for group in _GROUPS:
-        (output_dir / group).mkdir(exist_ok=True)
-    for name in (*stay, *_PAIR_FILES.values(), _PROOF):  # the proof last: its places are all there now
-        with replacing(output_dir / name) as partial:
-            shutil.copyfile(source / name, partial)
-    return rows
-
-
-def _require_lfw_a(source: Path, photos: list[str]) -> None:
-    """Refuses to leave these photos where they are, if it is not known where their faces are."""
-    try:
-        check_lfw_a(source)
-    except ValueError as error:
-        raise ValueError(
-            f"{source}: a photo in which no face is found may stay as it is only in LFW-a, whose faces are "
-            f"in one place. Received {len(photos)}:{listed(photos)}\nOrganise LFW-a itself; or align a "
-            f"folder with a folder of photos for each person, where such photos are left out. {error}"
-        ) from error
 
 
 def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
@@ -280,10 +115,10 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
         ValueError: ...256 photos instead of 13233, 64 people instead of 5749...
     """
     data = Path(data)
-    if any((data / name).exists() for name in (_STAGING, _PROOF, *_GROUPS)):
-        _require_organized(data)
-        counts = _counts(_places(data))
-        photos: dict[str, bytes | Path] = {Path(place).name: data / place for place in _places(data)}
+    if any((data / name).exists() for name in (STAGING, PROOF, *GROUPS)):
+        require_organized(data)
+        counts = _counts(places_in(data))
+        photos: dict[str, bytes | Path] = {Path(place).name: data / place for place in places_in(data)}
     else:
         counts, photos = {}, read_photos(data)
     counts = {"photos": len(photos), "people": len({_person(name) for name in photos}), **counts}
@@ -303,7 +138,7 @@ def check_lfw_a(data: str | os.PathLike) -> dict[str, int]:
 def _gather(source: Path, output_dir: Path, given: dict[str, Path]) -> tuple[dict, dict[str, str]]:
     """Reads and checks the source; returns the photos, and the place of each in `output_dir`."""
     inside, outside = source.resolve(), output_dir.resolve()
-    if outside.is_relative_to(inside) or inside.is_relative_to(outside / _STAGING):
+    if outside.is_relative_to(inside) or inside.is_relative_to(outside / STAGING):
         raise ValueError(f"`source` and `output_dir` must lie apart. Received: {source}, {output_dir}")
     group_of, asked = _read_pair_files(given)
     photos = read_photos(source)
@@ -320,18 +155,18 @@ def _write(
     output_dir: Path, gathered: tuple[Path, dict, dict[str, str]] | None, pair_bytes: dict[str, bytes]
 ) -> None:
     """Finishes the folder, whatever a killed call has left there; removes only files of its own."""
-    staging = output_dir / _STAGING
-    if (output_dir / _PROOF).exists():  # another process has finished it in the meantime
+    staging = output_dir / STAGING
+    if (output_dir / PROOF).exists():  # another process has finished it in the meantime
         return
     foreign = _foreign(output_dir, pair_bytes)
     if foreign:
         raise foreign
     try:
-        if gathered and not (staging / _PROOF).exists():
+        if gathered and not (staging / PROOF).exists():
             if staging.exists():
                 shutil.rmtree(staging)  # copies of an interrupted call
             _stage(staging, *gathered, pair_bytes)
-        for name in (*_GROUPS, *pair_bytes, _PROOF):
+        for name in (*GROUPS, *pair_bytes, PROOF):
             if (staging / name).exists():
                 (staging / name).replace(output_dir / name)
     except OSError as error:
@@ -340,14 +175,14 @@ def _write(
             "whatever else it lacks, and make the same call again: nothing of the source is lost"
         ) from error
     finally:
-        if not (staging / _PROOF).exists():
+        if not (staging / PROOF).exists():
             shutil.rmtree(staging, ignore_errors=True)
 
 
 def _stage(
     staging: Path, source: Path, photos: dict, places: dict[str, str], pair_bytes: dict[str, bytes]
 ) -> None:
-    for group in _GROUPS:
+    for group in GROUPS:
         (staging / group).mkdir(parents=True)
     for name, content in tqdm(photos.items(), desc="Sorting photos", unit=" photos", disable=None):
         if isinstance(content, bytes):
@@ -363,7 +198,7 @@ def _stage(
         "source_kind": source_kind(source),
         "pairs_sha256": _hashes(pair_bytes),
     }
-    write_text(staging / _PROOF, json.dumps(proof, indent=2) + "\n")  # only renames follow
+    write_text(staging / PROOF, json.dumps(proof, indent=2) + "\n")  # only renames follow
 
 
 def _pair_file_bytes(group: str, file: Path) -> bytes:
@@ -400,9 +235,9 @@ def _numbered(file: Path, folds: list) -> set[tuple[str, int]]:
 
 def _foreign(output_dir: Path, pair_bytes: dict[str, bytes]) -> FileExistsError | None:
     """Returns the error for a folder that holds other files. It is certain only while the lock is held."""
-    staging = output_dir / _STAGING
-    staged = (staging / _PROOF).exists()
-    foreign = [n for n in _GROUPS if (output_dir / n).exists() and (not staged or (staging / n).exists())]
+    staging = output_dir / STAGING
+    staged = (staging / PROOF).exists()
+    foreign = [n for n in GROUPS if (output_dir / n).exists() and (not staged or (staging / n).exists())]
     files = ((output_dir / name, content) for name, content in pair_bytes.items())
     foreign += [file.name for file, content in files if file.exists() and file.read_bytes() != content]
     if not foreign:
@@ -411,27 +246,6 @@ def _foreign(output_dir: Path, pair_bytes: dict[str, bytes]) -> FileExistsError 
         f"{output_dir} already holds {', '.join(foreign)}, and `organize_lfw_a` did not make it so. "
         "Move that away, or choose another `output_dir`"
     )
-
-
-def _require_organized(data_dir: Path) -> None:
-    if not data_dir.is_dir():
-        missing = "is no folder" if data_dir.exists() else "does not exist"
-        raise FileNotFoundError(
-            f"{data_dir} must be a folder that `organize_lfw_a` made, and "
-            f"{missing}. Correct the name, or make it. Run `siamese-nn organize SOURCE {data_dir}` with "
-            "LFW-a's archive or folder as SOURCE"
-        )
-    if not (data_dir / _PROOF).is_file():
-        if (data_dir / FRAME).is_file():
-            raise FileNotFoundError(
-                f"{data_dir} holds aligned photos, and it has no {_PROOF}. If they are LFW-a's, go on "
-                f"with `siamese-nn align SOURCE {data_dir}`, where SOURCE is what `organize` made"
-            )
-        half = "only half organised" if (data_dir / _STAGING).exists() else "not organised"
-        raise FileNotFoundError(
-            f"{data_dir} is {half}: it has no {_PROOF}. Run `siamese-nn organize SOURCE {data_dir}` with "
-            "LFW-a's archive or folder as SOURCE; after an interruption, with the same SOURCE again"
-        )
 
 
 def _read_proof(path: Path) -> dict | None:
@@ -454,16 +268,9 @@ def _hashes(pair_bytes: dict[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in pair_bytes.items()}
 
 
-def _places(folder: Path) -> list[str]:
-    """Lists the photos as "train/First_Last_0001.jpg"; a .DS_Store beside them does no harm."""
-    groups = [group for group in _GROUPS if (folder / group).is_dir()]
-    places = [f"{group}/{entry.name}" for group in groups for entry in os.scandir(folder / group)]
-    return [place for place in places if place.lower().endswith(IMAGE_ENDINGS)]
-
-
 def _counts(places: Iterable[str]) -> dict[str, int]:
     groups = [place.partition("/")[0] for place in places]
-    return {group: groups.count(group) for group in _GROUPS}
+    return {group: groups.count(group) for group in GROUPS}
 
 
 def _person(name: str) -> str:

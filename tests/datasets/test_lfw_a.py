@@ -19,8 +19,16 @@ import pytest
 from PIL import Image
 
 from siamese_nn import faces
-from siamese_nn.datasets import ImageError, known_frame, lfw_a, photo_sources
-from siamese_nn.datasets.lfw_a import align_lfw_a, check_lfw_a, load_lfw_a, organize_lfw_a
+from siamese_nn.datasets import (
+    ImageError,
+    align_lfw_a,
+    check_lfw_a,
+    known_frame,
+    lfw_a,
+    load_lfw_a,
+    organize_lfw_a,
+    photo_sources,
+)
 
 pytestmark = pytest.mark.once
 
@@ -524,7 +532,7 @@ def test_it_is_aligned_as_a_whole(tmp_path, toy_dir, monkeypatch):
     with pytest.raises(ValueError, match=rf"Received 1:\n.*{hidden.name}(?s:.*)256 photos instead of 13233"):
         align_lfw_a(source, output, finder=finder)
     assert not (output / "lfw_a.json").exists()
-    monkeypatch.setattr("siamese_nn.datasets.lfw_a.check_lfw_a", lambda data: {})
+    monkeypatch.setattr("siamese_nn.datasets.aligned_lfw_a.check_lfw_a", lambda data: {})
     rows = align_lfw_a(source, output, finder=finder)
     with pytest.raises(ValueError, match="holds aligned copies"):
         organize_lfw_a(toy_dir / "lfw2", output, **pair_files)
