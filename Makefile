@@ -60,7 +60,7 @@ CONSTRAINED = --constraint constraints$(*:.venv%=%).txt
 	touch $@
 
 # The verifier without TensorFlow, in an environment without it.
-.venv-runtime/installed: $(addprefix siamese_nn/,$(shell cat runtime/shared.txt)) $(wildcard runtime/*.* runtime/*/*.py)
+.venv-runtime/installed: $(addprefix siamese_nn/,$(shell cat runtime/shared.txt)) $(wildcard runtime/*.* runtime/*/*.py runtime/*/*/*.py)
 	$(PYTHON) -m venv .venv-runtime
 	.venv-runtime/bin/pip install --quiet --no-compile $(if $(CONSTRAINED),--constraint constraints-runtime.txt) './runtime[onnx,app]'
 	touch $@

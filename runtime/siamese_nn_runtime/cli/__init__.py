@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Verifiers of siamese_nn, without TensorFlow: RUN is what `siamese-nn export` wrote.",
     )
     parser.add_argument("--version", action="version", version=f"siamese_nn_runtime {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, dest="command", metavar="COMMAND")
     for group in (use, galleries, app):
         group.add(commands)
     return run(parser, arguments)
