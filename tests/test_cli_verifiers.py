@@ -121,7 +121,7 @@ def test_the_output_of_an_onnx_file_and_its_size_are_named(people, tmp_path, cap
     ("words", "message"),
     [
         (["--colours", "bgr"], "`--colours` is for `--onnx`. Received it with `--keras`"),
-        (["--std", "0"], "`std` must not be 0"),
+        (["--std", "0"], "`--std` must not be 0"),
         (["--data", "nowhere"], "nowhere"),
     ],
 )

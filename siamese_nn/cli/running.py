@@ -36,6 +36,8 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
 
 def _in_options(words: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
     """Names options that were given where the library names its arguments: `run_dir` is `--run-dir` here."""
+    if "`--" in words:  # which names options already, and perhaps a file's field beside them
+        return words
     named = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
