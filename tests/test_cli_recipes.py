@@ -71,3 +71,9 @@ def test_what_is_wrong_is_refused_before_anything_is_read(trained, words, messag
 def test_a_wrong_name_of_a_recipe(capsys):
     assert cli.main(["recipes", "fcae"]) == 1
     assert "`--recipe` must be one of face," in capsys.readouterr().err
+
+
+def test_a_field_of_a_file_is_not_called_an_option(tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text("epochs = 0\n")
+    assert cli.main(["train", "--data", "nowhere", "--recipe", f"{tmp_path}/mine.toml", "--epochs", "3"]) == 1
+    assert "mine.toml: `epochs` must be a whole number" in capsys.readouterr().err

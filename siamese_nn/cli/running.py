@@ -36,7 +36,7 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
 
 def _in_options(words: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
     """Names options that were given where the library names its arguments: `run_dir` is `--run-dir` here."""
-    if "`--" in words:  # which names options already, and perhaps a file's field beside them
+    if not words.startswith("`") or "`--" in words:  # of a file and its fields, or it names options already
         return words
     named = {}
     for action in parser._actions:
