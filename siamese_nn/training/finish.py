@@ -1,6 +1,7 @@
 """From a trained network to the embedding that is measured and used."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 
 import numpy as np
 import tensorflow as tf
@@ -39,13 +40,8 @@ def finishing(
         photos = {name: own for name, own in photos.items() if len(own) > 1}
     paths = [path for own in photos.values() for path in own]
     identities = np.repeat(np.arange(len(photos)), [len(own) for own in photos.values()])
-    textures, histograms = [], []
-    if recipe.textures:
-        # Evenly from all people: they come person by person.
-        some = np.linspace(0, len(paths) - 1, min(len(paths), _MOST_PHOTOS)).astype(int)
-        known = decoded.of([paths[i] for i in some])
-        textures = [_components(kind, known) for kind in recipe.textures]
-        histograms = [embed(texture, decoded.of(paths)) for texture in textures]
+    sources = [_components(kind, paths, decoded) for kind in recipe.textures]
+    textures, histograms = [model for model, _ in sources], [found for _, found in sources]
     groups = BACKBONES[recipe.backbone].groups
 
     def finished(model: tf.keras.Model) -> tf.keras.Model:
@@ -70,12 +66,25 @@ def finishing(
     return finished
 
 
-def _components(kind: str, photos: DecodedPhotos) -> tf.keras.Model:
-    """A texture's principal components, their deviations drawn closer to one another, of unit length."""
+def _components(kind: str, paths: Sequence[str], decoded: DecodedPhotos) -> tuple[tf.keras.Model, np.ndarray]:
+    """A texture's principal components, their deviations drawn closer to one another, of unit length.
+
+    Returns:
+        The texture's model, and what it gives for the photos.
+    """
     texture = models.texture_histograms(kind)
-    histograms = unit_length(embed(texture, photos))
+    known = np.zeros(len(paths), bool)
+    # Evenly from all people: they come person by person.
+    known[np.linspace(0, len(paths) - 1, min(len(paths), _MOST_PHOTOS)).astype(int)] = True
+    histograms = unit_length(embed(texture, decoded.of(list(compress(paths, known)))))
     count = min(_COMPONENTS, len(histograms) - 1, histograms.shape[1])
     pca = PCA(count, svd_solver="randomized", iterated_power=3, random_state=0).fit(histograms)
     # Divided by the deviation to the power of 1/4; of copies of a photo it is 0 but for rounding.
     matrix = pca.components_.T / np.maximum(pca.explained_variance_, _ROUNDING) ** 0.125
-    return models.projected(texture, -pca.mean_ @ matrix, matrix)
+    bias = -pca.mean_ @ matrix
+    model = models.projected(texture, bias, matrix)
+    found = np.empty((len(paths), count), np.float32)
+    found[known] = unit_length(histograms @ matrix + bias)
+    if not known.all():
+        found[~known] = embed(model, decoded.of(list(compress(paths, ~known))))
+    return model, found

@@ -13,10 +13,11 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def parts_of(pool: tuple[int, int]) -> tf.keras.Model:
+def parts_of(pool: tuple[int, int], unseen: int = 0) -> tf.keras.Model:
     """A model of 192 x 168 images without weights, which stands for a network or a texture."""
     image = tf.keras.Input((192, 168, 1))
-    mean = tf.keras.layers.AveragePooling2D(pool)(image)
+    seen = tf.keras.layers.Cropping2D((0, (0, unseen)))(image)
+    mean = tf.keras.layers.AveragePooling2D(pool)(seen)
     return tf.keras.Model(image, tf.keras.layers.Flatten()(mean))
 
 
@@ -33,7 +34,8 @@ def test_the_back_end_of_what_has_a_teacher_is_of_people_with_two_photos(toy_dir
 
 
 def test_each_source_of_the_fusion_has_a_back_end_of_its_own(toy_pairs, monkeypatch):
-    networks, texture = parts_of((64, 84)), parts_of((48, 42))  # six numbers, in three groups, and 16
+    # Six numbers, in three groups, of one half: of both, a photo and its mirror image would be one. And 16.
+    networks, texture = parts_of((64, 42), unseen=84), parts_of((48, 42))
     monkeypatch.setattr(models, "texture_histograms", lambda kind: texture)
     recipe = training.RECIPES["face-fusion"]
     photos = {}
