@@ -189,6 +189,24 @@ def test_an_export_answers_as_the_run(runs, exports, name, format, toy_pairs):
     assert f"{check.accuracy:.2%}" in text and run.provenance["model_sha256"] in text
 
 
+@needs_keras_3
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_textures_can_be_exported(format, tmp_path):
+    for package in export_module._EXTRAS.get(format, ()):
+        pytest.importorskip(package)
+    image = tf.keras.Input((48, 32, 1), name="image")
+    layers = models.LocalBinaryPatterns(), models.LocalPhaseQuantization()
+    model = tf.keras.Model(image, tf.keras.layers.Concatenate()([layer(image) for layer in layers]))
+    path = tmp_path / "textures"
+    export_module._write_network(model, path, format)
+    known = {"std": 255.0, "image_size": (48, 32)} if format == "onnx" else {}
+    read = {"onnx": Embedding.of_onnx, "litert": Embedding.of_litert}[format]
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 32, 1), np.uint8)
+    found = read(path, frame=None, **known).function(images)
+    np.testing.assert_allclose(found, model(images / np.float32(255)), atol=1e-6)
+
+
 def block(language):
     """What the page shows of a language."""
     page = Path(__file__).parents[2] / "docs" / "use_elsewhere.md"
