@@ -54,6 +54,16 @@ def test_view_2_in_turn_over_all_parts_of_an_organised_folder(view_2, asked, cap
         assert set(fold.photos) == sides[0] and all(len(own) == 4 for own in fold.photos.values())
 
 
+def test_what_belongs_to_other_data_is_refused(view_2, cfp, asked, capsys):
+    lfw_a = str(view_2[0] / "faces")
+    for words, message in (
+        (["folds", "--data", lfw_a, "--task", "FF"], "`--task` is for CFP"),
+        (["folds", "--data", str(cfp), "--pairs", "pairs.txt"], "`--pairs` is for LFW-a"),
+        (["train", "--data", str(cfp)], f"in its own folds: `siamese-nn folds --data {cfp}`"),
+    ):
+        assert cli.main(words) == 1 and message in capsys.readouterr().err and not asked
+
+
 def test_the_pair_file_that_is_not_there_is_named(view_2, tmp_path, asked, capsys):
     missing = str(tmp_path / "pairs.txt")
     assert cli.main(["folds", "--data", str(view_2[0] / "faces"), "--pairs", missing]) == 1

@@ -113,8 +113,13 @@ def test_a_second_data_set_adds_people_to_learn_from(toy_dir, tmp_path, asked, c
     }
     assert cli.main([*command, "--recipe", "5.1"]) == 1
     assert "so the recipe must learn from people" in capsys.readouterr().err and len(asked) == 1
-    assert cli.main(["train", "--data", str(first), "--data", str(tmp_path / "none")]) == 1
-    assert "none" in capsys.readouterr().err and len(asked) == 1
+    for second, words in (
+        ("none", "A second `--data` must be a folder with a folder of photos"),
+        ("other/Zoe Zobel", "A second `--data` must be a folder with a folder of photos"),
+        (first, "must be another folder. Received twice"),
+    ):
+        assert cli.main(["train", "--data", str(first), "--data", str(tmp_path / second)]) == 1
+        assert words in capsys.readouterr().err and len(asked) == 1
 
 
 def test_excluded_people_are_left_out_of_both_data_sets(toy_dir, tmp_path, asked):
@@ -254,6 +259,11 @@ def test_raw_photos_are_aligned_before_they_are_trained_on(tmp_path, asked, monk
     ((_, train, _, _, photos, _),) = asked
     assert all("people-aligned" in path for path in train.left.tolist())
     assert sum(map(len, photos.values())) == 60
+
+
+def test_too_few_folds_are_told_by_the_option(toy_dir, asked, capsys):
+    assert cli.main(["train", "--data", str(toy_dir / "lfw2"), "--folds", "1"]) == 1
+    assert "error: `--folds` must be a whole number of at least 3" in capsys.readouterr().err and not asked
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """`siamese-nn recipes`, and `train --recipe my.toml --set FIELD=VALUE`, up to the training itself."""
 
+import argparse
 from dataclasses import replace
 
 import pytest
 
 from siamese_nn import cli, training
+from siamese_nn.cli.running import run
 from siamese_nn.training import RECIPES
 
 pytestmark = pytest.mark.once
@@ -71,6 +73,21 @@ def test_what_is_wrong_is_refused_before_anything_is_read(trained, words, messag
 def test_a_wrong_name_of_a_recipe(capsys):
     assert cli.main(["recipes", "fcae"]) == 1
     assert "`--recipe` must be one of face," in capsys.readouterr().err
+
+
+def test_an_option_is_named_though_it_was_not_given_unless_it_is_a_field(capsys):
+    def refuse(options):
+        raise ValueError(
+            "`fpir` must be lower. Give a higher `fpir`, a `threshold`, other `epochs` or `words`"
+        )
+
+    parser = argparse.ArgumentParser(prog="any")
+    command = parser.add_subparsers(dest="command").add_parser("one")
+    for name, default in (("--fpir", 0.01), ("--threshold", None), ("--epochs", None)):
+        command.add_argument(name, type=float, default=default)
+    command.set_defaults(run=refuse)
+    assert run(parser, ["one"]) == 1
+    assert "higher `--fpir`, a `--threshold`, other `epochs` or `words`" in capsys.readouterr().err
 
 
 def test_a_field_of_a_file_is_not_called_an_option(tmp_path, capsys):

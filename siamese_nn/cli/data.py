@@ -83,7 +83,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="where make writes the pair files")
     command.add_argument(
-        "--folds", type=int, metavar="N", help="make files for N folds, as `train --folds` has them"
+        "--folds",
+        dest="n_folds",
+        type=int,
+        metavar="N",
+        help="make files for N folds, as `train --folds` has them",
     )
     command.add_argument("--seed", type=int, default=0, help="of the draw that make does (default: 0)")
     command.add_argument(
@@ -162,9 +166,9 @@ def _pairs(options: argparse.Namespace) -> None:
                 "`pairs make` wants one folder, and where to write: pairs make PEOPLE --out FOLDER. "
                 f"Received: {' '.join(others) or 'no folder'}, --out {options.out}"
             )
-        write_pairs(Path(others[0]), options.out, options.folds, options.seed)
+        write_pairs(Path(others[0]), options.out, options.n_folds, options.seed)
         return
-    if others or options.out is not None or options.folds is not None:
+    if others or options.out is not None or options.n_folds is not None:
         raise ValueError(
             "`pairs` wants one organised folder; `--out` and `--folds` belong to `pairs make`. Received: "
             f"{' '.join(options.words)}"

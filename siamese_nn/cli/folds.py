@@ -60,8 +60,10 @@ def _folds(options: argparse.Namespace) -> None:
     from ..studies import folds as study
 
     recipe, changes = chosen(options.recipe, options)
-    data, *others = options.data
+    data = options.data[0]
     if (data / "lfw_a.json").exists():
+        if options.task:
+            raise ValueError(f"`--task` is for CFP; {data} is an LFW-a. Received: --task {options.task}")
         pairs_file = options.pairs_file or data.parent / "pairs.txt"
         tasks = {"view-2": datasets.load_lfw_a_folds(data, pairs_file)}
     elif not (data / "Data").is_dir():
@@ -70,12 +72,17 @@ def _folds(options: argparse.Namespace) -> None:
             f"of people is measured in folds by `siamese-nn train --data {data} --folds N`"
         )
     else:
+        if options.pairs_file:
+            raise ValueError(
+                f"`--pairs` is for LFW-a; {data} is a CFP, which holds its own pairs. Received: --pairs "
+                f"{options.pairs_file}"
+            )
         photos = datasets.cfp_photos(data)
         tasks = {
             task: datasets.folds_in_turn(datasets.read_cfp_folds(data, task), photos)
             for task in ([options.task] if options.task else TASKS)
         }
-    learning = reduce(datasets.add_people, further_people(others, recipe), next(iter(tasks.values())))
+    learning = reduce(datasets.add_people, further_people(options.data, recipe), next(iter(tasks.values())))
     tasks = {
         task: [replace(fold, photos=own.photos) for fold, own in zip(folds, learning, strict=True)]
         for task, folds in tasks.items()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets
+from ..datasets.shards import is_shards
 from ..datasets.splits import spelling
 from ..runs.folder import PAGE
 
@@ -35,17 +36,32 @@ def train_folds(
 def further_people(
     folders: Sequence[str | Path], recipe: Any, exclude: Path | None = None
 ) -> list[dict[str, list[str]]]:
-    """Lists the people of each further `--data` that a recipe is to learn from, but those of a list."""
-    if folders and recipe.kind == "pairs":
+    """Lists the people of each `--data` but the first, for a recipe to learn from, less those of a list."""
+    first, *others = map(Path, folders)
+    if others and recipe.kind == "pairs":
         raise ValueError(
             "A second `--data` holds people to learn from, so the recipe must learn from people. Received: "
-            f"--data {folders[0]} with a recipe that learns from pairs ({recipe.model}). Take `face`, for one"
+            f"--data {others[0]} with a recipe that learns from pairs ({recipe.model}). Take `face`, for one"
         )
+    for number, folder in enumerate(others):
+        if not folders_in(folder) and not is_shards(folder):
+            raise FileNotFoundError(
+                "A second `--data` must be a folder with a folder of photos for each person, or an organised "
+                f"LFW-a or CFP. Received: {folder}, which holds no folder"
+            )
+        if any(folder.samefile(other) for other in (first, *others[:number]) if other.exists()):
+            raise ValueError(f"Each `--data` must be another folder. Received twice: --data {folder}")
     unwanted = {spelling(name) for name in datasets.read_names(exclude)} if exclude else set()
     return [
         {name: own for name, own in datasets.all_people(folder).items() if spelling(name) not in unwanted}
-        for folder in folders
+        for folder in others
     ]
+
+
+def folders_in(folder: Path) -> set[str]:
+    """The names of the folders in one; none of what is no folder."""
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
 
 def write_pairs(people: Path, output: Path, n_folds: int | None, seed: int) -> None:

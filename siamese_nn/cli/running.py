@@ -7,6 +7,9 @@ import re
 import sys
 import warnings
 
+# Options that are named like a recipe, or like one of its fields, which `--set` or a file may have given.
+_ALSO_OTHERS = {"epochs", "face", "image_size", "letters", "precision", "seed", "split"}
+
 
 def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
     """Runs one command; see `cli.main`."""
@@ -35,13 +38,14 @@ def run(parser: argparse.ArgumentParser, arguments: list[str] | None) -> int:
 
 
 def _in_options(words: str, parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
-    """Names options that were given where the library names its arguments: `run_dir` is `--run-dir` here."""
+    """Names options where the library names its arguments: `run_dir` is `--run-dir` here."""
     if not words.startswith("`") or "`--" in words:  # of a file and its fields, or it names options already
         return words
     named = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return _in_options(words, action.choices[getattr(options, action.dest)], options)
-        if action.option_strings and getattr(options, action.dest, None) != action.default:
-            named[action.dest] = action.option_strings[-1]
+        given = getattr(options, action.dest, None) != action.default
+        if action.option_strings and (given or action.dest not in _ALSO_OTHERS):
+            named[action.dest] = next(name for name in action.option_strings if name.startswith("--"))
     return re.sub(r"`(\w+)`", lambda found: f"`{named.get(found[1], found[1])}`", words)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import datasets
+from ..datasets.cfp import NAMES as CFP_NAMES
 from ..datasets.own_people import require_enough
 from ..datasets.photo_folders import listing, require_no_set, some
 from ..datasets.raw_photos import RAW_ENDINGS
@@ -15,7 +16,7 @@ from ..datasets.shards import is_shards
 from ..recipes.constraints import PRECISIONS, SPLITS
 from ..runs.folder import PAGE, PICTURES, RESULTS, read_results, read_scores
 from .data import aligned, data_folder
-from .people import PAIRS, further_people, train_folds
+from .people import PAIRS, folders_in, further_people, train_folds
 from .recipes import chosen, title_of
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument(
         "--folds",
+        dest="n_folds",
         type=int,
         metavar="N",
         help="train and measure N times, each time on others of your own people; for few people (from 10), "
@@ -122,7 +124,8 @@ def _train(options: argparse.Namespace) -> None:
     from .. import training
     from ..training.devices import strategy_over
 
-    options.data, *others = options.data or ["toy"]
+    given = options.data or ["toy"]
+    options.data, *others = given
     own = _is_of_own_people(options.data)
     name = options.recipe or ("l1_sigmoid" if options.data == "toy" else "face" if own else "5.1")
     by_letters = options.split == "letters"
@@ -130,7 +133,12 @@ def _train(options: argparse.Namespace) -> None:
     if by_letters:
         options.split = "identities"  # the recipe's: nobody is on two sides
     recipe, changes = chosen(name, options)
-    if not own and options.data != "toy" and not _folders(Path(options.data)):
+    if (Path(options.data) / CFP_NAMES).exists():
+        raise ValueError(
+            f"An organised CFP is trained in its own folds: `siamese-nn folds --data {options.data}`. As a "
+            f"second `--data` it adds its people. Received as the first: --data {options.data}"
+        )
+    if not own and options.data != "toy" and not folders_in(Path(options.data)):
         require_no_set(Path(options.data))
         raise FileNotFoundError(
             "`--data` must be a folder with a folder of photos for each person, or an organised LFW-a, which "
@@ -138,7 +146,7 @@ def _train(options: argparse.Namespace) -> None:
             + ("holds no folder" if Path(options.data).is_dir() else "is no folder")
         )
     _require_fitting(options, own, by_letters, recipe)
-    more = further_people(others, recipe, options.exclude)
+    more = further_people(given, recipe, options.exclude)
     strategy = None if options.devices is None else strategy_over(options.devices)
     if own:  # before hours of aligning: none gets more photos by it
         alone, folders, _ = listing(Path(options.data), RAW_ENDINGS)
@@ -148,7 +156,7 @@ def _train(options: argparse.Namespace) -> None:
                 "Photos must lie in the folders of their people. Received, beside these: "
                 f"{some([str(path) for path in alone])}. Move or remove what is there"
             )
-        require_enough(options.data, people, split=own_split, n_folds=options.folds)
+        require_enough(options.data, people, split=own_split, n_folds=options.n_folds)
         if not options.align and datasets.known_frame(chain(*people.values())) is None:
             logger.warning(
                 "%s: it is not known where the faces are. Unless they are in one place in all photos, add "
@@ -159,8 +167,8 @@ def _train(options: argparse.Namespace) -> None:
     split = "letters" if by_letters else recipe.split
     data = "-".join([data_dir.name, *(Path(other).name for other in others)])
     title = f"{data}-{title_of(name)}-{split}-{recipe.seed}{changes}"
-    if options.folds is not None:
-        title += f"-{options.folds}-folds"
+    if options.n_folds is not None:
+        title += f"-{options.n_folds}-folds"
     if options.exclude:
         title += f"-without-{options.exclude.stem}"
     if options.chosen_by:
@@ -168,8 +176,8 @@ def _train(options: argparse.Namespace) -> None:
     run_dir = options.run_dir or Path("runs") / title
     if (faster := training.fastest_precision()) != recipe.precision and not options.precision:
         logger.info("this machine computes faster with --precision %s", faster)
-    if options.folds is not None:
-        train_folds(recipe, data_dir, options.folds, run_dir, more)
+    if options.n_folds is not None:
+        train_folds(recipe, data_dir, options.n_folds, run_dir, more)
         return
     if own:
         sets = datasets.load_people(data_dir, split=own_split, seed=recipe.seed)
@@ -203,14 +211,8 @@ def _is_of_own_people(data: str) -> bool:
     folder = Path(data)
     if data == "toy" or (folder / "lfw_a.json").exists():
         return False
-    names = _folders(folder)
+    names = folders_in(folder)
     return is_shards(folder) or (bool(names) and not {"train", "test", "unused"} & names)
-
-
-def _folders(folder: Path) -> set[str]:
-    """The names of the folders in one; none of what is no folder."""
-    entries = folder.iterdir() if folder.is_dir() else ()
-    return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
 
 def _aligned(options: argparse.Namespace) -> Path:
@@ -225,7 +227,7 @@ def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, r
             "`--split report` and `--exclude` are for LFW-a; your own people are split by a draw that keeps "
             f"them apart. Received: --data {options.data}"
         )
-    if not own and (by_letters or options.folds is not None):
+    if not own and (by_letters or options.n_folds is not None):
         raise ValueError(
             "`--split letters` and `--folds` are for a folder with a folder of photos for each person; LFW-a "
             f"has a split by letters and a test of its own. Received: --data {options.data}"
@@ -234,17 +236,17 @@ def _require_fitting(options: argparse.Namespace, own: bool, by_letters: bool, r
         raise ValueError(
             f"`--face` says which face `--align` takes. Received: --face {options.face} without --align"
         )
-    if options.devices and options.folds is not None:
+    if options.devices and options.n_folds is not None:
         raise ValueError(
             "`--folds` trains on all GPUs that the batches suit; leave out `--devices`. Received: --devices "
             f"{options.devices}. The environment variable CUDA_VISIBLE_DEVICES={options.devices} hides others"
         )
-    if options.chosen_by and options.folds is not None:
+    if options.chosen_by and options.n_folds is not None:
         raise ValueError(
             "`--all-people` and `--folds` exclude each other: the folds measure, and leave a model to use. "
             "Received both"
         )
-    if by_letters and options.folds is not None:
+    if by_letters and options.n_folds is not None:
         raise ValueError("`--split letters` and `--folds` exclude each other: folds are drawn. Received both")
 
 

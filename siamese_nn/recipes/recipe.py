@@ -246,7 +246,8 @@ class Recipe:
         )
         suit = self.image_size == TEXTURE_SIZE and self.channels == 1
         self._require(
-            "textures", not self.textures or suit, f"() unless the images are grey and {TEXTURE_SIZE}"
+            *("textures", not self.textures or suit),
+            f"() unless `channels` is 1 and `image_size` {TEXTURE_SIZE}, as in face-fusion",
         )
         self._require("model", objective.in_groups or backbone.groups == 1, f"one with more heads {network}")
         self._require("weights", not (backbone.at_random and self.weights), f"None {at_random}")

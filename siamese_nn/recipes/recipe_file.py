@@ -116,6 +116,8 @@ def _checked(values: dict[str, Any], names: list[str], shared: dict[str, Any]) -
         before: {name: values[name] for name in fields if name in values} for before, fields in SHARED.items()
     }
     for name in _TABLES:
+        if isinstance(values.get(name), str):
+            raise ValueError(f"`{name}` must be a table [{name}], or {_NONE!r}. Received: {values[name]!r}")
         if isinstance(values.get(name), dict):
             values[name] = _checked(values[name], _TABLES[name], taken.get(name, {}))
     return values

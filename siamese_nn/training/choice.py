@@ -73,8 +73,9 @@ def read_choice(first: str | os.PathLike, recipe: Recipe, claim: Mapping[str, An
     first = Path(first)
     if recipe.split == "report" or recipe.before is not None:
         raise ValueError(
-            "`chosen_by` is for recipes without `pretraining` or `teacher`, in the split by identities. "
-            f"Received: split={recipe.split!r}, {'no' if recipe.before is None else 'a'} recipe before it"
+            "`chosen_by` is for recipes in the split by identities, of one training. Received: "
+            + ("split='report'" if recipe.split == "report" else "one with `pretraining` or a `teacher`")
+            + ". Take `face` or `face-fusion`, for one"
         )
     if not (first / RESULTS).is_file():
         raise FileNotFoundError(

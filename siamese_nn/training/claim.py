@@ -71,9 +71,7 @@ def require_own_folder(run_dir: Path, claim: dict) -> None:
             )
         return
     if found := differences(claim, read_claim(run_dir)):
-        raise ValueError(
-            f"{run_dir} is the run of {found}. Choose another folder (`run_dir`), or remove this one"
-        )
+        raise ValueError(f"{run_dir} is the run of {found}. Choose another folder, or remove this one")
 
 
 def differences(claim: Mapping[str, Any], held: Mapping[str, Any]) -> str:

@@ -145,9 +145,9 @@ class Place:
         self._wanted = None if align is False else embedding.frame
         if align and self._wanted is None:
             raise ValueError(
-                f"It is not known where {embedding.name} wants the faces (its `frame` is None). Give photos "
-                "like those of its training, without `align`. An older run finds it out: delete its "
-                "verifier.json, and give the same `siamese-nn train` command again"
+                "It is not known where this network wants the faces (its `frame` is None): nothing says "
+                "where they lay in its training photos. Give photos like those, as they are; or align those "
+                "by `siamese-nn align`, and train anew"
             )
         self._doubtful = align is None and self._wanted is not None and not is_installed()
         if self._doubtful:

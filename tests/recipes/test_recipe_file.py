@@ -67,6 +67,7 @@ def test_a_pretraining_is_checked_with_what_it_takes_over(written):
             '[teacher]\nmodel = "cosine_sigmoid"',
             "`teacher` must be None where the model is 'l1_sigmoid'.*Received: a recipe of 'cosine_sigmoid'",
         ),
+        ('teacher = "face-fusion"', r"`teacher` must be a table \[teacher\], or 'none'.*'face-fusion'"),
         ("[kernel_sizes]\na = 1", "`kernel_sizes` must be four whole numbers"),
         ('optimizer = "none"', "`optimizer` must be one of"),
     ],

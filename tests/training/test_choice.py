@@ -51,7 +51,7 @@ def test_another_training_than_the_first_runs_is_refused(sets, toy_run, tmp_path
     refused("`test` must be given", test=None)
     refused("in the split by identities", replace(OF_THE_TOY_RUN, split="report"))
     taught = Recipe("distilled", image_size=(80, 80), monitor="val_auc", teacher=OF_THE_TOY_RUN)
-    refused("for recipes without `pretraining` or `teacher`, .*a recipe before it", taught)
+    refused("of one training.*one with `pretraining` or a `teacher`. Take", taught)
     refused("which has no results.json. Train it first", first=tmp_path / "nowhere")
     refused("`run_dir` must be another folder than that of `chosen_by`", first=tmp_path / "run")
     someone = {name: [f"{name}.jpg"] for name in sorted(val.identities())[1:]}

@@ -281,7 +281,7 @@ def test_photos_are_moved_to_where_the_embedding_wants_the_face(sides):
     assert np.corrcoef(moved.ravel(), halved.ravel())[0, 1] > 0.99
     with pytest.raises(datasets.ImageError, match=r"must be of \(250, 250\) pixels .* Received: 9 x 9"):
         verifier.embed([np.zeros((9, 9, 3), np.uint8)], align=faces.LFW_A)
-    with pytest.raises(ValueError, match="It is not known where small photos wants the faces"):
+    with pytest.raises(ValueError, match="It is not known where this network wants the faces"):
         Verifier.fit(embedding_of(), sides[1], align=True)
 
 
