@@ -98,7 +98,7 @@ def test_from_photos_to_figures(toy_dir, organized, tmp_path, capsys, monkeypatc
         ),
         (
             ["organize", ".", "out"],
-            "`train_pairs` must be an LFW pair file. Received: pairsDevTrain.txt, which does not exist",
+            "`--train-pairs` must be an LFW pair file. Received: pairsDevTrain.txt, which does not exist",
         ),
         (["check", "nowhere"], "Received: nowhere, which does not exist"),
         (["pairs", "nowhere"], "nowhere must be a folder that `organize_lfw_a` made, and does not exist"),
