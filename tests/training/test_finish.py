@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from siamese_nn import datasets, evaluation, models, training
 from siamese_nn.datasets import DecodedPhotos
+from siamese_nn.training import finish
 from siamese_nn.training.finish import finishing
 
 pytestmark = pytest.mark.once
@@ -31,6 +32,15 @@ def test_the_back_end_of_what_has_a_teacher_is_of_people_with_two_photos(toy_dir
     decoded = DecodedPhotos(paths, recipe.photo_format)
     found = [finishing(recipe, own, decoded)(network).get_weights() for own in (photos | alone, photos)]
     assert found[0] and all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_texture_fitted_to_some_photos_is_computed_for_all_in_their_order(toy_pairs, monkeypatch):
+    monkeypatch.setattr(models, "texture_histograms", lambda kind: parts_of((48, 42)))
+    monkeypatch.setattr(finish, "_MOST_PHOTOS", 20)
+    paths = toy_pairs.distinct_images()[0].tolist()[:30]
+    decoded = DecodedPhotos(paths, training.RECIPES["face-fusion"].photo_format)
+    model, found = finish._components("lbp", paths, decoded)
+    np.testing.assert_allclose(found, evaluation.embed(model, decoded), atol=1e-5)
 
 
 def test_each_source_of_the_fusion_has_a_back_end_of_its_own(toy_pairs, monkeypatch):
