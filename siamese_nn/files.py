@@ -203,7 +203,10 @@ def read_json(path: str | os.PathLike) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}). Remove it, or the folder that it is in") from error
+        raise ValueError(
+            f"{path} is damaged ({error}). Take it from a copy, or remove it and give the command that wrote "
+            "it again"
+        ) from error
 
 
 def digest(path: str | os.PathLike) -> str:
