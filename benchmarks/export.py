@@ -16,6 +16,8 @@ from pathlib import Path
 import common
 from prettytable import PrettyTable
 
+from siamese_nn.runs.folder import read_verifier_settings
+
 FORMATS = ("onnx", "litert", "litert-8bit")
 ONE = """
 import os, sys, time
@@ -41,9 +43,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
+    own_model = read_verifier_settings(options.run)["model"]
     table = PrettyTable(["of", "MB", "s to the first vector", "ms a photo: median", "least"], align="l")
     for name in ("the run", *FORMATS):
-        folder, size = options.run, (options.run / "model.keras").stat().st_size
+        folder, size = options.run, (options.run / own_model).stat().st_size
         if name != "the run":
             folder = options.work / name
             if not folder.exists():
