@@ -86,8 +86,9 @@ class LocalPhaseQuantization(tf.keras.layers.Layer):
     def call(self, images: tf.Tensor) -> tf.Tensor:
         waves = tf.nn.conv2d(images, tf.constant(_WAVES, images.dtype), 1, "SAME")
         # A product with powers of two: faster than to take the bits apart.
-        low, high = tf.unstack(tf.matmul(tf.cast(waves > _ROUNDING, tf.float32), _TWO_DIGITS), axis=-1)
-        return _roots(tf.cast(_histograms(low, high, step=_CELL), images.dtype))
+        digits = tf.matmul(tf.cast(waves > _ROUNDING, tf.float32), _TWO_DIGITS)
+        counts = _histograms(digits[..., 0], digits[..., 1], step=_CELL)  # `tf.unstack` kills OpenVINO
+        return _roots(tf.cast(counts, images.dtype))
 
     def compute_output_shape(self, input_shape):
         rows, columns = (side // _CELL for side in input_shape[1:3])
@@ -178,7 +179,7 @@ def _histograms(low: tf.Tensor, high: tf.Tensor, step: int) -> tf.Tensor:
         digits = tf.cast(digits[:, top : top + rows * step, left : left + columns * step], tf.int32)
         digits = tf.transpose(tf.reshape(digits, (-1, rows, step, columns, step)), (0, 1, 3, 2, 4))
         # Rows of a table: ONNX Runtime and LiteRT take longer for their own one-hot.
-        return tf.gather(tf.eye(16), tf.reshape(digits, (-1, rows, columns, step * step)))
+        return tf.gather(_ONE_HOT, tf.reshape(digits, (-1, rows, columns, step * step)))
 
     counts = tf.matmul(one_hot(high), one_hot(low), transpose_a=True)
     return tf.reshape(counts, (-1, rows, columns, 256))
@@ -207,5 +208,6 @@ def _waves(window: int = 7) -> np.ndarray:
 _UNIFORM = _uniform_labels()
 _WAVES = _waves()
 _TWO_DIGITS = np.kron(np.eye(2), [[1], [2], [4], [8]]).astype(np.float32)  # of eight bits
+_ONE_HOT = np.eye(16, dtype=np.float32)  # of a digit of base 16
 _DIAGONAL = 0.70711  # the cosine of 45 degrees, as scikit-image rounds it
 _ROUNDING = 1e-5  # what counts as 0, in [0, 1]: a flat part is equal on every machine, and a grey level 4e-3

@@ -191,7 +191,7 @@ def test_an_export_answers_as_the_run(runs, exports, name, format, toy_pairs):
 
 @needs_keras_3
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["onnx", "litert"])
+@pytest.mark.parametrize("format", ["onnx", "litert", "openvino"])
 def test_textures_can_be_exported(format, tmp_path):
     for package in export_module._EXTRAS.get(format, ()):
         pytest.importorskip(package)
@@ -200,10 +200,13 @@ def test_textures_can_be_exported(format, tmp_path):
     model = tf.keras.Model(image, tf.keras.layers.Concatenate()([layer(image) for layer in layers]))
     path = tmp_path / "textures"
     export_module._write_network(model, path, format)
-    known = {"std": 255.0, "image_size": (48, 32)} if format == "onnx" else {}
-    read = {"onnx": Embedding.of_onnx, "litert": Embedding.of_litert}[format]
+    read = {
+        "onnx": lambda: Embedding.of_onnx(path, frame=None, std=255.0, image_size=(48, 32)).function,
+        "litert": lambda: Embedding.of_litert(path, frame=None).function,
+        "openvino": lambda: openvino_function(path),
+    }
     images = np.random.default_rng(0).integers(0, 256, (3, 48, 32, 1), np.uint8)
-    found = read(path, frame=None, **known).function(images)
+    found = read[format]()(images)
     np.testing.assert_allclose(found, model(images / np.float32(255)), atol=1e-6)
 
 
