@@ -204,8 +204,8 @@ def read_json(path: str | os.PathLike) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{path} is damaged ({error}). Take it from a copy, or remove it and give the command that wrote "
-            "it again"
+            f"{path} is damaged ({error}). Remove it and give the command that wrote it again, or take it "
+            "from a copy"
         ) from error
 
 

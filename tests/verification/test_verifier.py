@@ -546,7 +546,7 @@ def test_a_threshold_that_was_changed_on_the_disk_is_refused(run):
 @pytest.mark.parametrize("text", ["", '{"sta', "[]", "{}", "3", "[" * 200_000])
 def test_damaged_results_are_named(run, text):
     (run / "results.json").write_text(text)
-    with pytest.raises(ValueError, match=r"results\.json is damaged.*[Rr]emove it"):
+    with pytest.raises(ValueError, match=r"results\.json is damaged.*Remove it"):
         Verifier.load(run)
 
 
